@@ -1,0 +1,65 @@
+"""Self-supervised pretraining of timm backbones on unlabelled dermoscopy images.
+
+The names in ``__all__`` are the public interface; everything else is private. Each is imported on first use,
+so that ``import dermssl`` and ``dermssl --help`` do not wait for torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "DermsslError": "dermssl.errors",
+    "PretrainResult": "dermssl.pretraining.run",
+    "Report": "dermssl.evaluation.report",
+    "RotInstDisc": "dermssl.methods.rotinstdisc",
+    "compare": "dermssl.evaluation.compare",
+    "demo": "dermssl.demo",
+    "evaluate_knn": "dermssl.evaluation.knn",
+    "export": "dermssl.hub.export",
+    "load_backbone": "dermssl.hub.weights",
+    "prepare": "dermssl.data.cache",
+    "pretrain": "dermssl.pretraining.run",
+    "push": "dermssl.hub.push",
+}
+
+__all__ = [
+    "DermsslError",
+    "PretrainResult",
+    "Report",
+    "RotInstDisc",
+    "compare",
+    "demo",
+    "evaluate_knn",
+    "export",
+    "load_backbone",
+    "prepare",
+    "pretrain",
+    "push",
+]
+
+if TYPE_CHECKING:
+    from dermssl.data.cache import prepare
+    from dermssl.demo import demo
+    from dermssl.errors import DermsslError
+    from dermssl.evaluation.compare import compare
+    from dermssl.evaluation.knn import evaluate_knn
+    from dermssl.evaluation.report import Report
+    from dermssl.hub.export import export
+    from dermssl.hub.push import push
+    from dermssl.hub.weights import load_backbone
+    from dermssl.methods.rotinstdisc import RotInstDisc
+    from dermssl.pretraining.run import PretrainResult, pretrain
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'dermssl' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value  # the submodule of the same name (dermssl.demo) must not win on the next look-up
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

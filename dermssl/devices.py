@@ -1,0 +1,41 @@
+"""Where and in which precision tensors are computed."""
+
+import torch
+
+from dermssl.errors import DermsslError
+
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+def resolve_device(device: str = "auto") -> torch.device:
+    """The torch device of ``auto`` (CUDA if there is one, else CPU), ``cpu``, ``cuda`` or ``cuda:N``."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise DermsslError(f"--device {device}: torch sees no CUDA device; use --device cpu or auto")
+    try:
+        return torch.device(device)
+    except RuntimeError as error:
+        raise DermsslError(f"--device {device}: unknown; use one of {', '.join(DEVICES)}") from error
+
+
+def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
+    """The autocast dtype of ``fp32``, ``bf16`` or ``auto`` (bf16 where the hardware multiplies in it)."""
+    if precision not in PRECISIONS:
+        raise DermsslError(f"--precision {precision}: unknown; use one of {', '.join(PRECISIONS)}")
+    if precision == "auto":
+        return torch.bfloat16 if _has_bf16(device) else torch.float32
+    return torch.bfloat16 if precision == "bf16" else torch.float32
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    """Autocast to ``dtype`` on ``device``; switched off for float32."""
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
+
+
+def _has_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    # Without AVX512-BF16 or AMX, oneDNN emulates bf16 and it is slower than float32.
+    return torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.ops.mkldnn._is_mkldnn_bf16_supported()

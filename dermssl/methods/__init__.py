@@ -1,0 +1,1 @@
+"""The self-supervised methods, one file each, as subclasses of ``timm.task.TrainingTask``."""

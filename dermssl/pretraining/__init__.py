@@ -1,0 +1,1 @@
+"""Pretraining: run directory, training loop, checkpoints."""

@@ -1,0 +1,30 @@
+"""Fixtures shared by all tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def private_caches(tmp_path_factory):
+    """Keep the user's caches out of the tests, and the tests out of the user's caches."""
+    saved = {name: os.environ.get(name) for name in ("DERMSSL_CACHE", "HF_HOME")}
+    for name in saved:
+        os.environ[name] = str(tmp_path_factory.mktemp(name.lower()))
+    yield
+    for name, value in saved.items():
+        if value is None:
+            os.environ.pop(name)
+        else:
+            os.environ[name] = value
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real dermoscopy images (see shared/data/README.md), or a skip that says so."""
+    candidates = [os.environ.get("DERMSSL_DATA"), Path(__file__).parents[2] / "shared" / "data"]
+    for folder in filter(None, candidates):
+        if (Path(folder) / "HAM10000_metadata_full.csv").exists():
+            return Path(folder)
+    pytest.skip("the real images are at neither $DERMSSL_DATA nor ../shared/data")
