@@ -1,0 +1,140 @@
+"""Pooled features of a frozen backbone, one row an image."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from dermssl.devices import autocast, resolve_device, resolve_precision
+from dermssl.errors import DermsslError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def extract_features(
+    model: nn.Module,
+    images: np.ndarray,
+    *,
+    image_size: int,
+    rows: np.ndarray | None = None,
+    device: str | torch.device = "auto",
+    precision: str = "auto",
+    batch_size: int = 256,
+    progress: bool = False,
+) -> np.ndarray:
+    """What the backbone says of each image, before any classifier.
+
+    Args:
+        model: a timm model. Used in eval mode; its mode and device are as before afterwards. A classifier,
+            if it has one, is left out.
+        images: (P, S, S, 3) uint8, usually the memory map of a cache; read batch by batch.
+        image_size: edge length in pixels that the network sees; each whole image is resized to it on the
+            device.
+        rows: (N,) which images, in which order; ``None`` for all.
+        device: ``auto``, ``cpu``, ``cuda`` or a torch device.
+        precision: ``auto`` (bf16 where the hardware multiplies in it), ``fp32`` or ``bf16``.
+        batch_size: images a forward pass.
+        progress: show a bar on standard error.
+
+    Returns:
+        (N, D) float32.
+
+    Raises:
+        DermsslError: a feature is NaN or infinite, or the network's output is not one vector an image.
+    """
+    where = resolve_device(device) if isinstance(device, str) else device
+    dtype = resolve_precision(precision, where)
+    rows = np.arange(len(images)) if rows is None else rows
+    mean, std = normalisation(model)
+    home = next(model.parameters()).device
+    modes = {module: module.training for module in model.modules()}
+    features: list[np.ndarray] = []
+    try:
+        model.to(where).eval()
+        # not inference_mode: what a module caches in it (a ViT's positions) could not be trained with
+        # afterwards
+        with torch.no_grad(), autocast(where, dtype):
+            bar = tqdm(total=len(rows), desc="features", unit="img", disable=None if progress else True)
+            for batch in read_batches(images, rows, batch_size, where):
+                output = pooled(model, to_input(batch, image_size, mean, std))
+                features.append(output.float().cpu().numpy())
+                bar.update(len(batch))
+            bar.close()
+    finally:
+        model.to(home)
+        for module, training in modes.items():
+            module.training = training
+    result = np.concatenate(features)
+    check_finite(result)
+    return result
+
+
+def normalisation(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of the pixels (fractions of 1) that the model expects; ImageNet's if it
+    names none.
+    """
+    config = getattr(model, "pretrained_cfg", None) or {}
+    return tuple(config.get("mean") or IMAGENET_MEAN), tuple(config.get("std") or IMAGENET_STD)
+
+
+def read_batches(images: np.ndarray, rows: np.ndarray, size: int, device: torch.device) -> Iterator[Tensor]:
+    """Batches (n, S, S, 3) uint8 on the device, read from the memory map one ahead of the network."""
+
+    def read(start: int) -> Tensor:
+        batch = torch.from_numpy(images[rows[start : start + size]])
+        return batch.pin_memory() if device.type == "cuda" else batch
+
+    with ThreadPoolExecutor(1) as reader:
+        ahead = reader.submit(read, 0)
+        for start in range(0, len(rows), size):
+            batch = ahead.result()
+            if start + size < len(rows):
+                ahead = reader.submit(read, start + size)
+            yield batch.to(device, non_blocking=True)
+
+
+def to_input(
+    batch: Tensor, image_size: int, mean: tuple[float, ...], std: tuple[float, ...], *, resize: bool = True
+) -> Tensor:
+    """uint8 (n, S, S, 3) to the network's normalised float (n, 3, image_size, image_size), channels_last.
+
+    The interpolation runs in float on every device: the CPU's faster uint8 one rounds, and the features of
+    one backbone would depend on the device.
+    """
+    pixels = batch.permute(0, 3, 1, 2).float()  # a channels_last view of (n, S, S, 3): nothing is moved
+    if resize and pixels.shape[-1] != image_size:
+        pixels = F.interpolate(pixels, (image_size, image_size), mode="bilinear", antialias=True)
+    scale = 1 / (255 * pixels.new_tensor(std))
+    shift = -pixels.new_tensor(mean) / pixels.new_tensor(std)
+    normal = pixels * scale[:, None, None] + shift[:, None, None]
+    return normal.contiguous(memory_format=torch.channels_last)
+
+
+def pooled(model: nn.Module, inputs: Tensor) -> Tensor:
+    """(n, D): the pooled features, past a classifier if the model has one."""
+    if getattr(model, "num_classes", 0) and hasattr(model, "forward_head"):
+        output = model.forward_head(model.forward_features(inputs), pre_logits=True)  # type: ignore[operator]
+    else:
+        output = model(inputs)
+    if output.ndim != 2:
+        raise DermsslError(
+            f"the backbone gives {tuple(output.shape)} for a batch of {len(inputs)} images, not one vector "
+            f"an image: "
+            "create it with num_classes=0 and its default global pooling"
+        )
+    return output
+
+
+def check_finite(features: np.ndarray) -> None:
+    """Raises DermsslError if a feature of (N, D) is NaN or infinite."""
+    bad = int((~np.isfinite(features).all(axis=1)).sum())
+    if bad:
+        raise DermsslError(
+            f"the features of {bad} of {len(features)} images are NaN or infinite: the weights are broken "
+            "(diverged training?) or --precision fp32 is needed"
+        )

@@ -1,0 +1,201 @@
+"""k nearest neighbours on frozen features: how good are they as they are, with nothing trained on top?"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dermssl.data.cache import Cache
+from dermssl.devices import resolve_device, resolve_precision
+from dermssl.errors import DermsslError
+from dermssl.evaluation.features import extract_features
+from dermssl.evaluation.protocol import make_protocol, open_labelled, resolve_image_size
+from dermssl.evaluation.report import Report, make_report
+from dermssl.hub.weights import load_backbone
+
+log = logging.getLogger(__name__)
+
+WEIGHTINGS = ("uniform", "distance")
+QUERY_CHUNK = 1024
+BANK_CHUNK = 16384  # 1024 x 16384 similarities in float32 are 64 MB
+
+
+def evaluate_knn(
+    weights: str | Path | nn.Module,
+    data: str | Path | Cache,
+    *,
+    test: str | Path | Cache | None = None,
+    k: int = 100,
+    folds: int = 5,
+    split: str = "lesion",
+    image_size: int | None = None,
+    predictions: str | Path | None = None,
+    weighting: str = "uniform",
+    fit: str = "squash",
+    seed: int = 0,
+    device: str | torch.device = "auto",
+    precision: str = "fp32",
+    batch_size: int = 256,
+    progress: bool = False,
+) -> Report:
+    """Classify each image by its ``k`` nearest neighbours (cosine) among the training folds' frozen features.
+
+    Args:
+        weights: a run or exported directory, a ``.safetensors`` file, ``hf-hub:org/name``, ``timm:NAME``,
+            ``random:NAME``, or a timm model.
+        data: labelled images.
+        test: other labelled images; ``data`` is then the bank as a whole, and there are no folds.
+        k: neighbours that vote; the paper has 100.
+        folds, split, seed: the cross-validation; ``split="lesion"`` keeps the images of a lesion in one fold,
+            ``"paper"`` does not.
+        image_size: edge in pixels; default: the one in the weights' configuration.
+        predictions: CSV file to write the answers to.
+        weighting: ``"uniform"`` votes as the paper, or ``"distance"``: a vote counts 1 / cosine distance.
+        fit: how an image becomes square, ``"squash"`` or ``"crop"``.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        precision: of the feature extraction. float32 by default: bf16 moves some neighbours, and the figure
+            would depend on the hardware.
+        batch_size: images a forward pass; does not move the figures.
+        progress: show progress on standard error.
+
+    Raises:
+        DermsslError: k is larger than the bank, the data holds no labels or one class, a test label is
+            unknown to the bank, or a feature is NaN.
+    """
+    if k < 1:
+        raise DermsslError(f"--k {k}: must be 1 or more")
+    if weighting not in WEIGHTINGS:
+        raise DermsslError(f"--weighting {weighting}: unknown; use one of {', '.join(WEIGHTINGS)}")
+    where = resolve_device(device) if isinstance(device, str) else device
+    model = weights if isinstance(weights, nn.Module) else load_backbone(weights, seed=seed)
+    size = resolve_image_size(model, image_size, adapt=not isinstance(weights, nn.Module))
+    bank = open_labelled(data, image_size=size, fit=fit, progress=progress)
+    queries = None
+    if test is not None:
+        queries = open_labelled(test, image_size=size, fit=fit, option="--test", progress=progress)
+    protocol = make_protocol(bank, queries, folds=folds, split=split, seed=seed)
+    smallest = min(len(round_.train) for round_ in protocol.rounds)
+    if k > smallest:
+        raise DermsslError(
+            f"--k {k}: the bank holds only {smallest} images; use --k {smallest} or less, or more data"
+        )
+
+    options: dict[str, Any] = {
+        "image_size": size,
+        "device": where,
+        "precision": precision,
+        "batch_size": batch_size,
+        "progress": progress,
+    }
+    train_features = extract_features(model, bank.images, rows=bank.rows, **options)
+    test_features = train_features
+    if queries is not None:
+        test_features = extract_features(model, queries.images, rows=queries.rows, **options)
+
+    answers = []
+    labels = torch.from_numpy(protocol.train.labels)
+    for round_ in protocol.rounds:
+        answer = knn_probabilities(
+            torch.from_numpy(train_features[round_.train]),
+            labels[torch.from_numpy(round_.train)],
+            torch.from_numpy(test_features[round_.test]).to(where),
+            k=k,
+            classes=len(protocol.train.classes),
+            weighting=weighting,
+        )
+        answers.append(answer.cpu().numpy())
+    report = make_report(
+        kind="knn",
+        weights=name_of(weights),
+        data=str(data) if not isinstance(data, Cache) else bank.source,
+        protocol=protocol,
+        parameters={
+            "evaluation": "knn",
+            "k": k,
+            "metric": "cosine",
+            "weighting": weighting,
+            **{key: protocol.split.get(key) for key in ("split", "folds")},
+            "test": None if queries is None else queries.source,
+            "seed": seed,
+            "image_size": size,
+            "cache_size": bank.about["cache_size"],
+            "fit": bank.about["fit"],
+            "resize": "bilinear, antialiased",
+            "precision": str(resolve_precision(precision, where)).removeprefix("torch."),
+            "feature_width": train_features.shape[1],
+        },
+        answers=answers,
+    )
+    if predictions is not None and report.predictions is not None:
+        report.predictions.save(predictions)
+    return report
+
+
+def name_of(weights: str | Path | nn.Module) -> str:
+    """How a report calls the weights."""
+    if not isinstance(weights, nn.Module):
+        return str(weights)
+    config = getattr(weights, "pretrained_cfg", None) or {}
+    return f"module:{config.get('architecture') or type(weights).__name__}"
+
+
+def knn_probabilities(
+    bank: Tensor,
+    bank_labels: Tensor,
+    queries: Tensor,
+    *,
+    k: int,
+    classes: int,
+    weighting: str = "uniform",
+    query_chunk: int = QUERY_CHUNK,
+    bank_chunk: int = BANK_CHUNK,
+) -> Tensor:
+    """Share of the votes of the ``k`` nearest neighbours by cosine similarity, exact.
+
+    Never holds more than ``query_chunk`` x ``bank_chunk`` similarities, so a bank of millions may stay in
+    host memory.
+
+    Args:
+        bank: (M, D) float, on any device; copied to that of ``queries`` chunk by chunk.
+        bank_labels: (M,) int64 in [0, classes).
+        queries: (N, D) float.
+        k: neighbours, at most M.
+        classes: C.
+        weighting: ``"uniform"``, or ``"distance"``: 1 / (1 - cosine); where a neighbour is at distance 0,
+            only those at distance 0 vote (as scikit-learn does).
+
+    Returns:
+        (N, C) float64 on the queries' device, rows sum to 1.
+    """
+    where = queries.device
+    votes = torch.zeros(len(queries), classes, dtype=torch.float64, device=where)
+    labels = bank_labels.to(where)
+    unit_bank = F.normalize(bank, dim=1)
+    for start in range(0, len(queries), query_chunk):
+        chunk = F.normalize(queries[start : start + query_chunk], dim=1)
+        similarity, neighbour = _nearest(unit_bank, chunk, k, bank_chunk)
+        vote = torch.ones_like(similarity, dtype=torch.float64)
+        if weighting == "distance":
+            distance = (1 - similarity.double()).clamp_(min=0)
+            zero = distance == 0
+            vote = torch.where(zero.any(dim=1, keepdim=True), zero.double(), 1 / distance)
+        votes[start : start + query_chunk].scatter_add_(1, labels[neighbour], vote)
+    return votes / votes.sum(dim=1, keepdim=True)
+
+
+def _nearest(unit_bank: Tensor, unit_queries: Tensor, k: int, chunk: int) -> tuple[Tensor, Tensor]:
+    """(n, k) similarities and bank indices of the nearest, over the bank chunk by chunk."""
+    where = unit_queries.device
+    best = unit_queries.new_empty(len(unit_queries), 0)
+    index = torch.empty(len(unit_queries), 0, dtype=torch.long, device=where)
+    for start in range(0, len(unit_bank), chunk):
+        similarity = unit_queries @ unit_bank[start : start + chunk].to(where).T
+        top, position = similarity.topk(min(k, similarity.shape[1]), dim=1, sorted=False)
+        best, index = torch.cat([best, top], dim=1), torch.cat([index, position + start], dim=1)
+        if best.shape[1] > k:
+            best, keep = best.topk(k, dim=1, sorted=False)
+            index = index.gather(1, keep)
+    return best, index

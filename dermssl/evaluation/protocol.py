@@ -1,0 +1,242 @@
+"""Which labelled images train and which are tested: the part that every evaluation shares."""
+
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dermssl.data.cache import Cache, cached, source_size
+from dermssl.data.folds import make_folds
+from dermssl.errors import DermsslError
+
+log = logging.getLogger(__name__)
+
+# name of the test fold where a separate set is tested
+TEST_SET = 0
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """The labelled images of one data set."""
+
+    source: str
+    images: np.ndarray  # (P, S, S, 3) uint8 memory map, of labelled and unlabelled images
+    rows: np.ndarray  # (N,) rows of ``images`` that carry a label
+    labels: np.ndarray  # (N,) index into classes
+    ids: np.ndarray  # (N,) str
+    groups: np.ndarray  # (N,) str; the image's own name where the data names none
+    classes: tuple[str, ...]
+    about: dict[str, Any]  # what the report says of the data
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class Round:
+    """One training and testing: indices into the training set and into the test set."""
+
+    fold: int
+    train: np.ndarray
+    test: np.ndarray
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The sets and the rounds. Without a separate test set, ``test`` is ``train`` and the rounds are its
+    folds.
+    """
+
+    train: LabelledImages
+    test: LabelledImages
+    rounds: tuple[Round, ...]
+    split: dict[str, Any]  # what the report says of the division
+    notes: tuple[str, ...]
+
+
+def resolve_image_size(model: Any, image_size: int | None, *, adapt: bool = False) -> int:
+    """``image_size``, or the one that the model's configuration names.
+
+    Args:
+        model: a timm model.
+        adapt: change a model of one fixed size (position embeddings) to ``image_size``.
+
+    Raises:
+        DermsslError: the size is not positive, or the model takes one fixed size only.
+    """
+    own = (getattr(model, "pretrained_cfg", None) or {}).get("input_size", (3, 224, 224))[-1]
+    if image_size is None:
+        return own
+    if image_size < 1:
+        raise DermsslError(f"--image-size {image_size}: must be 1 or more")
+    if adapt and image_size != own and hasattr(model, "set_input_size"):
+        try:
+            model.set_input_size(img_size=(image_size, image_size))
+        except Exception as error:
+            raise DermsslError(
+                f"--image-size {image_size}: this backbone cannot take it ({error})"
+            ) from error
+    return image_size
+
+
+def open_labelled(
+    data: str | Path | Cache,
+    *,
+    image_size: int,
+    fit: str = "squash",
+    option: str = "DATA",
+    progress: bool = False,
+) -> LabelledImages:
+    """The labelled images of a data set, decoded once into a cache at the size that ``image_size`` needs.
+
+    Args:
+        data: as everywhere, or an open cache.
+        option: how the error messages call it.
+
+    Raises:
+        DermsslError: no image carries a label, or all carry the same.
+    """
+    cache = (
+        data
+        if isinstance(data, Cache)
+        else cached(data, size=source_size(image_size), fit=fit, progress=progress)
+    )
+    records = cache.records
+    rows = np.flatnonzero(records.labels >= 0)
+    if not len(rows):
+        raise DermsslError(
+            f"{option} {data}: none of its {len(records)} images carries a label (layout: {records.layout}); "
+            "an evaluation needs labelled images, e.g. a folder per class or a CSV with the columns "
+            "image,label"
+        )
+    unlabelled = len(records) - len(rows)
+    if unlabelled:
+        log.warning("%s %s: %d images without a label are left out", option, records.source, unlabelled)
+    ids = np.array(records.ids, dtype=str)[rows]
+    groups = ids if records.groups is None else np.array(records.groups, dtype=str)[rows]
+    counts = np.bincount(records.labels[rows], minlength=len(records.classes))
+    about = {
+        "source": str(records.source),
+        "layout": records.layout,
+        "images": len(rows),
+        "unlabelled": unlabelled,
+        "problems": len(cache.problems),
+        "classes": dict(zip(records.classes, counts.tolist(), strict=True)),
+        "groups": None if records.groups is None else len(np.unique(groups)),
+        "content_hash": cache.content_hash,
+        "cache_size": cache.size,
+        "fit": cache.fit,
+    }
+    labels = np.asarray(records.labels)[rows]
+    return LabelledImages(
+        str(records.source), cache.images, rows, labels, ids, groups, tuple(records.classes), about
+    )
+
+
+def make_protocol(
+    train: LabelledImages,
+    test: LabelledImages | None = None,
+    *,
+    folds: int = 5,
+    split: str = "lesion",
+    seed: int = 0,
+) -> Protocol:
+    """The rounds of a cross-validation over ``train``, or the one round that tests it on ``test``.
+
+    Raises:
+        DermsslError: one class only; fewer images of every class than folds; a test label that no training
+            image carries.
+    """
+    train = _without_empty_classes(train)
+    if len(train.classes) < 2:
+        raise DermsslError(
+            f"{train.source}: all {len(train)} labelled images are of one class ({train.classes[0]}); "
+            "a classification needs two or more"
+        )
+    if test is None:
+        return _cross_validation(train, folds, split, seed)
+    test = _aligned(test, train.classes)
+    everything = Round(TEST_SET, np.arange(len(train)), np.arange(len(test)))
+    shared = np.isin(test.groups, train.groups) | np.isin(test.ids, train.ids)
+    notes = []
+    if shared.any():
+        notes.append(
+            f"{int(shared.sum())} of the {len(test)} test images are of a group (or have a name) that "
+            f"occurs in the "
+            "training set too: the figures are too good unless these names mean different things in the two "
+            "sets"
+        )
+    return Protocol(
+        train, test, (everything,), {"split": "test set", "shared_images": int(shared.sum())}, tuple(notes)
+    )
+
+
+def _cross_validation(train: LabelledImages, folds: int, split: str, seed: int) -> Protocol:
+    smallest = np.bincount(train.labels)
+    notes = [
+        f"class {name} has {count} images for {folds} folds: some folds test none of it"
+        for name, count in zip(train.classes, smallest.tolist(), strict=True)
+        if count < folds
+    ]
+    grouped = train.about["groups"] is not None
+    if split == "lesion" and not grouped:
+        notes.append(
+            "the data names no lesions or patients: every image is its own group, and near copies may be in "
+            "two folds"
+        )
+    groups = train.groups if grouped else None
+    assigned = make_folds(train.labels, groups, folds=folds, split=split, seed=seed)
+    plain = (
+        assigned
+        if split == "paper"
+        else make_folds(train.labels, groups, folds=folds, split="paper", seed=seed)
+    )
+    rounds = tuple(
+        Round(fold, np.flatnonzero(assigned != fold), np.flatnonzero(assigned == fold))
+        for fold in range(folds)
+    )
+    about = {
+        "split": split,
+        "folds": folds,
+        "seed": seed,
+        "groups": train.about["groups"],
+        "groups_repeated": int((np.unique(train.groups, return_counts=True)[1] > 1).sum()),
+        "groups_cut": _groups_cut(train.groups, assigned),
+        "groups_cut_by_plain_split": _groups_cut(train.groups, plain),
+    }
+    if about["groups_cut"]:
+        notes.append(
+            f"{about['groups_cut']} lesions have images both in training and in test folds: the figures are "
+            f"too good"
+        )
+    return Protocol(train, train, rounds, about, tuple(notes))
+
+
+def _groups_cut(groups: np.ndarray, folds: np.ndarray) -> int:
+    """How many groups have images in more than one fold."""
+    pairs = np.unique(np.stack([np.unique(groups, return_inverse=True)[1], folds]), axis=1)
+    return int((np.bincount(pairs[0]) > 1).sum())
+
+
+def _without_empty_classes(data: LabelledImages) -> LabelledImages:
+    """Classes that no image carries (a column of a ground truth table that is all zero) would only add
+    nothing.
+    """
+    used, labels = np.unique(data.labels, return_inverse=True)
+    return replace(data, labels=labels, classes=tuple(data.classes[c] for c in used))
+
+
+def _aligned(test: LabelledImages, classes: tuple[str, ...]) -> LabelledImages:
+    """The test set with labels that count in the training set's classes."""
+    used = _without_empty_classes(test)
+    unknown = [name for name in used.classes if name not in classes]
+    if unknown:
+        raise DermsslError(
+            f"--test {test.source}: its classes {', '.join(unknown)} are unknown to the training data, "
+            f"which has "
+            f"{', '.join(classes)}; leave these images out or name the classes alike"
+        )
+    number = np.array([classes.index(name) for name in used.classes])
+    return replace(used, labels=number[used.labels], classes=classes)
