@@ -1,0 +1,200 @@
+"""Records: who the images are. Paths, labels and lesions of a data folder in any of the known layouts."""
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from dermssl.data.layouts.classes import normalised
+from dermssl.data.layouts.folders import read_folder
+from dermssl.data.layouts.found import Found, Problem, Row, is_image
+from dermssl.data.layouts.tables import read_folder_with_table, read_table_file
+from dermssl.errors import DermsslError
+
+__all__ = ["Problem", "Records", "read_records"]
+
+logger = logging.getLogger("dermssl")
+
+LOOKED_FOR = (
+    "looked for: a prepared cache (manifest.json); HAM10000_metadata.csv; "
+    "ISIC2018_Task3_Training_GroundTruth.csv; ISIC_2019_Training_GroundTruth.csv; "
+    "an ISIC 2020 train.csv (image_name, patient_id); a metadata.csv of isic-cli (isic_id); "
+    "a CSV with image,label[,group]; a folder per class; image files (jpg, png, bmp, tif, webp) at any depth"
+)
+
+
+@dataclass(frozen=True)
+class Records:
+    """The images of a data set, none of them decoded.
+
+    Attributes:
+        source: the folder (or table) they were read from.
+        layout: what it was recognised as: "ham10000", "isic 2019", "class folders", "image folder" ...
+        paths: (N,) files.
+        ids: (N,) the name each image is reported by: an image id, or its path relative to the source.
+        labels: (N,) int64, index into ``classes``; -1 = unknown.
+        classes: sorted class names; () when nothing is labelled.
+        groups: (N,) lesion of each image, or patient where that is known; None = unknown for all of them.
+        attributes: further columns of the table, name -> (N,) texts.
+        problems: what was missing, repeated, outside the folder ...
+    """
+
+    source: Path
+    layout: str
+    paths: tuple[Path, ...]
+    ids: tuple[str, ...]
+    labels: npt.NDArray[np.int64]
+    classes: tuple[str, ...] = ()
+    groups: tuple[str, ...] | None = None
+    attributes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def select(self, index: Sequence[int] | npt.NDArray[np.integer]) -> "Records":
+        """The records at ``index`` (M,), in that order; the classes stay as they are."""
+        chosen = [int(i) for i in index]
+        return replace(
+            self,
+            paths=tuple(self.paths[i] for i in chosen),
+            ids=tuple(self.ids[i] for i in chosen),
+            labels=self.labels[chosen],
+            groups=None if self.groups is None else tuple(self.groups[i] for i in chosen),
+            attributes={name: tuple(texts[i] for i in chosen) for name, texts in self.attributes.items()},
+        )
+
+    def labelled(self) -> "Records":
+        """Only the records whose label is known."""
+        return self.select(np.flatnonzero(self.labels >= 0))
+
+    def class_counts(self) -> dict[str, int]:
+        """Class name -> number of images, in the order of ``classes``."""
+        counts = Counter(self.labels.tolist())
+        return {name: counts[index] for index, name in enumerate(self.classes)}
+
+
+def read_records(data: str | Path) -> Records:
+    """Find out what ``data`` is and read who its images are. Nothing is decoded.
+
+    Args:
+        data: a folder or a table in any layout of docs/data.md, or a prepared cache.
+
+    Raises:
+        DermsslError: there is nothing there, no image, or no known layout; names what was looked for.
+    """
+    source = Path(data).expanduser()
+    if source.is_dir():
+        if (source / "manifest.json").exists():
+            from dermssl.data.cache import open_cache  # the cache is built from records, so not at the top
+
+            return replace(open_cache(source).records, layout="prepared cache")
+        found = _read_directory(source)
+    elif source.is_file() and source.suffix.lower() in {".csv", ".tsv", ".tab"}:
+        found = read_table_file(source)
+    elif source.is_file():
+        kind = "one image" if is_image(source) else "no folder and no table"
+        raise DermsslError(
+            f"{source} is {kind}: give the folder that holds the images (archives: unpack first)"
+        )
+    else:
+        raise DermsslError(f"{source} does not exist; give a folder of images, a CSV or a prepared cache")
+    records = _records(found)
+    logger.info("%s", describe(records))
+    return records
+
+
+def describe(records: Records) -> str:
+    """What was found, in one line for the log."""
+    parts = [f"{records.source}: {records.layout}, {len(records):,} images"]
+    if records.classes:
+        parts.append(", ".join(f"{name} {count:,}" for name, count in records.class_counts().items()))
+        unknown = int((records.labels < 0).sum())
+        parts += [f"{unknown:,} without a label"] if unknown else []
+    else:
+        parts.append("unlabelled")
+    if records.groups is not None:
+        parts.append(f"{len(set(records.groups)):,} lesions or patients")
+    if records.problems:
+        first = records.problems[0]
+        parts.append(f"{len(records.problems):,} problems (first: {first.path}: {first.reason})")
+    return "; ".join(parts)
+
+
+def _read_directory(folder: Path) -> Found:
+    try:
+        if not any(folder.iterdir()):
+            raise DermsslError(f"{folder} is empty; {LOOKED_FOR}")
+        return read_folder_with_table(folder) or read_folder(folder)
+    except PermissionError as error:
+        raise DermsslError(f"{error.filename} cannot be read: no permission") from error
+
+
+def _records(found: Found) -> Records:
+    problems = list(found.problems)
+    rows: dict[str, Row] = {}
+    for row in found.rows:
+        if row.id not in rows:
+            rows[row.id] = row
+            continue
+        other = " with another label" if row.label != rows[row.id].label else ""
+        problems.append(Problem(row.id, f"a second row{other}: the first is used"))
+    if not rows:
+        seen = (
+            f"; {len(problems):,} problems, first: {problems[0].path}: {problems[0].reason}"
+            if problems
+            else ""
+        )
+        raise DermsslError(f"no images in {found.source} (read as {found.layout}){seen}; {LOOKED_FOR}")
+    kept = list(rows.values())
+    names = normalised({row.label for row in kept if row.label})
+    classes = tuple(sorted(set(names.values())))
+    number = {label: classes.index(name) for label, name in names.items()}
+    columns = dict.fromkeys(name for row in kept for name in row.attributes)
+    return Records(
+        source=found.source,
+        layout=found.layout,
+        paths=tuple(row.path for row in kept),
+        ids=tuple(rows),
+        labels=np.array([number[row.label] if row.label else -1 for row in kept], dtype=np.int64),
+        classes=classes,
+        groups=_groups(kept),
+        attributes={name: tuple(row.attributes.get(name, "") for row in kept) for name in columns},
+        problems=tuple(problems),
+    )
+
+
+def _groups(rows: list[Row]) -> tuple[str, ...] | None:
+    """The group of each row: everything linked by a lesion or a patient is one group, named by the patient.
+
+    Joined rather than picked row by row, since a table may know the patient of one image of a lesion only.
+    """
+    if not any(row.lesion or row.patient for row in rows):
+        return None
+    parent: dict[str, str] = {}
+
+    def root(key: str) -> str:
+        while parent.setdefault(key, key) != key:
+            parent[key] = parent[parent[key]]
+            key = parent[key]
+        return key
+
+    for row in rows:
+        if row.lesion and row.patient:
+            parent[root(f"lesion:{row.lesion}")] = root(f"patient:{row.patient}")
+    keys = [
+        root(
+            f"patient:{row.patient}"
+            if row.patient
+            else f"lesion:{row.lesion}"
+            if row.lesion
+            else f"image:{row.id}"
+        )
+        for row in rows
+    ]
+    # A lesion keeps its own name; an image without one is marked, so that it can never meet a lesion's name.
+    return tuple(key if key.startswith("image:") else key.split(":", 1)[1] for key in keys)
