@@ -218,9 +218,7 @@ def _decoding(records: Records, size: int, fit: Fit) -> Render:
 
 def _reduction(cache: Cache, size: int) -> tuple[Records, Render, str]:
     if size > cache.size:
-        raise DermsslError(
-            f"{cache.path} holds {cache.size} px images: --size {size} needs the original files"
-        )
+        raise DermsslError(f"{cache.path} holds {cache.size} px images: --size {size} needs the original files")
     _, hashes = prepared.read_records_table(cache.path, prepared.read_manifest(cache.path))
 
     def render(index: int) -> tuple[npt.NDArray[np.uint8], str]:
@@ -296,9 +294,7 @@ def _start(work: Path, summary: dict[str, Any]) -> None:
             f"fit {earlier.get('fit')}; finish that, delete the folder, or name another --output"
         )
     if earlier is not None:
-        logger.info(
-            "the files in %s have changed since the interrupted run: starting over", summary["source"]
-        )
+        logger.info("the files in %s have changed since the interrupted run: starting over", summary["source"])
     for name in ("journal", prepared.IMAGES):
         (work / name).unlink(missing_ok=True)
     prepared.write_text(path, json.dumps(summary))
@@ -364,8 +360,7 @@ def _fill(
             if len(bad) > max_bad * total:
                 break
         problems = [
-            Problem(relative_path(records.paths[i], records.source), f"unreadable: {reason}")
-            for i, reason in bad
+            Problem(relative_path(records.paths[i], records.source), f"unreadable: {reason}") for i, reason in bad
         ]
         if len(bad) > max_bad * total or not ok:
             named = "; ".join(f"{problem.path}: {problem.reason}" for problem in problems[:3])
@@ -393,9 +388,7 @@ def _finish(
     kept = records.select(ok)
     first: dict[str, int] = {}
     copies = [
-        Problem(
-            relative_path(path, records.source), _SAME + relative_path(kept.paths[first[h]], records.source)
-        )
+        Problem(relative_path(path, records.source), _SAME + relative_path(kept.paths[first[h]], records.source))
         for i, (path, h) in enumerate(zip(kept.paths, hashes, strict=True))
         if first.setdefault(h, i) != i
     ]
@@ -406,9 +399,7 @@ def _finish(
             logger.warning("%d images are %s: %s; see %s", len(some), kind, names, prepared.PROBLEMS)
     rows = prepared.table_rows(kept, hashes)
     prepared.write_csv(work / prepared.RECORDS, rows)
-    prepared.write_csv(
-        work / prepared.PROBLEMS, [("path", "reason"), *((p.path, p.reason) for p in problems)]
-    )
+    prepared.write_csv(work / prepared.PROBLEMS, [("path", "reason"), *((p.path, p.reason) for p in problems)])
     manifest = {
         "format": prepared.FORMAT,
         "version": prepared.VERSION,
@@ -487,9 +478,7 @@ def _locked(folder: Path) -> Iterator[None]:
             prepared.RECORDS,
             prepared.PROBLEMS,
         }  # a run killed while it moved its files
-        if not (folder / UNFINISHED).is_dir() or {path.name for path in folder.iterdir()} - moved - {
-            UNFINISHED
-        }:
+        if not (folder / UNFINISHED).is_dir() or {path.name for path in folder.iterdir()} - moved - {UNFINISHED}:
             raise DermsslError(f"{folder} is not empty and holds no prepared cache; name another --output")
     (folder / UNFINISHED).mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / UNFINISHED / "lock")

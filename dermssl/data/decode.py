@@ -86,9 +86,7 @@ def decode(data: bytes, size: int, fit: Fit = "squash") -> npt.NDArray[np.uint8]
         raise UnreadableImage("not an image of a known format") from error
     except MemoryError as error:
         raise UnreadableImage("does not fit into memory") from error
-    except (
-        Exception
-    ) as error:  # decoders raise nearly anything on a damaged file: struct.error, SyntaxError ...
+    except Exception as error:  # decoders raise nearly anything on a damaged file: struct.error, SyntaxError ...
         raise UnreadableImage(f"cannot be decoded: {error}") from error
     if orientation in _TURNS:
         square = square.transpose(_TURNS[orientation])

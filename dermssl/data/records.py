@@ -98,9 +98,7 @@ def read_records(data: str | Path) -> Records:
         found = read_table_file(source)
     elif source.is_file():
         kind = "one image" if is_image(source) else "no folder and no table"
-        raise DermsslError(
-            f"{source} is {kind}: give the folder that holds the images (archives: unpack first)"
-        )
+        raise DermsslError(f"{source} is {kind}: give the folder that holds the images (archives: unpack first)")
     else:
         raise DermsslError(f"{source} does not exist; give a folder of images, a CSV or a prepared cache")
     records = _records(found)
@@ -144,11 +142,7 @@ def _records(found: Found) -> Records:
         other = " with another label" if row.label != rows[row.id].label else ""
         problems.append(Problem(row.id, f"a second row{other}: the first is used"))
     if not rows:
-        seen = (
-            f"; {len(problems):,} problems, first: {problems[0].path}: {problems[0].reason}"
-            if problems
-            else ""
-        )
+        seen = f"; {len(problems):,} problems, first: {problems[0].path}: {problems[0].reason}" if problems else ""
         raise DermsslError(f"no images in {found.source} (read as {found.layout}){seen}; {LOOKED_FOR}")
     kept = list(rows.values())
     names = normalised({row.label for row in kept if row.label})
@@ -187,13 +181,7 @@ def _groups(rows: list[Row]) -> tuple[str, ...] | None:
         if row.lesion and row.patient:
             parent[root(f"lesion:{row.lesion}")] = root(f"patient:{row.patient}")
     keys = [
-        root(
-            f"patient:{row.patient}"
-            if row.patient
-            else f"lesion:{row.lesion}"
-            if row.lesion
-            else f"image:{row.id}"
-        )
+        root(f"patient:{row.patient}" if row.patient else f"lesion:{row.lesion}" if row.lesion else f"image:{row.id}")
         for row in rows
     ]
     # A lesion keeps its own name; an image without one is marked, so that it can never meet a lesion's name.

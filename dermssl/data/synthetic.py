@@ -1,9 +1,9 @@
 """Synthetic dermoscopy: drawn lesions in the layout of a HAM10000 download, for the demo and the tests.
 
-Skin is a colour; a lesion is maps of melanin, blood, keratin, scar and blue-grey depth over it, each a function of
-the lesion's own coordinates, so that a second photograph of the lesion shows the same thing turned and shifted.
-The classes differ in structure (network, globules, vessels, lacunae, scales) more than in mean colour, and skin
-tone, light, hair and framing vary within each. Nothing here is fit for a medical purpose.
+Skin is a colour; a lesion is maps of melanin, blood, keratin, scar and blue-grey depth over it, each a
+function of the lesion's own coordinates, so that a second photograph of it shows the same thing turned and
+shifted. The classes differ in structure (network, globules, vessels, lacunae, scales) more than in mean
+colour, and skin tone, light, hair and framing vary within each. Nothing here is fit for a medical purpose.
 """
 
 import csv
@@ -12,13 +12,14 @@ import json
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from dermssl.data.layouts.prepared import write_text
 from dermssl.errors import DermsslError
 
-Field = npt.NDArray[np.float32]  # (S, S)
+Field = np.ndarray  # (S, S) float32
+Picture = np.ndarray  # (S, S, 3) float32, 1 = white
+Points = np.ndarray  # (P, 2) float64, the picture reaches from -1 to 1
 
 # HAM10000 has 67 % nv and 1.1 % df; a little flatter, so that 200 images still hold several of each.
 SHARES = {"nv": 0.60, "mel": 0.12, "bkl": 0.11, "bcc": 0.07, "akiec": 0.05, "vasc": 0.03, "df": 0.02}
@@ -50,9 +51,7 @@ def write_synthetic(folder: str | Path, *, images: int = 600, size: int = 96, se
     """
     folder = Path(folder)
     if images < FEWEST * len(SHARES):
-        raise DermsslError(
-            f"images={images}: at least {FEWEST * len(SHARES)} are needed, {FEWEST} of each class"
-        )
+        raise DermsslError(f"images={images}: at least {FEWEST * len(SHARES)} are needed, {FEWEST} of each class")
     if not 16 <= size <= 2048:
         raise DermsslError(f"size={size}: must be between 16 and 2048 pixels")
     made = json.dumps({"synthetic": _VERSION, "images": images, "size": size, "seed": seed})
@@ -100,8 +99,7 @@ def _table(images: int, seed: int) -> list[dict[str, str]]:
             for _ in range(several)
         ]
         rows += [
-            {"lesion_id": f"SYN_{lesions + i:07d}", "image_id": "", "dx": name, "dx_type": "drawn"}
-            | patients[i]
+            {"lesion_id": f"SYN_{lesions + i:07d}", "image_id": "", "dx": name, "dx_type": "drawn"} | patients[i]
             for i in of_image
         ]
         lesions += several
@@ -146,7 +144,8 @@ class _Coat:
         self.u, self.v, self.rng = u, v, rng
         self.melanin, self.blood = np.zeros_like(u), np.zeros_like(u)
         self.blends: list[tuple[Field, tuple[float, float, float]]] = []
-        self.vessels: list[tuple[npt.NDArray[np.float64], float]] = []  # points in (u, v), width
+        self.clear = float(rng.uniform(0.3, 1.0))  # how plainly this lesion shows the marks of its class
+        self.vessels: list[tuple[Points, float]] = []  # points in (u, v), width
         # Skin of its own: fine furrows, uneven redness, a hint of freckles.
         self.blood += 0.10 + 0.06 * self.noise(2.5) + 0.05 * self.noise(9)
         self.melanin += 0.05 * np.abs(self.noise(14)) + 0.03 * self.noise(3)
@@ -164,7 +163,7 @@ class _Coat:
         return top * (1 - t) + (lattice[i0, j1] * (1 - s) + lattice[i1, j1] * s) * t
 
     def cells(self, frequency: float, jitter: float = 0.8) -> tuple[Field, Field]:
-        """Jittered points, ``frequency`` a unit: distance to the nearest (in cells), and its random number."""
+        """Jittered points, ``frequency`` a unit: distance to the nearest in cells, and its number in [0, 1]."""
         n = 32
         at = 0.5 + jitter * self.rng.uniform(-0.5, 0.5, (2, n, n)).astype(np.float32)
         mark = self.rng.uniform(0, 1, (n, n)).astype(np.float32)
@@ -189,9 +188,7 @@ class _Coat:
         )
         return _step(thin - waves * 0.6, 0.35).astype(np.float32)
 
-    def body(
-        self, radius: float, irregular: float, soft: float, stretch: float = 1.25
-    ) -> tuple[Field, Field]:
+    def body(self, radius: float, irregular: float, soft: float, stretch: float = 1.25) -> tuple[Field, Field]:
         """A blob: (mask in [0, 1], distance from the middle where 1 is its border)."""
         long, turn = self.rng.uniform(1, stretch), self.rng.uniform(0, np.pi)
         a = (self.u * np.cos(turn) + self.v * np.sin(turn)) / np.sqrt(long)
@@ -212,7 +209,7 @@ class _Coat:
     def blend(self, mask: Field, colour: tuple[float, float, float]) -> None:
         self.blends.append((mask, colour))
 
-    def over(self, skin: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def over(self, skin: np.ndarray) -> Picture:
         depth = self.melanin[..., None] * _MELANIN + self.blood[..., None] * _BLOOD
         rgb = skin * np.exp(-np.maximum(depth, -0.15))
         for mask, colour in self.blends:
@@ -238,10 +235,10 @@ def _nevus(coat: _Coat) -> None:
     base = dark * (0.75 + 0.25 * np.clip(1 - reach, 0, 1) * rng.choice([-1, 1]) + 0.10 * coat.noise(3))
     kind = rng.choice(3, p=(0.55, 0.25, 0.20))
     if kind == 0:
-        base += rng.uniform(0.35, 0.6) * dark * (coat.network(rng.uniform(0.13, 0.19), 0.03) - 0.4)
+        base += 0.75 * coat.clear * dark * (coat.network(rng.uniform(0.10, 0.15), 0.04) - 0.4)
     elif kind == 1:
         distance, _ = coat.cells(rng.uniform(6.5, 9), 0.7)
-        base += rng.uniform(0.5, 0.8) * dark * _step(0.33 - distance, 0.12)
+        base += 0.9 * coat.clear * dark * _step(0.33 - distance, 0.12)
     coat.melanin += mask * base
     coat.blood += mask * rng.uniform(0, 0.25)
 
@@ -252,11 +249,12 @@ def _melanoma(coat: _Coat) -> None:
     mask, reach = coat.body(radius, rng.uniform(0.12, 0.22), rng.uniform(0.03, 0.10), 1.6)
     dark = rng.uniform(0.45, 1.0)
     base = dark * (0.8 + 0.55 * coat.noise(2.0) + 0.2 * coat.noise(5))
-    base += 0.7 * dark * (coat.network(rng.uniform(0.14, 0.24), 0.16) - 0.4) * _step(coat.noise(1.6), 0.5)
+    net = coat.network(rng.uniform(0.11, 0.17), 0.08)
+    base += coat.clear * dark * (net - 0.4) * _step(coat.noise(1.6), 0.5)
     for _ in range(rng.integers(1, 4)):
         base += rng.uniform(0.7, 1.5) * coat.patch(_spot(coat, radius * 0.8), rng.uniform(0.08, 0.24), 0.07)
     distance, number = coat.cells(rng.uniform(6, 10))
-    base += 0.9 * dark * _step(0.28 - distance, 0.1) * (number > 0.6) * _step(reach - 0.55, 0.2)
+    base += coat.clear * dark * _step(0.28 - distance, 0.1) * (number > 0.6) * _step(reach - 0.55, 0.2)
     coat.melanin += mask * np.maximum(base, 0.1)
     coat.blood += mask * np.maximum(0, 0.35 * coat.noise(2.2))
     if rng.uniform() < 0.7:
@@ -273,12 +271,13 @@ def _keratosis(coat: _Coat) -> None:
     mask, _ = coat.body(radius, rng.uniform(0.06, 0.12), rng.uniform(0.015, 0.04), 1.4)
     dark = rng.uniform(0.25, 0.85)
     ridges = np.abs(coat.noise(rng.uniform(6, 9)) + 0.4 * coat.noise(3))
-    base = dark * (0.85 + 0.15 * coat.noise(2.5)) + 0.6 * dark * (_step(0.16 - ridges, 0.16) - 0.3)
+    base = dark * (0.85 + 0.15 * coat.noise(2.5)) + 0.7 * coat.clear * dark * (_step(0.16 - ridges, 0.16) - 0.3)
     distance, number = coat.cells(rng.uniform(5, 8), 0.9)
-    base += 0.9 * _step(0.22 - distance, 0.08) * (number > 0.72)
+    base += coat.clear * _step(0.22 - distance, 0.08) * (number > 0.75)
     coat.melanin += mask * base
     coat.blend(mask * rng.uniform(0.12, 0.4), (0.74, 0.62, 0.42))
-    coat.blend(0.75 * mask * _step(0.2 - distance, 0.08) * (number < 0.3), (0.95, 0.90, 0.78))
+    cysts = mask * _step(0.2 - distance, 0.08) * (number < 0.25)
+    coat.blend(0.8 * coat.clear * cysts, (0.92, 0.86, 0.74))
 
 
 def _basal_cell(coat: _Coat) -> None:
@@ -294,10 +293,10 @@ def _basal_cell(coat: _Coat) -> None:
         ulcer = coat.patch(_spot(coat, radius * 0.4), rng.uniform(0.08, 0.16), 0.04)
         coat.blend(0.8 * ulcer, (0.48, 0.16, 0.12))
     coat.melanin += mask * rng.uniform(0, 0.2)
-    for _ in range(rng.integers(3, 6)):
+    for _ in range(rng.integers(2, 6)):
         start = rng.uniform(0, 2 * np.pi)
         root = np.array([np.cos(start), np.sin(start)]) * radius * rng.uniform(0.7, 1.05)
-        _branch(coat, root, start + np.pi + rng.normal(0, 0.4), radius * 1.2, 0.032, 3)
+        _branch(coat, root, start + np.pi + rng.normal(0, 0.4), radius * 1.1, 0.022, 3)
 
 
 def _actinic(coat: _Coat) -> None:
@@ -305,10 +304,10 @@ def _actinic(coat: _Coat) -> None:
     rng, radius = coat.rng, coat.rng.uniform(0.42, 0.8)
     mask, _ = coat.body(radius, 0.14, rng.uniform(0.12, 0.25), 1.5)
     distance, number = coat.cells(rng.uniform(4.5, 7), 0.75)
-    coat.blood += mask * (rng.uniform(0.2, 0.45) + rng.uniform(0.25, 0.5) * _step(distance - 0.38, 0.16))
-    coat.blend(rng.uniform(0.35, 0.7) * mask * _step(0.2 - distance, 0.1), (0.93, 0.82, 0.66))
+    coat.blood += mask * (rng.uniform(0.15, 0.4) + 0.5 * coat.clear * _step(distance - 0.38, 0.2))
+    coat.blend(0.6 * coat.clear * mask * _step(0.2 - distance, 0.14), (0.92, 0.80, 0.68))
     scale = _step(coat.noise(4) + 0.5 * coat.noise(11) - rng.uniform(0.2, 0.5), 0.25)
-    coat.blend(0.7 * mask * scale, (0.92, 0.87, 0.76))
+    coat.blend(0.6 * mask * scale, (0.90, 0.83, 0.75))
     coat.melanin += mask * (rng.uniform(0, 0.4) * np.maximum(0, coat.noise(2)) + 0.2 * (number > 0.85))
 
 
@@ -318,10 +317,10 @@ def _dermatofibroma(coat: _Coat) -> None:
     mask, reach = coat.body(radius, 0.05, rng.uniform(0.1, 0.18))
     dark = rng.uniform(0.3, 0.7)
     ring = mask * _step(reach - rng.uniform(0.35, 0.5), 0.2)
-    coat.melanin += ring * dark * (0.5 + 0.7 * coat.network(rng.uniform(0.12, 0.16), 0.03)) + 0.15 * mask
+    coat.melanin += ring * dark * (0.5 + coat.clear * coat.network(rng.uniform(0.10, 0.14), 0.04)) + 0.15 * mask
     coat.blood += mask * rng.uniform(0.1, 0.35)
     middle = _step(rng.uniform(0.4, 0.6) - reach + 0.12 * coat.noise(5), 0.2)
-    coat.blend(rng.uniform(0.5, 0.85) * middle, (0.95, 0.85, 0.82))
+    coat.blend(rng.uniform(0.35, 0.75) * middle, (0.92, 0.82, 0.79))
 
 
 def _vascular(coat: _Coat) -> None:
@@ -346,9 +345,7 @@ _PAINTERS = {
 }
 
 
-def _branch(
-    coat: _Coat, start: npt.NDArray[np.float64], angle: float, length: float, width: float, depth: int
-) -> None:
+def _branch(coat: _Coat, start: np.ndarray, angle: float, length: float, width: float, depth: int) -> None:
     steps = 8
     points = [start]
     for _ in range(steps):
@@ -362,20 +359,20 @@ def _branch(
 
 
 def _mark_lines(
-    rgb: npt.NDArray[np.float32],
+    rgb: Picture,
     coat: _Coat,
-    turn: npt.NDArray[np.float64],
-    shift: npt.NDArray[np.float64],
+    turn: np.ndarray,
+    shift: np.ndarray,
     size: int,
-) -> npt.NDArray[np.float32]:
+) -> Picture:
     """Draw the vessels: lines in lesion coordinates, carried into the picture."""
     lines = [(points @ turn.T + shift, width) for points, width in coat.vessels]
     if not lines:
         return rgb
-    return _ink(rgb, _strokes(lines, size), (0.66, 0.16, 0.16), 0.75)
+    return _ink(rgb, _strokes(lines, size), (0.66, 0.17, 0.17), 0.25 + 0.5 * coat.clear)
 
 
-def _strokes(lines: list[tuple[npt.NDArray[np.float64], float]], size: int) -> Field:
+def _strokes(lines: list[tuple[Points, float]], size: int) -> Field:
     """Antialiased polylines in [-1, 1] coordinates with widths in the same unit: (S, S) in [0, 1]."""
     fine = 3
     canvas = Image.new("L", (size * fine, size * fine))
@@ -386,24 +383,20 @@ def _strokes(lines: list[tuple[npt.NDArray[np.float64], float]], size: int) -> F
     return np.asarray(canvas.reduce(fine), np.float32) / 255
 
 
-def _ink(
-    rgb: npt.NDArray[np.float32], mask: Field, colour: tuple[float, float, float], strength: float
-) -> npt.NDArray[np.float32]:
+def _ink(rgb: Picture, mask: Field, colour: tuple[float, float, float], strength: float) -> Picture:
     return rgb + strength * mask[..., None] * (np.array(colour, np.float32) - rgb)
 
 
-def _photograph(
-    rgb: npt.NDArray[np.float32], x: Field, y: Field, look: np.random.Generator
-) -> npt.NDArray[np.float32]:
+def _photograph(rgb: Picture, x: Field, y: Field, look: np.random.Generator) -> Picture:
     """What the camera adds: hair and ruler over the lens, light, colour cast, vignette, noise."""
     size = len(x)
-    if look.uniform() < 0.55:
+    if look.uniform() < 0.45:
         hairs = []
-        for _ in range(look.integers(1, 12)):
+        for _ in range(look.integers(1, 9)):
             a, c = look.uniform(-1.2, 1.2, 2), look.uniform(-1.2, 1.2, 2)
             b = (a + c) / 2 + look.normal(0, 0.25, 2)
             t = np.linspace(0, 1, 14)[:, None]
-            hairs.append(((1 - t) ** 2 * a + 2 * t * (1 - t) * b + t**2 * c, look.uniform(0.010, 0.028)))
+            hairs.append(((1 - t) ** 2 * a + 2 * t * (1 - t) * b + t**2 * c, look.uniform(0.008, 0.022)))
         dark = (0.10, 0.07, 0.06) if look.uniform() < 0.75 else (0.52, 0.38, 0.22)
         rgb = _ink(rgb, _strokes(hairs, size), dark, look.uniform(0.55, 0.9))
     if look.uniform() < 0.15:
@@ -411,7 +404,7 @@ def _photograph(
     tilt = look.uniform(0, 2 * np.pi)
     light = 1 + look.uniform(0, 0.14) * (x * np.cos(tilt) + y * np.sin(tilt))
     light *= look.uniform(0.78, 1.15)
-    rgb = rgb * light[..., None] * np.clip(look.normal(1, 0.045, 3), 0.85, 1.15).astype(np.float32)
+    rgb = rgb * light[..., None] * np.clip(look.normal(1, 0.035, 3), 0.88, 1.12).astype(np.float32)
     if look.uniform() < 0.12:  # the reflection of the lamp, or a bubble in the gel
         distance = np.hypot(x - look.uniform(-0.8, 0.8), y - look.uniform(-0.8, 0.8))
         rgb = rgb + (look.uniform(0.1, 0.3) * np.exp(-((distance / look.uniform(0.04, 0.2)) ** 2)))[..., None]
@@ -424,7 +417,7 @@ def _photograph(
     return (rgb + look.normal(0, look.uniform(0.004, 0.018), rgb.shape)).astype(np.float32)
 
 
-def _ruler(look: np.random.Generator) -> list[tuple[npt.NDArray[np.float64], float]]:
+def _ruler(look: np.random.Generator) -> list[tuple[Points, float]]:
     """Millimetre marks along one edge of the picture, every fifth one longer."""
     turn, gap, offset = look.integers(4), look.uniform(0.09, 0.16), look.uniform(0.7, 0.9)
     c, s = np.cos(turn * np.pi / 2), np.sin(turn * np.pi / 2)

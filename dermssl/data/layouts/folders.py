@@ -21,9 +21,7 @@ def read_folder(folder: Path) -> Found:
     than one level, and no folder named like a part of a set (train, images, part_1).
     """
     images = list_images(folder)
-    problems = [
-        Problem(_relative(path, folder), "a mask, not a photograph") for path in images if is_mask(path)
-    ]
+    problems = [Problem(_relative(path, folder), "a mask, not a photograph") for path in images if is_mask(path)]
     images = [path for path in images if not is_mask(path)]
     parents = {path.relative_to(folder).parts[0] for path in images}
     per_class = (
@@ -31,9 +29,7 @@ def read_folder(folder: Path) -> Found:
         and all(len(path.relative_to(folder).parts) == 2 for path in images)
         and not any(_NOT_A_CLASS.fullmatch(name) for name in parents)
     )
-    rows = [
-        Row(_relative(path, folder), path, label=path.parent.name if per_class else None) for path in images
-    ]
+    rows = [Row(_relative(path, folder), path, label=path.parent.name if per_class else None) for path in images]
     return Found("class folders" if per_class else "image folder", folder, rows, problems)
 
 

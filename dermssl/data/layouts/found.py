@@ -110,14 +110,10 @@ def read_table(path: Path) -> Table:
     """
     columns = read_columns(path)
     if not columns:
-        raise DermsslError(
-            f"{path} is empty or is not a text table; a header line with column names is needed"
-        )
+        raise DermsslError(f"{path} is empty or is not a text table; a header line with column names is needed")
     repeated = {column for column in columns if columns.count(column) > 1}
     if repeated:
-        raise DermsslError(
-            f"{path}: column {', '.join(map(repr, sorted(repeated)))} appears twice in the header"
-        )
+        raise DermsslError(f"{path}: column {', '.join(map(repr, sorted(repeated)))} appears twice in the header")
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, delimiter=_delimiter(file.readline(65536)))

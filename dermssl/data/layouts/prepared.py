@@ -92,9 +92,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise DermsslError(f"{path} is damaged ({error}); delete {folder} and prepare it again") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise DermsslError(
-            f"{path} is not the manifest of a prepared cache; name a folder made by dermssl prepare"
-        )
+        raise DermsslError(f"{path} is not the manifest of a prepared cache; name a folder made by dermssl prepare")
     if manifest.get("version") != VERSION:
         raise DermsslError(
             f"{path}: version {manifest.get('version')!r}, where {VERSION} is read; prepare the cache again"
@@ -102,9 +100,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     kinds = {"size": int, "fit": str, "images": int, "content_hash": str, "request": str, "source": str}
     wrong = [name for name, kind in kinds.items() if not isinstance(manifest.get(name), kind)]
     if wrong or not isinstance(manifest.get("classes"), list):
-        raise DermsslError(
-            f"{path} is damaged (no valid {', '.join(wrong) or 'classes'}); prepare the cache again"
-        )
+        raise DermsslError(f"{path} is damaged (no valid {', '.join(wrong) or 'classes'}); prepare the cache again")
     return manifest
 
 

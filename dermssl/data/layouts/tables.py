@@ -57,9 +57,7 @@ def read_folder_with_table(folder: Path) -> Found | None:
         if layout not in tables:
             continue
         # Training before test: a folder with the whole challenge must not mix its test set in unseen.
-        first, *others = sorted(
-            tables[layout], key=lambda path: ("train" not in path.name.lower(), path.name)
-        )
+        first, *others = sorted(tables[layout], key=lambda path: ("train" not in path.name.lower(), path.name))
         found = read(read_table(first), folder)
         found.problems += [
             Problem(
@@ -88,9 +86,7 @@ def read_ham10000(table: Table, folder: Path) -> Found:
     table.need("image_id", "dx")
     rows = []
     for row in table.rows:
-        extra = {
-            name: row[name].strip() for name in table.columns if name not in ("lesion_id", "image_id", "dx")
-        }
+        extra = {name: row[name].strip() for name in table.columns if name not in ("lesion_id", "image_id", "dx")}
         label = known(row["dx"])
         rows.append(
             (
@@ -111,9 +107,7 @@ def read_one_hot(table: Table, folder: Path) -> Found:
     rows, several = [], 0
     for row in table.rows:
         image = row["image"].strip()
-        marked = [
-            code for column, code in codes.items() if code and _number(row[column], table, column) > 0.5
-        ]
+        marked = [code for column, code in codes.items() if code and _number(row[column], table, column) > 0.5]
         several += len(marked) > 1
         lesion, extra = lesions.get(image, (None, {}))
         rows.append((image, marked[0] if len(marked) == 1 else None, lesion, None, extra))
@@ -138,9 +132,7 @@ def read_isic2020(table: Table, folder: Path) -> Found:
 
 def read_isic_cli(table: Table, folder: Path) -> Found:
     table.need("isic_id")
-    levels = [
-        name for name in (*(f"diagnosis_{n}" for n in (5, 4, 3, 2, 1)), "diagnosis") if name in table.columns
-    ]
+    levels = [name for name in (*(f"diagnosis_{n}" for n in (5, 4, 3, 2, 1)), "diagnosis") if name in table.columns]
     rows, outside = [], 0
     for row in table.rows:
         texts = [text for text in (known(row[name]) for name in levels) if text]
@@ -151,9 +143,7 @@ def read_isic_cli(table: Table, folder: Path) -> Found:
     found = _match("isic-cli", table, folder, rows)
     if outside:
         found.problems.append(
-            Problem(
-                table.path.name, f"{outside} rows have a diagnosis outside the known classes: label unknown"
-            )
+            Problem(table.path.name, f"{outside} rows have a diagnosis outside the known classes: label unknown")
         )
     return found
 
@@ -161,9 +151,7 @@ def read_isic_cli(table: Table, folder: Path) -> Found:
 def read_csv(table: Table, folder: Path) -> Found:
     """``image,label[,group]``: images as paths relative to the table, or as bare names anywhere below it."""
     table.need("image")
-    group = next(
-        (name for name in ("group", "lesion_id", "lesion", "patient_id") if name in table.columns), None
-    )
+    group = next((name for name in ("group", "lesion_id", "lesion", "patient_id") if name in table.columns), None)
     by_stem: dict[str, Path] | None = None
     found = Found("csv", folder, [])
     for row in table.rows:
@@ -171,9 +159,7 @@ def read_csv(table: Table, folder: Path) -> Found:
         if PurePosixPath(image).is_absolute() or PureWindowsPath(image).is_absolute():
             outside = not Path(image).is_relative_to(folder.absolute())
         else:
-            outside = not (folder / image).absolute().is_relative_to(
-                folder.absolute()
-            ) or ".." in image.split("/")
+            outside = not (folder / image).absolute().is_relative_to(folder.absolute()) or ".." in image.split("/")
         if outside or not image:
             reason = f"points outside {folder}: left out" if image else "a row without an image"
             found.problems.append(Problem(image or table.path.name, reason))
@@ -186,9 +172,7 @@ def read_csv(table: Table, folder: Path) -> Found:
             found.problems.append(Problem(image, f"named in {table.path.name}, but there is no such file"))
             continue
         extra = _extra(row, table, "image", "label", *([group] if group else []))
-        found.rows.append(
-            Row(image, path, known(row.get("label")), known(row[group]) if group else None, None, extra)
-        )
+        found.rows.append(Row(image, path, known(row.get("label")), known(row[group]) if group else None, None, extra))
     return found
 
 
@@ -228,13 +212,9 @@ def _match(
     return found
 
 
-def _lesions(
-    folder: Path, truth: Table
-) -> tuple[dict[str, tuple[str | None, dict[str, str]]], list[Problem]]:
+def _lesions(folder: Path, truth: Table) -> tuple[dict[str, tuple[str | None, dict[str, str]]], list[Problem]]:
     """Image -> (lesion, further columns) from the table that goes with a one-hot ground truth, if any."""
-    for where in dict.fromkeys(
-        (truth.path.parent, folder, *(p for p in sorted(folder.iterdir()) if p.is_dir()))
-    ):
+    for where in dict.fromkeys((truth.path.parent, folder, *(p for p in sorted(folder.iterdir()) if p.is_dir()))):
         for path in sorted(where.glob("*.csv")):
             if path == truth.path or not {"image", "lesion_id"} <= set(read_columns(path)):
                 continue
@@ -245,9 +225,7 @@ def _lesions(
                 for image, row in rows.items()
             }, []
     wanted = "ISIC2018_Task3_Training_LesionGroupings.csv or ISIC_2019_Training_Metadata.csv"
-    return {}, [
-        Problem(truth.path.name, f"no table of lesions beside it ({wanted}): every image is its own group")
-    ]
+    return {}, [Problem(truth.path.name, f"no table of lesions beside it ({wanted}): every image is its own group")]
 
 
 def _extra(row: dict[str, str], table: Table, *used: str) -> dict[str, str]:
@@ -258,24 +236,16 @@ def _number(text: str, table: Table, column: str) -> float:
     try:
         return float(text or 0)
     except ValueError as error:
-        raise DermsslError(
-            f"{table.path}: column {column!r} holds {text!r}, where 0 or 1 is expected"
-        ) from error
+        raise DermsslError(f"{table.path}: column {column!r} holds {text!r}, where 0 or 1 is expected") from error
 
 
 def _by_stem(images: list[Path]) -> dict[str, Path]:
     files: dict[str, Path] = {}
-    for (
-        path
-    ) in images:  # Kaggle's HAM10000 holds every image twice, in folders of two spellings: the first wins
+    for path in images:  # Kaggle's HAM10000 holds every image twice, in folders of two spellings: the first wins
         files.setdefault(path.stem, path)
     return files
 
 
 def _stem(image: str) -> str:
     name = PurePosixPath(image).name
-    return (
-        name[: -len(PurePosixPath(name).suffix)]
-        if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
-        else name
-    )
+    return name[: -len(PurePosixPath(name).suffix)] if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES else name
