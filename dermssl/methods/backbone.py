@@ -1,6 +1,7 @@
 """Any timm model as a backbone: created without its classifier, its feature width measured."""
 
 import difflib
+from typing import Any, cast
 
 import timm
 import torch
@@ -26,15 +27,24 @@ def create_backbone(name: str, *, image_size: int | None = None, seed: int = 0) 
         close = difflib.get_close_matches(name, timm.list_models(), n=4)
         hint = f"; did you mean {', '.join(close)}?" if close else "; timm.list_models() lists all"
         raise DermsslError(f"--backbone {name}: timm has no such model{hint}")
-    options = {"img_size": image_size} if image_size and get_pretrained_cfg_value(name, "fixed_input_size") else {}
+    options: dict[str, Any] = (
+        {"img_size": image_size} if image_size and get_pretrained_cfg_value(name, "fixed_input_size") else {}
+    )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return timm.create_model(name, pretrained=False, num_classes=0, **options)
 
 
+def pretrained_cfg(backbone: nn.Module) -> dict[str, Any]:
+    """The configuration that timm attached to a model: input size, mean, std, classifier, ..."""
+    return cast(dict[str, Any], backbone.pretrained_cfg)
+
+
 def default_image_size(backbone: nn.Module) -> int:
-    """Edge in pixels of the square images that the model's configuration names."""
-    return backbone.pretrained_cfg["input_size"][-1]
+    """Edge in pixels of the square images that the model's weights are made for."""
+    patches = getattr(backbone, "patch_embed", None)  # a ViT may have been made for another size than its default
+    size = getattr(patches, "img_size", None) or pretrained_cfg(backbone)["input_size"]
+    return size[-1]
 
 
 @torch.no_grad()
@@ -46,9 +56,8 @@ def feature_width(backbone: nn.Module) -> int:
     """
     was_training = backbone.training
     parameter = next(backbone.parameters())
-    image = torch.zeros(1, *backbone.pretrained_cfg["input_size"], device=parameter.device, dtype=parameter.dtype)
-    if hasattr(backbone, "patch_embed") and getattr(backbone.patch_embed, "img_size", None):
-        image = image.new_zeros(1, 3, *backbone.patch_embed.img_size)
+    size = default_image_size(backbone)
+    image = torch.zeros(1, 3, size, size, device=parameter.device, dtype=parameter.dtype)
     features = backbone.eval()(image)
     backbone.train(was_training)
     if features.ndim != 2:

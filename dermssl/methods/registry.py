@@ -1,9 +1,9 @@
 """The methods by the names that ``--method`` takes."""
 
 from collections.abc import Callable
-
-from timm.task import TrainingTask
+from typing import Any
 
 from dermssl.methods.rotinstdisc import RotInstDisc
 
-METHODS: dict[str, Callable[..., TrainingTask]] = {"rotinstdisc": RotInstDisc}
+# Each makes a timm TrainingTask that also has ``backbone``, ``momentum``, ``rotates_query`` and ``chance_loss()``.
+METHODS: dict[str, Callable[..., Any]] = {"rotinstdisc": RotInstDisc}

@@ -4,6 +4,7 @@ Liu et al., Dermoscopic images classification based on context and instance-leve
 learning, CAAI Transactions on Intelligent Systems 18(4), 2023.
 """
 
+import math
 from typing import Any
 
 import torch
@@ -95,7 +96,7 @@ class RotInstDisc(TrainingTask):
         self.temperature, self.momentum = temperature, momentum
         self.rotation_weight, self.rotation_activation = rotation_weight, rotation_activation
         model = create_backbone(backbone) if isinstance(backbone, str) else backbone
-        self.trainable_module = TwoHeadEncoder(model, embedding_dim).to(self.device, self.dtype)
+        self.trainable_module: nn.Module = TwoHeadEncoder(model, embedding_dim).to(self.device, self.dtype)
         self.key_encoder = MomentumEncoder(self.trainable_module, key_norm)
         self.queue = KeyQueue(queue_size, embedding_dim).to(self.device)
 
@@ -104,7 +105,11 @@ class RotInstDisc(TrainingTask):
         """The backbone that is being trained."""
         return unwrap_model(self.trainable_module).backbone
 
-    def forward(self, input: tuple[Tensor, Tensor], target: Tensor) -> dict[str, Tensor]:
+    def chance_loss(self) -> float:
+        """The instance loss of guessing: the log of the number of keys to choose from."""
+        return math.log(int(self.queue.filled) + 1)
+
+    def forward(self, input: tuple[Tensor, Tensor], target: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
         """Losses of a batch. In training mode the key encoder moves before, the queue after.
 
         Args:
@@ -142,9 +147,9 @@ class RotInstDisc(TrainingTask):
         self.trainable_module = DistributedDataParallel(self.trainable_module, device_ids=device_ids, **ddp_kwargs)
         return self
 
-    def compile(self, backend: str = "inductor", mode: str | None = None, **compile_kwargs: Any) -> nn.Module:
+    def compile(self, backend: str = "inductor", mode: str | None = None, **compile_kwargs: Any) -> nn.Module:  # type: ignore[override]
         """Compile the query encoder, before any distributed wrapping."""
-        self.trainable_module = torch.compile(self.trainable_module, backend=backend, mode=mode, **compile_kwargs)
+        self.trainable_module.compile(backend=backend, mode=mode, **compile_kwargs)  # in place: keys of the state stay
         return self.trainable_module
 
     def get_task_state(self, module: nn.Module | None = None, ema: bool = False) -> dict[str, Any]:
@@ -152,7 +157,11 @@ class RotInstDisc(TrainingTask):
         return {"key_encoder": self.key_encoder.state_dict(), "queue": self.queue.state_dict()}
 
     def load_task_state(
-        self, state: dict[str, Any] | None, strict: bool = True, module: nn.Module | None = None, ema: bool = False
+        self,
+        state: dict[str, Any] | None,
+        strict: bool = True,
+        module: nn.Module | None = None,
+        ema: bool = False,
     ) -> None:
         """Load what ``get_task_state`` returned."""
         if state is None:

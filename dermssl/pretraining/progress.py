@@ -1,0 +1,79 @@
+"""What a run says of itself while it goes on."""
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from torch import nn
+from tqdm import tqdm
+
+from dermssl.evaluation.knn import evaluate_knn
+from dermssl.pretraining.config import PretrainConfig
+from dermssl.pretraining.resolved import Resolved
+from dermssl.pretraining.trainer import Trainer
+
+LOGGER = logging.getLogger("dermssl")
+
+# How near to the loss of guessing counts as frozen; a run that learns is ten times as far off after an epoch.
+FROZEN_WITHIN = 0.01
+
+
+@contextlib.contextmanager
+def progress_bar(trainer: Trainer) -> Iterator[Callable[[dict[str, float]], None]]:
+    """A bar over the whole run, in images, with losses and time left; none where standard error is no terminal.
+
+    Yields:
+        a function to call after every step, with the losses to show.
+    """
+    epochs, batch = trainer.config.epochs, trainer.loader.batch_size
+    with tqdm(
+        total=trainer.total_steps * batch,
+        initial=trainer.step * batch,
+        unit="img",
+        unit_scale=True,
+        disable=None,
+        mininterval=0.5,
+    ) as bar:
+
+        def show(losses: dict[str, float]) -> None:
+            bar.set_description(f"epoch {min(trainer.epoch + 1, epochs)}/{epochs}", refresh=False)
+            bar.set_postfix({name: f"{value:.3f}" for name, value in losses.items()}, refresh=False)
+            bar.update(batch)
+
+        yield show
+
+
+def describe_epoch(metrics: dict[str, Any], epochs: int) -> str:
+    """One line: losses, accuracies, speed, time left."""
+    parts = ", ".join(
+        f"{name.replace('_', ' ')} {value:.3f}"
+        for name, value in metrics.items()
+        if name.startswith(("loss", "rotation", "knn"))
+    )
+    left = (epochs - metrics["epoch"]) * metrics["seconds"]
+    return (
+        f"epoch {metrics['epoch']}/{epochs}: {parts}, {metrics['images_per_second']:.0f} img/s, "
+        f"{left // 60:.0f}:{left % 60:02.0f} left"
+    )
+
+
+def warn_if_frozen(task: Any, metrics: dict[str, Any]) -> None:
+    """Warn where the instance loss is that of guessing: all embeddings are equal, or the queue is stuck."""
+    chance = task.chance_loss()
+    if metrics["epoch"] > 1 and abs(metrics["loss_instance"] - chance) < FROZEN_WITHIN:
+        LOGGER.warning(
+            "the instance loss stands at %.3f = log(keys + 1), the value of guessing: nothing is learned. "
+            "Try a lower --lr, a longer --warmup-epochs or another --key-norm",
+            chance,
+        )
+
+
+def online_knn(backbone: nn.Module, data: str, config: PretrainConfig, resolved: Resolved) -> dict[str, float]:
+    """KNN accuracy on labelled ``data``, beside that of always naming the commonest class."""
+    report = evaluate_knn(backbone, data, image_size=resolved.image_size, fit=config.fit, device=resolved.device)
+    return {
+        "knn_accuracy": report.metrics["accuracy"],
+        "knn_balanced_accuracy": report.metrics["balanced_accuracy"],
+        "knn_majority_accuracy": report.majority_accuracy,
+    }

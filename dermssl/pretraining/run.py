@@ -1,0 +1,221 @@
+"""``pretrain``: from unlabelled images to a run directory with a pretrained backbone."""
+
+import logging
+import platform
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+from torch import nn
+
+import dermssl
+from dermssl.data.cache import Cache, cached, source_size
+from dermssl.data.loader import Loader
+from dermssl.devices import resolve_device, resolve_precision
+from dermssl.errors import DermsslError
+from dermssl.hub.export import save_backbone
+from dermssl.hub.weights import load_backbone
+from dermssl.methods.backbone import create_backbone
+from dermssl.methods.registry import METHODS
+from dermssl.pretraining.build import build_trainer
+from dermssl.pretraining.checkpoint import load_checkpoint, save_checkpoint
+from dermssl.pretraining.config import PretrainConfig, flag, make_config
+from dermssl.pretraining.progress import describe_epoch, online_knn, progress_bar, warn_if_frozen
+from dermssl.pretraining.resolved import Resolved, batch_size, image_size, resolve
+from dermssl.pretraining.run_directory import RunDirectory
+from dermssl.pretraining.signals import StopRequest
+from dermssl.pretraining.trainer import Trainer
+
+LOGGER = logging.getLogger("dermssl")
+
+# Seconds between two checkpoints at the ends of epochs: short epochs must not be spent on writing.
+CHECKPOINT_EVERY = 30.0
+
+# Options that may differ when a run is resumed: they do not change what is learned.
+FREE_ON_RESUME = ("device", "workers", "eval_data", "eval_every")
+
+
+@dataclass(frozen=True)
+class PretrainResult:
+    """What a finished run left.
+
+    Attributes:
+        run: the run directory; usable wherever weights are asked for.
+        backbone: the pretrained timm model, ``num_classes=0``, in eval mode on the CPU.
+        history: one dict an epoch, as in ``metrics.jsonl``.
+    """
+
+    run: Path
+    backbone: nn.Module
+    history: list[dict[str, Any]]
+
+
+class Interrupted(DermsslError):
+    """The run was asked to stop by a signal and has written a checkpoint."""
+
+
+def pretrain(data: str | Path, output: str | Path, *, resume: bool = True, **options: Any) -> PretrainResult:
+    """Pretrain a timm backbone on unlabelled images.
+
+    Args:
+        data: images, in any layout that dermssl reads; labels are not used.
+        output: run directory. If it holds this run, unfinished, the run goes on, with the same result to the bit
+            on the CPU as if it had never stopped.
+        resume: False starts over; a run that stood there is renamed, not deleted.
+        **options: the fields of ``dermssl.pretraining.config.PretrainConfig``: ``backbone="resnet18"``,
+            ``epochs=200``, ``batch_size``, ``image_size``, ``lr=0.06``, ``rotation_weight=0.1``,
+            ``queue_size=8192``, ``temperature=0.2``, ``seed=0``, ... (``dermssl pretrain -h`` lists them all).
+
+    Returns:
+        PretrainResult.
+
+    Raises:
+        DermsslError: bad input; the message names the option or the file.
+        Interrupted: SIGINT or SIGTERM came; a checkpoint was written.
+    """
+    config = make_config(**options)
+    if config.method not in METHODS:
+        raise DermsslError(f"--method {config.method}: unknown; use one of {', '.join(METHODS)}")
+    device = resolve_device(config.device)
+    dtype = resolve_precision(config.precision, device)
+    backbone = create_backbone(config.backbone, image_size=config.image_size, seed=config.seed)
+    run = RunDirectory(output)
+    _claim(run, config, resume)
+    with run.locked(), run.logged(), torch.random.fork_rng():
+        cache = cached(data, size=source_size(image_size(config, backbone)), fit=config.fit, workers=config.workers)
+        loader = Loader(_training_images(cache, config), batch_size(config, device), seed=config.seed, device=device)
+        resolved = resolve(config, loader, backbone, dtype)
+        if run.exists():
+            _refuse_other_images(run, cache)
+        else:
+            run.write_config(_describe(config, resolved, cache))
+        trainer = build_trainer(config, resolved, backbone, loader, dtype)
+        if run.checkpoint.exists():
+            trainer.load_state_dict(load_checkpoint(run.checkpoint))
+            LOGGER.info("resuming at step %d of %d", trainer.step, resolved.steps)
+        run.forget_after(trainer.epoch)
+        _train(run, config, resolved, trainer)
+    return PretrainResult(run.path, load_backbone(run.path), run.history())
+
+
+def _claim(run: RunDirectory, config: PretrainConfig, resume: bool) -> None:
+    """Make the run directory ready for this run, or say why it cannot be."""
+    if run.exists() and not resume:
+        LOGGER.info("the earlier run was renamed to %s", run.move_aside())
+    if not run.exists():
+        run.create()
+        return
+    stored = run.read_config().get("config", {})
+    differing = [
+        f"{flag(name)} {stored.get(name)} (now {value})"
+        for name, value in asdict(config).items()
+        if name not in FREE_ON_RESUME and stored.get(name) != value
+    ]
+    if differing:
+        raise DermsslError(
+            f"--output {run.path} holds another run: {', '.join(differing)}. "
+            "Name another --output, give the same options to go on with it, or start over with --no-resume"
+        )
+
+
+def _training_images(cache: Cache, config: PretrainConfig) -> np.ndarray:
+    """All images, or ``limit`` of them drawn at random; at least as many as the queue holds."""
+    images: np.ndarray = cache.images
+    if config.limit is not None and config.limit < len(images):
+        chosen = np.random.default_rng(config.seed).permutation(len(images))[: config.limit]
+        images = images[np.sort(chosen)]
+    if config.queue_size > len(images):
+        raise DermsslError(
+            f"--queue-size {config.queue_size} is larger than the data set: {len(images)} images, so an image would "
+            f"meet its own older keys as negatives; use --queue-size {len(images)} or less"
+        )
+    return images
+
+
+def _refuse_other_images(run: RunDirectory, cache: Cache) -> None:
+    if run.read_config().get("data", {}).get("content_hash") != cache.content_hash:
+        raise DermsslError(
+            f"--output {run.path} holds a run on other images; name another --output, or start over with --no-resume"
+        )
+
+
+def _describe(config: PretrainConfig, resolved: Resolved, cache: Cache) -> dict[str, Any]:
+    """Content of ``config.json``."""
+    return {
+        "config": asdict(config),
+        "resolved": asdict(resolved),
+        "data": {
+            "source": str(cache.records.source),
+            "layout": cache.records.layout,
+            "images": len(cache.images),
+            "content_hash": cache.content_hash,
+            "problems": len(cache.problems),
+        },
+        "versions": {
+            "dermssl": dermssl.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "timm": timm.__version__,
+        },
+        "hardware": torch.cuda.get_device_name() if resolved.device.startswith("cuda") else platform.machine(),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def _train(run: RunDirectory, config: PretrainConfig, resolved: Resolved, trainer: Trainer) -> None:
+    """Train to the end, or to a signal, with checkpoints on the way and the backbone written last."""
+    if trainer.step >= resolved.steps and run.backbone.exists():
+        LOGGER.info("%s is complete: nothing to do", run.path)
+        return
+    LOGGER.info(
+        f"{config.method}, {config.backbone}: {resolved.images} images, {config.epochs} epochs of "
+        f"{len(trainer.loader)} steps, {resolved.image_size} px, batch {resolved.batch_size}, "
+        f"{resolved.precision} on {resolved.device}"
+    )
+    with StopRequest() as stop, progress_bar(trainer) as show:
+        saved_at = time.monotonic()
+        while trainer.step < resolved.steps and not stop.received:
+            if trainer.train_epoch(lambda: stop.received is not None, show):
+                _end_epoch(run, config, resolved, trainer)
+            finished = trainer.step >= resolved.steps
+            if finished or stop.received or time.monotonic() - saved_at >= CHECKPOINT_EVERY:
+                save_checkpoint(run.checkpoint, trainer.state_dict())
+                saved_at = time.monotonic()
+    _write_backbone(run, config, resolved, trainer)
+    if trainer.step < resolved.steps and stop.received:
+        raise Interrupted(
+            f"stopped by {stop.received.name} after step {trainer.step} of {resolved.steps}; "
+            "a checkpoint was written, the same command goes on from there"
+        )
+
+
+def _end_epoch(run: RunDirectory, config: PretrainConfig, resolved: Resolved, trainer: Trainer) -> None:
+    """Store and log the averages of an epoch, with the KNN accuracy where it is due."""
+    metrics: dict[str, Any] = trainer.finish_epoch()
+    epoch = metrics["epoch"]
+    if config.eval_data is not None and (epoch % resolved.eval_every == 0 or epoch == config.epochs):
+        metrics |= online_knn(trainer.task.backbone, config.eval_data, config, resolved)
+    run.append_metrics(metrics)
+    LOGGER.info(describe_epoch(metrics, config.epochs))
+    warn_if_frozen(trainer.task, metrics)
+
+
+def _write_backbone(run: RunDirectory, config: PretrainConfig, resolved: Resolved, trainer: Trainer) -> None:
+    save_backbone(
+        trainer.task.backbone,
+        run.backbone,
+        mean=resolved.mean,
+        std=resolved.std,
+        image_size=resolved.image_size,
+        provenance={
+            "method": config.method,
+            "epochs": round(trainer.step / len(trainer.loader), 2),
+            "images": resolved.images,
+            **run.read_config()["data"],
+            "dermssl": dermssl.__version__,
+        },
+    )

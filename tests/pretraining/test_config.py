@@ -1,0 +1,67 @@
+"""Options of a run: defaults, recipes, errors."""
+
+import dataclasses
+import inspect
+
+import pytest
+from dermssl import DermsslError
+from dermssl.cli.pretrain import command
+from dermssl.pretraining.config import PretrainConfig, flag, make_config
+from dermssl.pretraining.resolved import default_momentum
+
+
+def test_an_option_overrides_its_recipe_and_a_recipe_the_default():
+    paper = make_config(recipe="paper")
+    assert (paper.batch_size, paper.temperature, paper.momentum, paper.image_size) == (512, 0.07, 0.999, 224)
+    assert make_config(recipe="paper", temperature=0.2).temperature == 0.2
+    assert make_config().temperature == 0.2
+
+
+def test_fixed_defaults():
+    config = make_config()
+    fixed = {"lr": 0.06, "rotation_weight": 0.1, "queue_size": 8192, "backbone": "resnet18", "seed": 0}
+    assert {name: getattr(config, name) for name in fixed} == fixed
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "--epochs is 0; it must be 1 or more"),
+        ({"batch_size": -1}, "--batch-size"),
+        ({"lr": 0.0}, "--lr"),
+        ({"lr": float("nan")}, "--lr is nan"),
+        ({"temperature": -0.2}, "--temperature"),
+        ({"momentum": 1.0}, r"--momentum is 1.0; it must be in \[0, 1\)"),
+        ({"crop_scale": 1.5}, "--crop-scale"),
+        ({"hue": 0.7}, "--hue"),
+        ({"grayscale": 2.0}, "--grayscale"),
+        ({"rotation_weight": -0.1}, "--rotation-weight"),
+        ({"flip": "vertical"}, "--flip vertical: unknown; use one of none, horizontal, both"),
+        ({"key_norm": "layer"}, "--key-norm"),
+        ({"precision": "fp8"}, "--precision"),
+        ({"recipe": "papers"}, "--recipe papers"),
+        ({"tempreature": 0.1}, "did you mean temperature"),
+    ],
+)
+def test_bad_values_name_the_option(options, message):
+    with pytest.raises(DermsslError, match=message):
+        make_config(**options)
+
+
+def test_the_command_has_every_option_of_the_python_call():
+    flags = {name for parameter in command.params for name in parameter.opts}
+    assert {flag(f.name) for f in dataclasses.fields(PretrainConfig)} <= flags
+    assert {"--output", "--resume"} <= flags
+
+
+def test_every_option_has_a_help_text():
+    assert all(f.metadata["help"].endswith((".", "?")) for f in dataclasses.fields(PretrainConfig))
+    assert inspect.getdoc(make_config)
+
+
+def test_default_momentum_grows_with_the_run():
+    assert default_momentum(100) == pytest.approx(0.99)
+    assert default_momentum(1_300) == pytest.approx(0.99)
+    assert default_momentum(6_500) == pytest.approx(0.998)
+    assert default_momentum(13_000) == pytest.approx(0.999)
+    assert default_momentum(10**9) == pytest.approx(0.999)

@@ -1,0 +1,288 @@
+"""pretrain as a whole: what it leaves, how it resumes, what it refuses."""
+
+import json
+import logging
+import math
+import signal
+import subprocess
+import sys
+import time
+
+import dermssl
+import numpy as np
+import pytest
+import timm
+import torch
+from dermssl import DermsslError
+from dermssl.pretraining import run as run_module
+from dermssl.pretraining.run import Interrupted
+from dermssl.pretraining.trainer import Trainer
+
+
+def weights(run) -> dict[str, torch.Tensor]:
+    return dermssl.load_backbone(run).state_dict()
+
+
+def assert_equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def comparable(history) -> list[dict]:
+    """Metrics without what the clock decides."""
+    return [{k: v for k, v in line.items() if k not in ("seconds", "images_per_second")} for line in history]
+
+
+def test_a_run_directory_holds_everything(images, tiny, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "dermssl")
+    result = dermssl.pretrain(images, tmp_path / "run", eval_data=str(images), eval_every=2, **tiny)
+    run = tmp_path / "run"
+    assert {p.name for p in run.iterdir()} >= {"config.json", "metrics.jsonl", "checkpoint.pt", "backbone", "log.txt"}
+    config = json.loads((run / "config.json").read_text())
+    assert config["config"]["queue_size"] == 32
+    assert config["resolved"]["lr"] == pytest.approx(0.06 * 16 / 128)
+    assert config["data"]["images"] == 50
+    assert len(config["data"]["content_hash"]) >= 32
+    history = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert history == result.history
+    assert [line["epoch"] for line in history] == [1, 2, 3]
+    assert [line["step"] for line in history] == [3, 6, 9]
+    for line in history:
+        assert {"loss", "loss_instance", "loss_rotation", "lr", "images_per_second", "seconds"} <= line.keys()
+        assert line["loss"] == pytest.approx(line["loss_instance"] + 0.1 * line["loss_rotation"], rel=1e-5)
+    assert ["knn_accuracy" in line for line in history] == [False, True, True]
+    assert "epoch 3/3" in (run / "log.txt").read_text()
+    assert not list(run.glob(".*.part"))
+
+    in_timm = timm.create_model(f"local-dir:{run / 'backbone'}", pretrained=True, num_classes=0).eval()
+    image = torch.randn(2, 3, 32, 32)
+    with torch.inference_mode():
+        torch.testing.assert_close(in_timm(image), result.backbone(image))
+
+
+def test_training_changes_the_weights_and_the_seed_decides(images, tiny, tmp_path):
+    first = dermssl.pretrain(images, tmp_path / "a", **tiny)
+    again = dermssl.pretrain(images, tmp_path / "b", **tiny)
+    other = dermssl.pretrain(images, tmp_path / "c", **{**tiny, "seed": 1})
+    assert_equal(first.backbone.state_dict(), again.backbone.state_dict())
+    assert comparable(first.history) == comparable(again.history)
+    assert not torch.equal(first.backbone.conv1[0].weight, other.backbone.conv1[0].weight)
+    start = dermssl.load_backbone(f"random:{tiny['backbone']}")
+    assert not torch.equal(first.backbone.conv1[0].weight, start.conv1[0].weight)
+
+
+def test_the_global_random_state_is_left_alone(images, tiny, tmp_path):
+    torch.manual_seed(7)
+    before, np_before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    dermssl.pretrain(images, tmp_path / "run", **{**tiny, "epochs": 1})
+    assert torch.equal(torch.get_rng_state(), before)
+    assert (np.random.get_state()[1] == np_before).all()  # noqa: NPY002
+
+
+@pytest.mark.parametrize("stop_after", [2, 3, 4])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_with_a_checkpoint_and_resume_is_exact(
+    images, tiny, tmp_path, monkeypatch, stop_after, number
+):
+    """Stopped inside an epoch (2, 4) and at its end (3). A backbone with stochastic depth draws global noise too."""
+    tiny["backbone"] = "efficientnet_b0" if stop_after == 4 else tiny["backbone"]
+    unbroken = dermssl.pretrain(images, tmp_path / "unbroken", **tiny)
+
+    plain_step = Trainer._train_step
+
+    def step_and_signal(trainer, batch):
+        scalars = plain_step(trainer, batch)
+        if trainer.step == stop_after:
+            signal.raise_signal(number)
+        return scalars
+
+    monkeypatch.setattr(Trainer, "_train_step", step_and_signal)
+    handlers = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    with pytest.raises(Interrupted, match=f"stopped by {number.name} after step {stop_after} of 9"):
+        dermssl.pretrain(images, tmp_path / "broken", **tiny)
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == handlers
+    monkeypatch.undo()
+    assert (tmp_path / "broken" / "backbone" / "model.safetensors").exists()
+
+    resumed = dermssl.pretrain(images, tmp_path / "broken", **tiny)
+    assert_equal(unbroken.backbone.state_dict(), resumed.backbone.state_dict())
+    assert comparable(unbroken.history) == comparable(resumed.history)
+
+
+def test_kill_9_loses_nothing_before_the_last_checkpoint(images, tiny, tmp_path):
+    code = (
+        "import dermssl, dermssl.pretraining.run as r; r.CHECKPOINT_EVERY = 0.0; "
+        f"dermssl.pretrain({str(images)!r}, {str(tmp_path / 'run')!r}, **{ {**tiny, 'epochs': 200}!r})"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code])
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not (metrics.exists() and len(metrics.read_text().splitlines()) >= 3):
+        assert process.poll() is None, "the run ended before it was killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    state = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
+    assert state["step"] >= 6, "at most the epoch after the last checkpoint is lost"
+    assert not (tmp_path / "run" / "backbone").exists()
+
+    # the rest of 200 epochs would take long: go on for one epoch and see that nothing is counted twice
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["config"]["epochs"] == 200
+    done = state["step"] // 3
+
+    class EnoughError(Exception):
+        pass
+
+    def stop(*_):
+        raise EnoughError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_module, "describe_epoch", stop)
+        with pytest.raises(EnoughError):
+            dermssl.pretrain(images, tmp_path / "run", **{**tiny, "epochs": 200})
+    epochs = [json.loads(line)["epoch"] for line in metrics.read_text().splitlines()]
+    assert epochs == list(range(1, done + 2))
+
+
+def test_a_finished_run_is_not_done_again(images, tiny, tmp_path, monkeypatch):
+    tiny["epochs"] = 1
+    first = dermssl.pretrain(images, tmp_path / "run", **tiny)
+    monkeypatch.setattr(Trainer, "train_epoch", lambda *_: pytest.fail("trained again"))
+    again = dermssl.pretrain(images, tmp_path / "run", **tiny)
+    assert_equal(first.backbone.state_dict(), again.backbone.state_dict())
+    assert again.history == first.history
+
+
+def test_no_resume_starts_over_and_keeps_the_old_run(images, tiny, tmp_path):
+    tiny["epochs"] = 1
+    old = dermssl.pretrain(images, tmp_path / "run", **tiny)
+    dermssl.pretrain(images, tmp_path / "run", resume=False, **{**tiny, "seed": 1})
+    assert_equal(old.backbone.state_dict(), weights(tmp_path / "run.old-1"))
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["config"]["seed"] == 1
+
+
+def test_limit_draws_images(images, tiny, tmp_path):
+    result = dermssl.pretrain(images, tmp_path / "run", **{**tiny, "epochs": 1, "limit": 40})
+    assert result.history[-1]["step"] == 2
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["resolved"]["images"] == 40
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"backbone": "resnet81"}, "--backbone resnet81.*did you mean.*resnet"),
+        ({"method": "mocov9"}, "--method mocov9: unknown; use one of rotinstdisc"),
+        ({"opt": "sdg"}, "--opt sdg"),
+        ({"sched": "cosinus"}, "--sched cosinus"),
+        ({"batch_size": 51}, "--batch-size 51 is larger than the data set: 50 images"),
+        ({"queue_size": 51}, "--queue-size 51 is larger than the data set: 50 images"),
+        ({"limit": 20}, "--queue-size 32 is larger than the data set: 20 images"),
+    ],
+)
+def test_what_does_not_fit_is_named(images, tiny, tmp_path, changes, message):
+    with pytest.raises(DermsslError, match=message):
+        dermssl.pretrain(images, tmp_path / "run", **{**tiny, **changes})
+    # and the folder is not spoiled for a corrected try
+    result = dermssl.pretrain(images, tmp_path / "run", **{**tiny, "epochs": 1})
+    assert len(result.history) == 1
+
+
+def test_an_output_that_holds_another_run_is_refused(images, tiny, tmp_path):
+    tiny["epochs"] = 1
+    dermssl.pretrain(images, tmp_path / "run", **tiny)
+    before = (tmp_path / "run" / "checkpoint.pt").read_bytes()
+    with pytest.raises(DermsslError, match=r"holds another run: --queue-size 32 \(now 16\).*--no-resume"):
+        dermssl.pretrain(images, tmp_path / "run", **{**tiny, "queue_size": 16})
+    other = tmp_path / "other"
+    other.mkdir()
+    from PIL import Image
+
+    for i in range(40):
+        Image.fromarray(np.full((40, 40, 3), i, np.uint8)).save(other / f"{i}.png")
+    with pytest.raises(DermsslError, match="holds a run on other images"):
+        dermssl.pretrain(other, tmp_path / "run", **tiny)
+    assert (tmp_path / "run" / "checkpoint.pt").read_bytes() == before
+
+
+def test_an_output_with_foreign_files_is_refused(images, tiny, tmp_path):
+    (tmp_path / "thesis.tex").write_text("chapter 1")
+    with pytest.raises(DermsslError, match=r"holds files that are not a run's \(thesis.tex\)"):
+        dermssl.pretrain(images, tmp_path, **tiny)
+    assert (tmp_path / "thesis.tex").read_text() == "chapter 1"
+
+
+def test_an_output_that_cannot_be_made_is_refused(images, tiny, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DermsslError, match="--output .*file/run: cannot be written"):
+        dermssl.pretrain(images, tmp_path / "file" / "run", **tiny)
+
+
+def test_a_damaged_checkpoint_is_named(images, tiny, tmp_path):
+    tiny["epochs"] = 1
+    dermssl.pretrain(images, tmp_path / "run", **tiny)
+    checkpoint = tmp_path / "run" / "checkpoint.pt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(DermsslError, match=r"checkpoint.pt cannot be read .*--no-resume"):
+        dermssl.pretrain(images, tmp_path / "run", **tiny)
+
+
+def test_a_nan_stops_the_run_and_keeps_the_last_checkpoint(images, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(run_module, "CHECKPOINT_EVERY", 0.0)
+    plain_step = Trainer._train_step
+
+    def poisoned(trainer, batch):
+        if trainer.step == 4:
+            with torch.no_grad():
+                next(trainer.task.backbone.parameters()).fill_(math.nan)
+        return plain_step(trainer, batch)
+
+    monkeypatch.setattr(Trainer, "_train_step", poisoned)
+    with pytest.raises(DermsslError, match=r"the loss is nan at step 5 \(epoch 2\).*--lr"):
+        dermssl.pretrain(images, tmp_path / "run", **tiny)
+    state = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
+    assert state["step"] == 3
+    assert all(torch.isfinite(t).all() for t in state["state_dict"].values() if t.is_floating_point())
+
+
+def test_a_frozen_loss_is_reported(images, tiny, tmp_path, monkeypatch, caplog):
+    """Embeddings that are all the same: the loss of guessing, as in lightly#1007."""
+    from dermssl.methods import rotinstdisc
+
+    def collapsed(encoder, pictures):
+        features = encoder.backbone(pictures)
+        return encoder.instance_head(features) * 0 + 1, encoder.rotation_head(features)
+
+    monkeypatch.setattr(rotinstdisc.TwoHeadEncoder, "forward", collapsed)
+    monkeypatch.setattr(rotinstdisc.TwoHeadEncoder, "embed", lambda encoder, pictures: collapsed(encoder, pictures)[0])
+    tiny["batch_size"], tiny["queue_size"] = 25, 25
+    with caplog.at_level(logging.WARNING, "dermssl"):
+        dermssl.pretrain(images, tmp_path / "run", **tiny)
+    assert "the value of guessing" in caplog.text
+
+
+def test_two_processes_cannot_write_one_run(images, tiny, tmp_path):
+    from dermssl.pretraining.run_directory import RunDirectory
+
+    run = RunDirectory(tmp_path / "run")
+    run.create()
+    with run.locked(), pytest.raises(DermsslError, match="another process is writing this run"):
+        dermssl.pretrain(images, tmp_path / "run", **tiny)
+
+
+def test_bf16_and_fp32_run_and_cosine_momentum_rises(images, tiny, tmp_path):
+    tiny["epochs"] = 1
+    for precision in ("bf16", "fp32"):
+        result = dermssl.pretrain(images, tmp_path / precision, precision=precision, **tiny)
+        assert math.isfinite(result.history[-1]["loss"])
+    result = dermssl.pretrain(images, tmp_path / "cosine", momentum_schedule="cosine", **tiny)
+    assert math.isfinite(result.history[-1]["loss"])
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_cuda_runs_and_resumes(images, tiny, tmp_path):
+    tiny["device"] = "cuda"
+    result = dermssl.pretrain(images, tmp_path / "run", **tiny)
+    assert math.isfinite(result.history[-1]["loss"])
