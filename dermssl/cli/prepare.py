@@ -24,8 +24,11 @@ import click
     help="squash: both sides to SIZE. crop: the shorter side to SIZE, then the middle square.",
 )
 @click.option("--workers", type=int, help="Threads that decode.  [default: one a CPU core]")
+@click.option(
+    "--max-bad", default=0.05, show_default=True, help="Share of unreadable images above which this is an error."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
-def command(data: Path, output: Path, size: int, fit: str, workers: int | None, as_json: bool) -> None:
+def command(data: Path, output: Path, size: int, fit: str, workers: int | None, max_bad: float, as_json: bool) -> None:
     """Decode every image of DATA once and write them to CACHE, which every command takes as its DATA.
 
     DATA is a folder of images, a folder per class, a HAM10000 or ISIC download, a CSV with
@@ -35,7 +38,7 @@ def command(data: Path, output: Path, size: int, fit: str, workers: int | None, 
     from dermssl.data.cache import prepare
 
     log_to_terminal()
-    cache = prepare(data, output, size=size, fit=fit, workers=workers)  # type: ignore[arg-type]
+    cache = prepare(data, output, size=size, fit=fit, workers=workers, max_bad=max_bad)  # type: ignore[arg-type]
     records = cache.records
     reasons: dict[str, int] = {}
     for problem in cache.problems:

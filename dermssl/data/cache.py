@@ -31,7 +31,7 @@ logger = logging.getLogger("dermssl")
 _CHUNK_BYTES = 64 * 2**20  # of decoded images held in memory, and lost when a run is killed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cache:
     """A prepared data set.
 
@@ -111,21 +111,13 @@ def prepare(
     if folder.resolve() == source.resolve() or folder.resolve() in source.resolve().parents:
         raise DermsslError(f"--output {folder} is the data itself or a folder around it; name another folder")
     if is_cache(source):
-        records, render, request = _reduction(open_cache(source), size)
-        fit_of_cache = open_cache(source).fit
-        return _build(folder, records, render, request, size, fit_of_cache, workers, max_bad, progress)
-    records = read_records(source)
-    return _build(
-        folder,
-        records,
-        _decoding(records, size, fit),
-        _request(records, size, fit),
-        size,
-        fit,
-        workers,
-        max_bad,
-        progress,
-    )
+        cache = open_cache(source)
+        records, render, request = _reduction(cache, size)
+        fit_kept = cache.fit
+    else:
+        records = read_records(source)
+        render, request, fit_kept = _decoding(records, size, fit), _request(records, size, fit), str(fit)
+    return _build(folder, records, render, request, size, fit_kept, workers, max_bad, progress)
 
 
 def cached(
@@ -178,7 +170,7 @@ def _check_options(size: int, fit: str, workers: int | None, max_bad: float) -> 
     if workers is not None and workers < 1:
         raise DermsslError(f"--workers {workers}: must be 1 or more")
     if not 0 <= max_bad <= 1:
-        raise DermsslError(f"max_bad={max_bad}: must be a share between 0 and 1")
+        raise DermsslError(f"--max-bad {max_bad}: must be a share between 0 and 1")
 
 
 def _user_folder() -> Path:
@@ -367,7 +359,7 @@ def _fill(
             raise DermsslError(
                 f"{records.source}: {len(bad):,} of the first {len(ok) + len(bad):,} images ({total:,} in all) "
                 f"are unreadable, more than {max_bad:.0%}: {named}. Repair or remove them, or allow a larger "
-                "share (max_bad)"
+                "share with --max-bad"
             )
         images.seek(0)
         images.write(prepared.npy_header((len(ok), size, size, 3)))

@@ -14,7 +14,10 @@ Fit = Literal["squash", "crop"]
 FITS = ("squash", "crop")
 
 # Recognised by content. Only plain raster formats: PIL would also run Ghostscript on an EPS named .jpg.
-FORMATS = ("JPEG", "MPO", "PNG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "PPM", "JPEG2000")
+Image.init()  # Image.open(formats=...) takes only what is registered, and PIL registers the rarer ones late
+FORMATS = tuple(
+    name for name in ("JPEG", "PNG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "PPM", "JPEG2000") if name in Image.OPEN
+)
 # A 10,000 x 10,000 picture takes 300 MB once decoded; ISIC's largest are around 6,700 x 4,500.
 MAX_PIXELS = 100_000_000
 

@@ -69,11 +69,14 @@ def make_folds(
                 folds,
             )
     fold = np.zeros(len(labels), dtype=np.int64)
-    maker = StratifiedGroupKFold if split == "lesion" and groups is not None else StratifiedKFold
+    grouped = split == "lesion" and groups is not None
+    maker = StratifiedGroupKFold if grouped else StratifiedKFold
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
         try:
-            splits = list(maker(folds, shuffle=True, random_state=seed).split(labels, labels, number))
+            splits = list(
+                maker(folds, shuffle=True, random_state=seed).split(labels, labels, number if grouped else None)
+            )
         except ValueError as error:  # scikit-learn's own: no class has as many members as there are folds
             largest = max(int((labels == name).sum()) for name in classes)
             raise DermsslError(f"no class has {folds} images (the largest has {largest}): lower --folds") from error

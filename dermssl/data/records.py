@@ -27,7 +27,7 @@ LOOKED_FOR = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Records:
     """The images of a data set, none of them decoded.
 

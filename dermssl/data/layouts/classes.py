@@ -6,26 +6,25 @@ import re
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 FURTHER_CLASSES = ("scc", "unk")
 
-_CODES = {name: name for name in (*CLASSES, *FURTHER_CLASSES)} | {"ak": "akiec", "nev": "nv", "bkl": "bkl"}
+_CODES = {name: name for name in (*CLASSES, *FURTHER_CLASSES)} | {"ak": "akiec"}
 
 # Diagnoses in words, first match wins. HAM10000 counts Bowen's disease to akiec, solar lentigo and lichenoid
-# keratosis to bkl, pyogenic granuloma and haemorrhage to vasc; the order keeps lentigo maligna a melanoma.
+# keratosis to bkl, pyogenic granuloma and haemorrhage to vasc; the order keeps lentigo maligna a melanoma, and
+# "" keeps what only sounds like a class out of it.
 _WORDS = [
     (re.compile(pattern, re.IGNORECASE), name)
     for pattern, name in (
         (r"melanoma|lentigo maligna", "mel"),
         (r"basal cell carcinoma", "bcc"),
-        (r"squamous cell carcinoma in situ|bowen|intraepithelial carcinoma|actinic keratos|aktinic", "akiec"),
-        (r"squamous cell carcinoma|keratoacanthoma", "scc"),
-        (r"seborr?h?oeic keratos|seborrheic keratos|lichen(oid| planus)[ -]?(like )?keratos", "bkl"),
-        (r"(pigmented )?benign keratos|solar lentigo|lentigo nos|lentigo simplex|^lentigo$", "bkl"),
+        (r"squamous cell carcinoma in situ|bowen|intraepithelial carcinoma|actinic keratos", "akiec"),
+        (r"squamous cell carcinoma", "scc"),
+        (r"seborr?h?o?eic keratos|lichen(oid| planus)[ -]?(like )?keratos|benign keratos", "bkl"),
+        (r"solar lentigo|ink-?spot lentigo|lentigo nos", "bkl"),
         (r"dermatofibroma\b", "df"),
-        (r"nevus sebaceous|sebaceous nevus|epidermal n(a)?evus", ""),
+        (r"n(a)?evus sebaceous|sebaceous n(a)?evus|epidermal n(a)?evus|n(a)?evus (flammeus|an(a)?emicus)", ""),
         (r"\bna?ev(us|i)\b", "nv"),
-        (
-            r"h(a)?emangioma|angiokeratoma|lymphangioma|\bangioma|pyogenic granuloma|h(a)?emorrhage|vascular",
-            "vasc",
-        ),
+        (r"h(a)?emangioma|angiokeratoma|lymphangioma|\bangioma|pyogenic granuloma|h(a)?emorrhag", "vasc"),
+        (r"benign soft tissue proliferations - vascular|vascular lesion", "vasc"),
     )
 ]
 

@@ -145,6 +145,10 @@ def read_isic_cli(table: Table, folder: Path) -> Found:
         found.problems.append(
             Problem(table.path.name, f"{outside} rows have a diagnosis outside the known classes: label unknown")
         )
+    other = sum(known(row.get("image_type")) not in (None, "dermoscopic") for row in table.rows)
+    if other:
+        reason = f"{other} rows are not dermoscopic by their image_type: kept (isic image download --search "
+        found.problems.append(Problem(table.path.name, reason + "'image_type:dermoscopic' leaves them out)"))
     return found
 
 
@@ -156,14 +160,14 @@ def read_csv(table: Table, folder: Path) -> Found:
     found = Found("csv", folder, [])
     for row in table.rows:
         image = row["image"].strip().replace("\\", "/")
-        if PurePosixPath(image).is_absolute() or PureWindowsPath(image).is_absolute():
-            outside = not Path(image).is_relative_to(folder.absolute())
-        else:
-            outside = not (folder / image).absolute().is_relative_to(folder.absolute()) or ".." in image.split("/")
-        if outside or not image:
+        if image and Path(image).is_relative_to(folder.absolute()):
+            image = Path(image).relative_to(folder.absolute()).as_posix()
+        absolute = PurePosixPath(image).is_absolute() or PureWindowsPath(image).is_absolute()
+        if absolute or ".." in image.split("/") or not image:
             reason = f"points outside {folder}: left out" if image else "a row without an image"
             found.problems.append(Problem(image or table.path.name, reason))
             continue
+        image = PurePosixPath(image).as_posix()
         path = folder / image
         if not path.is_file():
             by_stem = _by_stem(list_images(folder)) if by_stem is None else by_stem
