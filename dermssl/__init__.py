@@ -18,6 +18,8 @@ _HOMES = {
     "demo": "dermssl.demo",
     "evaluate_knn": "dermssl.evaluation.knn",
     "export": "dermssl.hub.export",
+    "fewshot": "dermssl.evaluation.fewshot",
+    "finetune": "dermssl.evaluation.finetune",
     "load_backbone": "dermssl.hub.weights",
     "prepare": "dermssl.data.cache",
     "pretrain": "dermssl.pretraining.run",
@@ -33,6 +35,8 @@ __all__ = [
     "demo",
     "evaluate_knn",
     "export",
+    "fewshot",
+    "finetune",
     "load_backbone",
     "prepare",
     "pretrain",
@@ -44,6 +48,8 @@ if TYPE_CHECKING:
     from dermssl.demo import demo
     from dermssl.errors import DermsslError
     from dermssl.evaluation.compare import compare
+    from dermssl.evaluation.fewshot import fewshot
+    from dermssl.evaluation.finetune import finetune
     from dermssl.evaluation.knn import evaluate_knn
     from dermssl.evaluation.report import Report
     from dermssl.hub.export import export

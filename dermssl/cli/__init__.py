@@ -14,6 +14,8 @@ COMMANDS = {
     "prepare": "dermssl.cli.prepare",
     "pretrain": "dermssl.cli.pretrain",
     "eval-knn": "dermssl.cli.eval_knn",
+    "finetune": "dermssl.cli.finetune",
+    "fewshot": "dermssl.cli.fewshot",
     "export": "dermssl.cli.export",
     "push": "dermssl.cli.push",
     "info": "dermssl.cli.info",

@@ -5,10 +5,9 @@ import click
 from dermssl.cli.options import evaluation_options, show_report
 
 
-@click.command(name="eval-knn")
+@click.command()
 @click.argument("weights")
 @click.argument("data")
-@evaluation_options
 @click.option("--k", default=100, show_default=True, help="Neighbours that vote.")
 @click.option(
     "--weighting",
@@ -24,12 +23,14 @@ from dermssl.cli.options import evaluation_options, show_report
     show_default=True,
     help="Of the feature extraction; fp32 gives the same figure on every machine.",
 )
+@evaluation_options
+@click.option("--predictions", metavar="CSV", help="Write the answers there.")
 def command(**options: object) -> None:
     """Classify images by their nearest neighbours among frozen features.
 
     WEIGHTS is a run directory, an exported directory, a .safetensors file, hf-hub:ORG/NAME, timm:NAME or
-    random:NAME. DATA is a set of labelled images: a HAM10000 or ISIC download, a folder per class, a CSV or
-    a prepared cache.
+    random:NAME. DATA is a set of labelled images: a HAM10000 or ISIC download, a folder per class, a CSV or a
+    prepared cache.
     """
     from dermssl.evaluation.knn import evaluate_knn
 

@@ -1,13 +1,15 @@
 """Options and output that the commands of the evaluations share."""
 
-import logging
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 
-_OPTIONS = [
+from dermssl.cli.logs import log_to_terminal
+
+Command = Callable[..., None]
+
+_EVALUATION = [
     click.option("--test", metavar="DATA", help="Test on these images; DATA as a whole is for training."),
     click.option("--folds", default=5, show_default=True, help="Folds of the cross-validation."),
     click.option(
@@ -25,25 +27,50 @@ _OPTIONS = [
         show_default=True,
         help="How an image becomes square.",
     ),
-    click.option("--seed", default=0, show_default=True, help="Of the folds, and of random: weights."),
+    click.option("--seed", default=0, show_default=True, help="Of folds, training and random: weights."),
     click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
-    click.option(
-        "--predictions", metavar="CSV", type=click.Path(dir_okay=False), help="Write the answers there."
-    ),
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables."),
 ]
 
+_TRAINING = [
+    click.option("--freeze", is_flag=True, help="Train a linear classifier on frozen features."),
+    click.option(
+        "--recipe",
+        type=click.Choice(["default", "paper"]),
+        default="default",
+        show_default=True,
+        help="How to train; paper: SGD, batch 64, learning rate 0.001.",
+    ),
+    click.option("--epochs", type=int, help="Passes over the training images.  [default: the recipe's]"),
+    click.option(
+        "--precision",
+        type=click.Choice(["auto", "fp32", "bf16"]),
+        default="auto",
+        show_default=True,
+        help="auto: bf16 where the hardware multiplies in it; float32 for frozen features.",
+    ),
+]
 
-def evaluation_options(command: Callable[..., None]) -> Callable[..., None]:
+
+def evaluation_options(command: Command) -> Command:
     """The options of every evaluation with folds."""
-    for option in reversed(_OPTIONS):
+    return _add(_EVALUATION, command)
+
+
+def training_options(command: Command) -> Command:
+    """The options of every evaluation that trains."""
+    return _add(_TRAINING, command)
+
+
+def _add(options: Sequence[Callable[[Command], Command]], command: Command) -> Command:
+    for option in reversed(options):
         command = option(command)
     return command
 
 
 def show_report(evaluate: Callable[..., Any], options: dict[str, Any]) -> None:
     """Run the evaluation with its progress on standard error, and print its report on standard output."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
+    log_to_terminal()
     as_json = options.pop("as_json")
     report = evaluate(options.pop("weights"), options.pop("data"), progress=True, **options)
     click.echo(report.to_json() if as_json else report.to_markdown())

@@ -1,6 +1,6 @@
 """Pooled features of a frozen backbone, one row an image."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -60,7 +60,7 @@ def extract_features(
         # afterwards
         with torch.no_grad(), autocast(where, dtype):
             bar = tqdm(total=len(rows), desc="features", unit="img", disable=None if progress else True)
-            for batch in read_batches(images, rows, batch_size, where):
+            for batch in read_batches(images, cut(rows, batch_size), where):
                 output = pooled(model, to_input(batch, image_size, mean, std))
                 features.append(output.float().cpu().numpy())
                 bar.update(len(batch))
@@ -75,27 +75,35 @@ def extract_features(
 
 
 def normalisation(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of the pixels (fractions of 1) that the model expects; ImageNet's if it
-    names none.
-    """
+    """Mean and std of the pixels (fractions of 1) that the model expects; ImageNet's if it names none."""
     config = getattr(model, "pretrained_cfg", None) or {}
     return tuple(config.get("mean") or IMAGENET_MEAN), tuple(config.get("std") or IMAGENET_STD)
 
 
-def read_batches(images: np.ndarray, rows: np.ndarray, size: int, device: torch.device) -> Iterator[Tensor]:
-    """Batches (n, S, S, 3) uint8 on the device, read from the memory map one ahead of the network."""
+def read_batches(images: np.ndarray, batches: Sequence[np.ndarray], device: torch.device) -> Iterator[Tensor]:
+    """Batches (n, S, S, 3) uint8 on the device, read from the memory map one ahead of the network.
 
-    def read(start: int) -> Tensor:
-        batch = torch.from_numpy(images[rows[start : start + size]])
+    Args:
+        images: (P, S, S, 3) uint8.
+        batches: for each batch its rows of ``images``.
+    """
+
+    def read(number: int) -> Tensor:
+        batch = torch.from_numpy(images[batches[number]])
         return batch.pin_memory() if device.type == "cuda" else batch
 
     with ThreadPoolExecutor(1) as reader:
         ahead = reader.submit(read, 0)
-        for start in range(0, len(rows), size):
+        for number in range(len(batches)):
             batch = ahead.result()
-            if start + size < len(rows):
-                ahead = reader.submit(read, start + size)
+            if number + 1 < len(batches):
+                ahead = reader.submit(read, number + 1)
             yield batch.to(device, non_blocking=True)
+
+
+def cut(rows: np.ndarray, size: int) -> list[np.ndarray]:
+    """Consecutive batches of at most ``size`` rows."""
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
 def to_input(

@@ -21,9 +21,7 @@ RESAMPLES = 1000
 BLOCK = 50  # resamples at once: 50 x 10,000 images x 8 bytes = 4 MB an array, which stays in the cache
 
 
-def bootstrap(
-    predictions: Predictions, *, resamples: int = RESAMPLES, seed: int = 0
-) -> dict[str, np.ndarray]:
+def bootstrap(predictions: Predictions, *, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, np.ndarray]:
     """The mean over folds of every metric in each resample.
 
     The same seed draws the same groups for every set of predictions of the same images, so that two
@@ -80,10 +78,7 @@ class _Fold:
         self.classes = len(predictions.classes)
         self.cells = np.eye(self.classes**2)[labels * self.classes + answers]  # (n, C * C)
         confidence = probabilities[np.arange(len(rows)), answers]
-        self.gaps = (
-            np.eye(CALIBRATION_BINS)[calibration_bin(confidence)]
-            * (confidence - (answers == labels))[:, None]
-        )
+        self.gaps = np.eye(CALIBRATION_BINS)[calibration_bin(confidence)] * (confidence - (answers == labels))[:, None]
         self.ranked = [_Ranked(probabilities[:, c], labels == c) for c in range(self.classes)]
         self.melanoma = predictions.classes.index(MELANOMA) if MELANOMA in predictions.classes else None
 
@@ -113,9 +108,7 @@ class _Fold:
         areas = np.stack(curves, axis=1)  # (B, C)
         values["auroc_macro"] = _mean_of(areas, np.isfinite(areas))
         values[MELANOMA_METRIC] = (
-            np.full(len(weights), np.nan)
-            if self.melanoma is None
-            else self.ranked[self.melanoma].sensitivity(weights)
+            np.full(len(weights), np.nan) if self.melanoma is None else self.ranked[self.melanoma].sensitivity(weights)
         )
         return np.stack([values[name] for name in METRICS])
 

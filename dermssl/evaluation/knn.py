@@ -1,6 +1,5 @@
 """k nearest neighbours on frozen features: how good are they as they are, with nothing trained on top?"""
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +8,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dermssl.data.cache import Cache
+from dermssl.data.decode import Fit
 from dermssl.devices import resolve_device, resolve_precision
 from dermssl.errors import DermsslError
 from dermssl.evaluation.features import extract_features
 from dermssl.evaluation.protocol import make_protocol, open_labelled, resolve_image_size
-from dermssl.evaluation.report import Report, make_report
+from dermssl.evaluation.report import Report
+from dermssl.evaluation.scoring import make_report
 from dermssl.hub.weights import load_backbone
-
-log = logging.getLogger(__name__)
 
 WEIGHTINGS = ("uniform", "distance")
 QUERY_CHUNK = 1024
@@ -34,7 +33,7 @@ def evaluate_knn(
     image_size: int | None = None,
     predictions: str | Path | None = None,
     weighting: str = "uniform",
-    fit: str = "squash",
+    fit: Fit = "squash",
     seed: int = 0,
     device: str | torch.device = "auto",
     precision: str = "fp32",
@@ -79,9 +78,7 @@ def evaluate_knn(
     protocol = make_protocol(bank, queries, folds=folds, split=split, seed=seed)
     smallest = min(len(round_.train) for round_ in protocol.rounds)
     if k > smallest:
-        raise DermsslError(
-            f"--k {k}: the bank holds only {smallest} images; use --k {smallest} or less, or more data"
-        )
+        raise DermsslError(f"--k {k}: the bank holds only {smallest} images; use --k {smallest} or less, or more data")
 
     options: dict[str, Any] = {
         "image_size": size,

@@ -53,9 +53,7 @@ def classification_metrics(
     predictions = probabilities.argmax(axis=1) if predictions is None else predictions
     present = np.unique(labels)
     averages = {
-        average: precision_recall_fscore_support(
-            labels, predictions, labels=present, average=average, zero_division=0
-        )
+        average: precision_recall_fscore_support(labels, predictions, labels=present, average=average, zero_division=0)
         for average in ("macro", "weighted")
     }
     recall_macro = float(averages["macro"][1])
@@ -82,9 +80,7 @@ def auroc_macro(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
 
 def melanoma_sensitivity(labels: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...]) -> float:
-    """Largest share of melanomas found by a threshold that leaves 95 % of the rest alone; NaN without
-    both.
-    """
+    """Largest share of melanomas found by a threshold that leaves 95 % of the rest alone."""
     if MELANOMA not in classes:
         return float("nan")
     mel = classes.index(MELANOMA)
@@ -95,9 +91,7 @@ def melanoma_sensitivity(labels: np.ndarray, probabilities: np.ndarray, classes:
     return float(true[false <= 1 - SPECIFICITY + 1e-9].max())
 
 
-def expected_calibration_error(
-    labels: np.ndarray, probabilities: np.ndarray, predictions: np.ndarray
-) -> float:
+def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray, predictions: np.ndarray) -> float:
     """|confidence - accuracy| in 15 equal bins of confidence, weighted by their share (Guo et al. 2017)."""
     confidence = probabilities[np.arange(len(labels)), predictions]
     gaps = np.bincount(
@@ -116,9 +110,7 @@ def per_class(
 ) -> dict[str, dict[str, Any]]:
     """class name -> precision, recall, f1, auroc (one-vs-rest, NaN where undefined) and support (images)."""
     index = np.arange(len(classes))
-    precision, recall, f1, support = precision_recall_fscore_support(
-        labels, predictions, labels=index, zero_division=0
-    )
+    precision, recall, f1, support = precision_recall_fscore_support(labels, predictions, labels=index, zero_division=0)
     return {
         name: {
             "precision": float(precision[c]),

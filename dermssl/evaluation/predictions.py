@@ -1,7 +1,7 @@
 """What a model answered for each test image, and the CSV file that holds it."""
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,12 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.images)
 
+    def sorted(self) -> "Predictions":
+        """The same rows in the order of the images' names."""
+        order = np.argsort(self.images, kind="stable")
+        arrays = {f.name: getattr(self, f.name)[order] for f in fields(self) if f.name != "classes"}
+        return Predictions(**arrays, classes=self.classes)
+
     def save(self, path: str | Path) -> None:
         """Write ``image,group,fold,label,prediction`` and one probability column a class."""
         with replaced_file(Path(path)) as partial, partial.open("w", newline="", encoding="utf-8") as file:
@@ -47,9 +53,7 @@ class Predictions:
             header, *rows = list(csv.reader(file)) or [[]]
         classes = tuple(header[len(COLUMNS) :])
         if header[: len(COLUMNS)] != COLUMNS or not classes or any(len(row) != len(header) for row in rows):
-            raise DermsslError(
-                f"{path}: not a table of predictions, whose columns are {','.join(COLUMNS)},CLASS..."
-            )
+            raise DermsslError(f"{path}: not a table of predictions, whose columns are {','.join(COLUMNS)},CLASS...")
         number = {name: i for i, name in enumerate(classes)}
         try:
             return cls(

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from dermssl.data.cache import Cache, cached, source_size
-from dermssl.data.folds import make_folds
+from dermssl.data.decode import Fit
+from dermssl.data.folds import cut_groups, make_folds
 from dermssl.errors import DermsslError
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger("dermssl")
 
 # name of the test fold where a separate set is tested
 TEST_SET = 0
@@ -45,9 +46,7 @@ class Round:
 
 @dataclass(frozen=True)
 class Protocol:
-    """The sets and the rounds. Without a separate test set, ``test`` is ``train`` and the rounds are its
-    folds.
-    """
+    """The sets and the rounds; without a separate test set ``test`` is ``train``, the rounds are its folds."""
 
     train: LabelledImages
     test: LabelledImages
@@ -75,9 +74,7 @@ def resolve_image_size(model: Any, image_size: int | None, *, adapt: bool = Fals
         try:
             model.set_input_size(img_size=(image_size, image_size))
         except Exception as error:
-            raise DermsslError(
-                f"--image-size {image_size}: this backbone cannot take it ({error})"
-            ) from error
+            raise DermsslError(f"--image-size {image_size}: this backbone cannot take it ({error})") from error
     return image_size
 
 
@@ -85,7 +82,7 @@ def open_labelled(
     data: str | Path | Cache,
     *,
     image_size: int,
-    fit: str = "squash",
+    fit: Fit = "squash",
     option: str = "DATA",
     progress: bool = False,
 ) -> LabelledImages:
@@ -98,11 +95,7 @@ def open_labelled(
     Raises:
         DermsslError: no image carries a label, or all carry the same.
     """
-    cache = (
-        data
-        if isinstance(data, Cache)
-        else cached(data, size=source_size(image_size), fit=fit, progress=progress)
-    )
+    cache = data if isinstance(data, Cache) else cached(data, size=source_size(image_size), fit=fit, progress=progress)
     records = cache.records
     rows = np.flatnonzero(records.labels >= 0)
     if not len(rows):
@@ -113,7 +106,7 @@ def open_labelled(
         )
     unlabelled = len(records) - len(rows)
     if unlabelled:
-        log.warning("%s %s: %d images without a label are left out", option, records.source, unlabelled)
+        logger.warning("%s %s: %d images without a label are left out", option, records.source, unlabelled)
     ids = np.array(records.ids, dtype=str)[rows]
     groups = ids if records.groups is None else np.array(records.groups, dtype=str)[rows]
     counts = np.bincount(records.labels[rows], minlength=len(records.classes))
@@ -130,9 +123,7 @@ def open_labelled(
         "fit": cache.fit,
     }
     labels = np.asarray(records.labels)[rows]
-    return LabelledImages(
-        str(records.source), cache.images, rows, labels, ids, groups, tuple(records.classes), about
-    )
+    return LabelledImages(str(records.source), cache.images, rows, labels, ids, groups, tuple(records.classes), about)
 
 
 def make_protocol(
@@ -168,34 +159,28 @@ def make_protocol(
             "training set too: the figures are too good unless these names mean different things in the two "
             "sets"
         )
-    return Protocol(
-        train, test, (everything,), {"split": "test set", "shared_images": int(shared.sum())}, tuple(notes)
-    )
+    return Protocol(train, test, (everything,), {"split": "test set", "shared_images": int(shared.sum())}, tuple(notes))
 
 
 def _cross_validation(train: LabelledImages, folds: int, split: str, seed: int) -> Protocol:
-    smallest = np.bincount(train.labels)
-    notes = [
-        f"class {name} has {count} images for {folds} folds: some folds test none of it"
-        for name, count in zip(train.classes, smallest.tolist(), strict=True)
-        if count < folds
-    ]
     grouped = train.about["groups"] is not None
-    if split == "lesion" and not grouped:
-        notes.append(
-            "the data names no lesions or patients: every image is its own group, and near copies may be in "
-            "two folds"
-        )
     groups = train.groups if grouped else None
     assigned = make_folds(train.labels, groups, folds=folds, split=split, seed=seed)
-    plain = (
-        assigned
-        if split == "paper"
-        else make_folds(train.labels, groups, folds=folds, split="paper", seed=seed)
-    )
+    plain = assigned if split == "paper" else make_folds(train.labels, groups, folds=folds, split="paper", seed=seed)
+    notes = []
+    if split == "lesion" and not grouped:
+        notes.append(
+            "the data names no lesions or patients: every image is its own group, and near copies may be in two folds"
+        )
+    for number, name in enumerate(train.classes):
+        tested = len(np.unique(assigned[train.labels == number]))
+        if tested < folds:
+            notes.append(
+                f"class {name} ({int((train.labels == number).sum())} images) is tested in {tested} of {folds} folds "
+                "only: its figures say little"
+            )
     rounds = tuple(
-        Round(fold, np.flatnonzero(assigned != fold), np.flatnonzero(assigned == fold))
-        for fold in range(folds)
+        Round(fold, np.flatnonzero(assigned != fold), np.flatnonzero(assigned == fold)) for fold in range(folds)
     )
     about = {
         "split": split,
@@ -203,27 +188,18 @@ def _cross_validation(train: LabelledImages, folds: int, split: str, seed: int) 
         "seed": seed,
         "groups": train.about["groups"],
         "groups_repeated": int((np.unique(train.groups, return_counts=True)[1] > 1).sum()),
-        "groups_cut": _groups_cut(train.groups, assigned),
-        "groups_cut_by_plain_split": _groups_cut(train.groups, plain),
+        "groups_cut": cut_groups(groups, assigned),
+        "groups_cut_by_plain_split": cut_groups(groups, plain),
     }
     if about["groups_cut"]:
         notes.append(
-            f"{about['groups_cut']} lesions have images both in training and in test folds: the figures are "
-            f"too good"
+            f"{about['groups_cut']} lesions have images in training and in test folds: the figures are too good"
         )
     return Protocol(train, train, rounds, about, tuple(notes))
 
 
-def _groups_cut(groups: np.ndarray, folds: np.ndarray) -> int:
-    """How many groups have images in more than one fold."""
-    pairs = np.unique(np.stack([np.unique(groups, return_inverse=True)[1], folds]), axis=1)
-    return int((np.bincount(pairs[0]) > 1).sum())
-
-
 def _without_empty_classes(data: LabelledImages) -> LabelledImages:
-    """Classes that no image carries (a column of a ground truth table that is all zero) would only add
-    nothing.
-    """
+    """Drops classes that no image carries, such as an all-zero column of a ground truth table."""
     used, labels = np.unique(data.labels, return_inverse=True)
     return replace(data, labels=labels, classes=tuple(data.classes[c] for c in used))
 
@@ -234,9 +210,8 @@ def _aligned(test: LabelledImages, classes: tuple[str, ...]) -> LabelledImages:
     unknown = [name for name in used.classes if name not in classes]
     if unknown:
         raise DermsslError(
-            f"--test {test.source}: its classes {', '.join(unknown)} are unknown to the training data, "
-            f"which has "
-            f"{', '.join(classes)}; leave these images out or name the classes alike"
+            f"--test {test.source}: its classes {', '.join(unknown)} are unknown to the training data, which "
+            f"has {', '.join(classes)}; leave these images out or name the classes alike"
         )
     number = np.array([classes.index(name) for name in used.classes])
     return replace(used, labels=number[used.labels], classes=classes)

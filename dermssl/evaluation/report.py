@@ -6,14 +6,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-import dermssl
 from dermssl.errors import DermsslError
-from dermssl.evaluation import metrics as m
-from dermssl.evaluation.intervals import RESAMPLES, bootstrap, interval
+from dermssl.evaluation.metrics import MELANOMA_METRIC
 from dermssl.evaluation.predictions import Predictions
-from dermssl.evaluation.protocol import Protocol
+from dermssl.evaluation.tables import markdown_table, percent
 from dermssl.files import write_text
 
 TITLES = {
@@ -25,16 +21,14 @@ TITLES = {
     "f1_macro": "F1, macro",
     "f1_weighted": "F1, weighted (paper)",
     "auroc_macro": "AUROC, macro one-vs-rest",
-    m.MELANOMA_METRIC: "melanoma sensitivity at 95 % specificity",
+    MELANOMA_METRIC: "melanoma sensitivity at 95 % specificity",
     "ece": "expected calibration error",
 }
 
 
 @dataclass(frozen=True)
 class Report:
-    """One evaluation of one set of weights. All metrics are fractions of 1; NaN where undefined (null in
-    JSON).
-    """
+    """One evaluation of one set of weights. All metrics are fractions of 1, NaN (null in JSON) if undefined."""
 
     kind: str  # "knn", "finetune" or "frozen"
     weights: str
@@ -61,33 +55,33 @@ class Report:
 
     def to_markdown(self) -> str:
         """A table of the metrics, one of the classes, and the notes."""
+        shown = {key: value for key, value in self.protocol.items() if isinstance(value, str | int | float)}
         rows = [
             [
                 TITLES[name],
-                _percent(value),
-                _percent(self.std[name]),
-                " to ".join(_percent(edge) for edge in self.interval[name]),
+                percent(value),
+                percent(self.std[name]),
+                " to ".join(percent(edge) for edge in self.interval[name]),
             ]
             for name, value in self.metrics.items()
             if not math.isnan(value)
         ]
-        rows.insert(
-            1, ["(always answering the most frequent class)", _percent(self.majority_accuracy), "", ""]
-        )
+        rows.insert(1, ["(always answering the most frequent class)", percent(self.majority_accuracy), "", ""])
         lines = [
             f"## {self.kind}: {self.weights} on {self.data}",
             "",
-            ", ".join(f"{key} {value}" for key, value in self.protocol.items() if value is not None),
+            ", ".join(f"{key} {value}" for key, value in shown.items()),
+            *self._groups(),
             "",
-            _table(["metric, %", "mean of folds", "std", "95 % interval"], rows),
+            markdown_table(["metric, %", "mean of folds", "std", "95 % interval"], rows),
             "",
-            _table(
+            markdown_table(
                 ["class", "images", "precision", "recall", "F1", "AUROC"],
                 [
                     [
                         name,
                         str(c["support"]),
-                        *(_percent(c[key]) for key in ("precision", "recall", "f1", "auroc")),
+                        *(percent(c[key]) for key in ("precision", "recall", "f1", "auroc")),
                     ]
                     for name, c in self.per_class.items()
                 ],
@@ -96,6 +90,16 @@ class Report:
         if self.notes:
             lines += ["", *(f"- Note: {note}." for note in self.notes)]
         return "\n".join(lines)
+
+    def _groups(self) -> list[str]:
+        """What the split did to lesions with several images."""
+        if not self.split.get("groups"):
+            return []
+        return [
+            f"{self.split['groups']} lesions, {self.split['groups_repeated']} of them with several images: "
+            f"{self.split['groups_cut']} have images in more than one fold here, "
+            f"{self.split['groups_cut_by_plain_split']} in a plain split"
+        ]
 
     def save(self, path: str | Path) -> Path:
         """Write the report; returns the JSON file.
@@ -132,9 +136,7 @@ class Report:
         except (OSError, ValueError, TypeError) as error:
             raise DermsslError(f"{file}: cannot be read as a report of an evaluation ({error})") from error
         if missing:
-            raise DermsslError(
-                f"{file}: not a report of an evaluation; it lacks {', '.join(sorted(missing))}"
-            )
+            raise DermsslError(f"{file}: not a report of an evaluation; it lacks {', '.join(sorted(missing))}")
         beside = file.with_suffix(".predictions.csv")
         csv = predictions or (beside if beside.exists() else None)
         values = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
@@ -147,93 +149,6 @@ class Report:
         values["per_class"] = {name: _numbers(figures) for name, figures in values["per_class"].items()}
         values["folds"] = [_numbers(fold) for fold in values["folds"]]
         return cls(**values, predictions=Predictions.load(csv) if csv else None)
-
-
-def make_report(
-    *,
-    kind: str,
-    weights: str,
-    data: str,
-    protocol: Protocol,
-    parameters: dict[str, Any],
-    answers: list[np.ndarray],
-    resamples: int = RESAMPLES,
-) -> Report:
-    """The report of an evaluation.
-
-    Args:
-        parameters: every parameter that moves the numbers.
-        answers: for each round of the protocol the (n, C) probabilities of its test images.
-        resamples: of the bootstrap.
-    """
-    classes = protocol.train.classes
-    order = np.concatenate([round_.test for round_ in protocol.rounds])
-    probabilities = np.concatenate(answers).astype(np.float64)
-    test = protocol.test
-    predictions = Predictions(
-        images=test.ids[order],
-        groups=test.groups[order],
-        folds=np.concatenate([np.full(len(round_.test), round_.fold) for round_ in protocol.rounds]),
-        labels=test.labels[order],
-        predictions=probabilities.argmax(axis=1),
-        probabilities=probabilities,
-        classes=classes,
-    )
-    folds, majority = [], []
-    for round_, answer in zip(protocol.rounds, answers, strict=True):
-        labels = test.labels[round_.test]
-        folds.append(m.classification_metrics(labels, answer.astype(np.float64), classes))
-        majority.append(float((labels == np.bincount(protocol.train.labels[round_.train]).argmax()).mean()))
-    mean = {name: _over(folds, name, np.mean) for name in m.METRICS}
-    std = {
-        name: _over(folds, name, lambda v: np.std(v, ddof=1) if len(v) > 1 else np.nan) for name in m.METRICS
-    }
-    samples = bootstrap(predictions, resamples=resamples)
-    return Report(
-        kind=kind,
-        weights=weights,
-        data=data,
-        protocol=parameters,
-        classes=classes,
-        metrics=mean,
-        std=std,
-        interval={name: interval(samples[name]) for name in m.METRICS},
-        majority_accuracy=float(np.mean(majority)),
-        per_class=m.per_class(predictions.labels, probabilities, predictions.predictions, classes),
-        confusion=m.confusion(predictions.labels, predictions.predictions, classes).tolist(),
-        folds=[
-            {
-                "fold": round_.fold,
-                "train_images": len(round_.train),
-                "test_images": len(round_.test),
-                **values,
-            }
-            for round_, values in zip(protocol.rounds, folds, strict=True)
-        ],
-        records={"train": protocol.train.about, "test": None if test is protocol.train else test.about},
-        split=protocol.split,
-        notes=protocol.notes,
-        versions=_versions(),
-        predictions=predictions,
-    )
-
-
-def _over(folds: list[dict[str, float]], name: str, reduce: Any) -> float:
-    values = [fold[name] for fold in folds if not math.isnan(fold[name])]
-    return float(reduce(values)) if values else float("nan")
-
-
-def _versions() -> dict[str, str]:
-    import sklearn
-    import timm
-    import torch
-
-    return {
-        "dermssl": dermssl.__version__,
-        "torch": torch.__version__,
-        "timm": timm.__version__,
-        "scikit-learn": sklearn.__version__,
-    }
 
 
 def _plain(value: Any) -> Any:
@@ -250,22 +165,3 @@ def _plain(value: Any) -> Any:
 def _numbers(values: dict[str, Any]) -> dict[str, Any]:
     """The inverse of ``_plain`` for named figures: null was NaN."""
     return {name: float("nan") if value is None else value for name, value in values.items()}
-
-
-def _percent(value: float) -> str:
-    return "-" if math.isnan(value) else f"{100 * value:.2f}"
-
-
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table, padded so that it reads as a table in a terminal too."""
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-
-    def line(cells: list[str]) -> str:
-        first, *rest = (
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        )
-        return "| " + " | ".join([first, *rest]) + " |"
-
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    return "\n".join([line(header), line(rule), *map(line, rows)])

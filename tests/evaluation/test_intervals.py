@@ -38,9 +38,7 @@ def slow_bootstrap(predictions, resamples, seed):
         folds = []
         for fold in np.unique(predictions.folds):
             chosen = rows[predictions.folds[rows] == fold]
-            folds.append(
-                classification_metrics(predictions.labels[chosen], predictions.probabilities[chosen], CLASSES)
-            )
+            folds.append(classification_metrics(predictions.labels[chosen], predictions.probabilities[chosen], CLASSES))
         for name in METRICS:
             result[name].append(np.nanmean([fold[name] for fold in folds]))
     return result
@@ -57,10 +55,7 @@ def test_bootstrap_of_a_class_that_is_missing_is_undefined_not_wrong():
     predictions = some_predictions()
     only = predictions.labels != 1
     reduced = Predictions(
-        **{
-            name: value[only] if isinstance(value, np.ndarray) else value
-            for name, value in vars(predictions).items()
-        }
+        **{name: value[only] if isinstance(value, np.ndarray) else value for name, value in vars(predictions).items()}
     )
     samples = bootstrap(reduced, resamples=20)
     assert np.isnan(samples["melanoma_sensitivity_at_95_specificity"]).all()

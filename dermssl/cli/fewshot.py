@@ -1,0 +1,41 @@
+"""``dermssl fewshot``"""
+
+from typing import Any
+
+import click
+
+from dermssl.cli.logs import log_to_terminal
+from dermssl.cli.options import evaluation_options, training_options
+
+
+def _fractions(context: click.Context, parameter: click.Parameter, value: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in value.split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is not a list of numbers such as 0.01,0.1") from error
+
+
+@click.command()
+@click.argument("weights", nargs=-1, required=True)
+@click.argument("data")
+@click.option(
+    "--fractions",
+    default="0.01,0.02,0.04,0.06,0.08,0.1",
+    show_default=True,
+    callback=_fractions,
+    help="Shares of the training labels.",
+)
+@click.option("--output", metavar="DIR", help="Write tables, figure and reports there.")
+@training_options
+@evaluation_options
+def command(as_json: bool, **options: Any) -> None:
+    """Train classifiers on small shares of the labels, for one or several WEIGHTS, and test them in folds.
+
+    WEIGHTS are run directories, exported directories, .safetensors files, hf-hub:ORG/NAME, timm:NAME or
+    random:NAME; the last argument is DATA, a set of labelled images.
+    """
+    log_to_terminal()
+    from dermssl.evaluation.fewshot import fewshot
+
+    result = fewshot(options.pop("weights"), options.pop("data"), progress=True, **options)
+    click.echo(result.to_json() if as_json else result.to_markdown())

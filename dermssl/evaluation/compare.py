@@ -1,0 +1,101 @@
+"""Is one model better than another on the same images? The paired difference of two reports."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dermssl.errors import DermsslError
+from dermssl.evaluation.intervals import RESAMPLES, bootstrap, interval
+from dermssl.evaluation.metrics import METRICS
+from dermssl.evaluation.predictions import Predictions
+from dermssl.evaluation.report import TITLES, Report
+from dermssl.evaluation.tables import markdown_table, percent
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """``b`` minus ``a``, as fractions of 1."""
+
+    a: str
+    b: str
+    difference: dict[str, float]
+    interval: dict[str, tuple[float, float]]  # bootstrap 95 % interval of the difference
+    protocol: dict[str, tuple[Any, Any]]  # the parameters that differ between the two reports
+    images: int
+
+    def significant(self, metric: str) -> bool:
+        """Whether the interval of the difference leaves 0 out."""
+        low, high = self.interval[metric]
+        return low > 0 or high < 0
+
+    def to_markdown(self) -> str:
+        """A table of the differences in points."""
+        rows = [
+            [TITLES[name], percent(value), " to ".join(percent(edge) for edge in self.interval[name])]
+            for name, value in self.difference.items()
+            if not np.isnan(value)
+        ]
+        table = markdown_table(["metric, points of 100", "difference", "95 % interval"], rows)
+        lines = [f"## {self.b} minus {self.a}, {self.images} images", "", table]
+        if self.protocol:
+            pairs = (f"{name} {a} and {b}" for name, (a, b) in self.protocol.items())
+            lines += ["", f"The two were not evaluated alike: {', '.join(pairs)}."]
+        return "\n".join(lines)
+
+
+def compare(report_a: Report, report_b: Report, *, resamples: int = RESAMPLES, seed: int = 0) -> Comparison:
+    """The difference ``report_b`` minus ``report_a``, paired over the same images in the same folds.
+
+    Both are resampled with the same lesions, so what makes an image hard for both cancels out: the interval
+    is narrower than those of the two reports suggest. It speaks of other images, not of other training runs.
+
+    Raises:
+        DermsslError: a report was loaded without its predictions, or the images, labels or folds differ.
+    """
+    a, b = _paired(report_a, report_b)
+    samples_a = bootstrap(a, resamples=resamples, seed=seed)
+    samples_b = bootstrap(b, resamples=resamples, seed=seed)
+    keys = sorted(set(report_a.protocol) | set(report_b.protocol))
+    return Comparison(
+        a=report_a.weights,
+        b=report_b.weights,
+        difference={name: report_b.metrics[name] - report_a.metrics[name] for name in METRICS},
+        interval={name: interval(samples_b[name] - samples_a[name]) for name in METRICS},
+        protocol={
+            key: (report_a.protocol.get(key), report_b.protocol.get(key))
+            for key in keys
+            if report_a.protocol.get(key) != report_b.protocol.get(key)
+        },
+        images=len(a),
+    )
+
+
+def _paired(report_a: Report, report_b: Report) -> tuple[Predictions, Predictions]:
+    """The predictions of both in the order of the images' names."""
+    pair = []
+    for report in (report_a, report_b):
+        if report.predictions is None:
+            raise DermsslError(
+                f"the report of {report.weights} holds no predictions: load it from where Report.save "
+                "put it, or give Report.load the CSV that --predictions wrote"
+            )
+        pair.append(report.predictions.sorted())
+    a, b = pair
+    only_a, only_b = np.setdiff1d(a.images, b.images), np.setdiff1d(b.images, a.images)
+    if len(only_a) or len(only_b) or len(a) != len(b):
+        example = [*only_a, *only_b][:1]
+        raise DermsslError(
+            f"the reports are not of the same images: {len(only_a)} are in the first only and {len(only_b)} "
+            f"in the "
+            f"second only{f', e.g. {example[0]}' if example else ''}; evaluate both on the same data"
+        )
+    if a.classes != b.classes or not np.array_equal(a.labels, b.labels):
+        raise DermsslError("the reports give different labels to the same images; evaluate both on the same data")
+    moved = int((a.folds != b.folds).sum())
+    if moved:
+        raise DermsslError(
+            f"the reports are not of the same folds: {moved} of {len(a)} images were tested in another one; "
+            "use the same --folds, --split and --seed"
+        )
+    return a, b

@@ -1,0 +1,165 @@
+"""How far does a share of the labels take each of several sets of weights?"""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from dermssl.data.cache import Cache
+from dermssl.data.decode import Fit
+from dermssl.errors import DermsslError
+from dermssl.evaluation.report import TITLES, Report
+from dermssl.evaluation.tables import markdown_table, percent
+from dermssl.evaluation.transfer import Transfer
+from dermssl.files import replaced_file, write_text
+
+logger = logging.getLogger("dermssl")
+
+FRACTIONS = (0.01, 0.02, 0.04, 0.06, 0.08, 0.1)
+
+
+@dataclass(frozen=True)
+class FewShot:
+    """One report for every set of weights and every share of the labels."""
+
+    fractions: tuple[float, ...]
+    reports: dict[str, tuple[Report, ...]]  # weights -> a report for each fraction
+
+    def to_json(self) -> str:
+        """One JSON object: ``fractions``, ``weights`` and ``results``, a report for each pair."""
+        results = [json.loads(report.to_json()) for reports in self.reports.values() for report in reports]
+        for result in results:
+            result["fraction"] = result["protocol"]["fraction"]
+        return json.dumps({"fractions": self.fractions, "weights": list(self.reports), "results": results}, indent=1)
+
+    def to_markdown(self) -> str:
+        """Tables of accuracy and macro recall: mean and standard deviation over folds, a row for each
+        weights.
+        """
+        return "\n\n".join(self._table(metric) for metric in ("accuracy", "recall_macro"))
+
+    def _table(self, metric: str) -> str:
+        rows = [
+            [name, *(f"{percent(r.metrics[metric])} ± {percent(r.std[metric])}" for r in reports)]
+            for name, reports in self.reports.items()
+        ]
+        if metric == "accuracy":
+            some = next(iter(self.reports.values()))
+            majority = [percent(report.majority_accuracy) for report in some]
+            rows.append(["(always answering the most frequent class)", *majority])
+        header = [f"{TITLES[metric]}, %", *(f"{100 * fraction:g} %" for fraction in self.fractions)]
+        return markdown_table(header, rows)
+
+    def plot(self, path: str | Path) -> None:
+        """Draw accuracy and macro recall against the share of labels; the suffix (.svg, .png, .pdf) decides
+        how.
+
+        The bands are the reports' bootstrap intervals.
+        """
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(9, 4), layout="constrained")
+        for axes, metric in zip(figure.subplots(1, 2), ("accuracy", "recall_macro"), strict=True):
+            shares = [100 * fraction for fraction in self.fractions]
+            for name, reports in self.reports.items():
+                values = [100 * report.metrics[metric] for report in reports]
+                edges = [[100 * report.interval[metric][i] for report in reports] for i in (0, 1)]
+                (line,) = axes.plot(shares, values, marker="o", label=name)
+                axes.fill_between(shares, *edges, color=line.get_color(), alpha=0.15, linewidth=0)
+            if metric == "accuracy":
+                some = next(iter(self.reports.values()))
+                majority = [100 * report.majority_accuracy for report in some]
+                axes.plot(shares, majority, "--", color="grey", label="most frequent class")
+            axes.set(xlabel="labels used, %", ylabel=f"{TITLES[metric]}, %", xticks=shares)
+            axes.grid(alpha=0.3)
+        figure.axes[0].legend(fontsize="small")
+        path = Path(path)
+        with replaced_file(path) as partial:
+            figure.savefig(partial, format=path.suffix.lstrip(".") or "svg")
+
+    def save(self, folder: str | Path) -> None:
+        """Write ``fewshot.json``, ``fewshot.md``, ``fewshot.svg`` and the answers of every report as CSV."""
+        folder = Path(folder)
+        write_text(folder / "fewshot.json", self.to_json() + "\n")
+        write_text(folder / "fewshot.md", self.to_markdown() + "\n")
+        self.plot(folder / "fewshot.svg")
+        for number, reports in enumerate(self.reports.values()):
+            for fraction, report in zip(self.fractions, reports, strict=True):
+                if report.predictions is not None:
+                    report.save(folder / "reports" / f"{number}-{100 * fraction:g}-percent.json")
+
+
+def fewshot(
+    weights: Sequence[str | Path | nn.Module],
+    data: str | Path | Cache,
+    *,
+    fractions: Sequence[float] = FRACTIONS,
+    test: str | Path | Cache | None = None,
+    freeze: bool = False,
+    recipe: str = "default",
+    folds: int = 5,
+    split: str = "lesion",
+    epochs: int | None = None,
+    image_size: int | None = None,
+    output: str | Path | None = None,
+    fit: Fit = "squash",
+    seed: int = 0,
+    device: str | torch.device = "auto",
+    precision: str = "auto",
+    progress: bool = False,
+) -> FewShot:
+    """``finetune`` with several shares of the labels, for several sets of weights, on the same images and
+    folds.
+
+    Args:
+        weights: one or more of what ``finetune`` takes.
+        fractions: shares of each training fold's labels; the test folds stay whole. A smaller share is
+            inside every larger one, and the same for all weights.
+        image_size: edge in pixels; default: that of each set of weights, so give it where they differ.
+        output: folder for tables, figure and reports.
+
+    The other arguments are those of ``finetune``.
+
+    Raises:
+        DermsslError: as ``finetune``; no weights, the same weights twice, or no fractions.
+    """
+    if isinstance(weights, str | Path | nn.Module):
+        weights = [weights]
+    if not weights:
+        raise DermsslError("fewshot: name one set of WEIGHTS or more")
+    shares = tuple(sorted(set(fractions)))
+    wrong = [share for share in shares if not 0 < share <= 1]
+    if wrong or not shares:
+        raise DermsslError(f"--fractions {','.join(f'{s:g}' for s in wrong)}: each must be above 0 and at most 1")
+    reports: dict[str, tuple[Report, ...]] = {}
+    for entry in weights:
+        transfer = Transfer.prepare(
+            entry,
+            data,
+            test=test,
+            freeze=freeze,
+            recipe=recipe,
+            folds=folds,
+            split=split,
+            image_size=image_size,
+            fit=fit,
+            seed=seed,
+            device=device,
+            precision=precision,
+            progress=progress,
+        )
+        if transfer.name in reports:
+            raise DermsslError(f"fewshot: {transfer.name} is named twice")
+        done = []
+        for share in shares:
+            logger.info("%s with %g %% of the labels", transfer.name, 100 * share)
+            done.append(transfer.evaluate(fraction=share, epochs=epochs))
+        reports[transfer.name] = tuple(done)
+    result = FewShot(shares, reports)
+    if output is not None:
+        result.save(output)
+    return result

@@ -1,0 +1,175 @@
+"""Training one network on labelled images, and asking it."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from timm.optim import create_optimizer_v2
+from torch import Tensor, nn
+
+from dermssl.data.augment import apply_view, draw_parameters
+from dermssl.devices import autocast
+from dermssl.errors import DermsslError
+from dermssl.evaluation.features import cut, normalisation, read_batches, to_input
+from dermssl.evaluation.recipes import Recipe
+
+# Steps between two looks at the loss: each look makes the CPU wait for the GPU.
+LOOK_EVERY = 10
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and in which precision."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+
+def steps_of(recipe: Recipe, images: int, epochs: int | None) -> tuple[int, int]:
+    """(epochs, steps an epoch) for so many training images; ``epochs`` overrules the recipe."""
+    steps = max(1, math.ceil(images / recipe.batch_size))
+    if epochs is None:
+        epochs = max(recipe.epochs, math.ceil(recipe.least_steps / steps))
+    return epochs, steps
+
+
+def train_network(
+    model: nn.Module,
+    images: np.ndarray,
+    rows: np.ndarray,
+    labels: np.ndarray,
+    recipe: Recipe,
+    *,
+    image_size: int,
+    epochs: int | None,
+    machine: Machine,
+    seed: int,
+    on_step: Callable[[int, float], None],
+) -> None:
+    """Train all of ``model``, a timm model with a classifier, in place, on the device.
+
+    Args:
+        images: (P, S, S, 3) uint8.
+        rows: (N,) the training images.
+        labels: (N,) index of their classes.
+        on_step: called now and then with the number of steps made and the loss.
+
+    Raises:
+        DermsslError: the loss is no longer finite.
+    """
+    device = machine.device
+    epochs, steps = steps_of(recipe, len(rows), epochs)
+    mean, std = normalisation(model)
+    optimizer = _optimizer(model, recipe)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _factor(recipe, epochs * steps))
+    generator = torch.Generator(device).manual_seed(seed)
+    order = np.random.default_rng(seed)
+    target = torch.from_numpy(labels)
+    model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    step = 0
+    for _ in range(epochs):
+        # batches of nearly the same size: BatchNorm must not see a last one of a single image
+        batches = np.array_split(order.permutation(len(rows)), steps)
+        for index, batch in zip(batches, read_batches(images, [rows[b] for b in batches], device), strict=True):
+            pixels = batch.permute(0, 3, 1, 2).float()
+            view = draw_parameters(len(batch), recipe.policy, generator, rotate=recipe.turns)
+            inputs = apply_view(pixels, view, image_size, mean, std).contiguous(memory_format=torch.channels_last)
+            with autocast(device, machine.dtype):
+                logits = model(inputs)
+            loss = F.cross_entropy(logits.float(), target[torch.from_numpy(index)].to(device))
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            step += 1
+            if step % LOOK_EVERY == 0 or step == epochs * steps:
+                on_step(step, _finite(loss, recipe))
+
+
+@torch.no_grad()
+def predict(
+    model: nn.Module,
+    images: np.ndarray,
+    rows: np.ndarray,
+    *,
+    image_size: int,
+    machine: Machine,
+    batch_size: int = 256,
+) -> np.ndarray:
+    """(N, C) float64 probabilities of the whole images, from a model that is on the device."""
+    mean, std = normalisation(model)
+    model.eval()
+    answers = []
+    for batch in read_batches(images, cut(rows, batch_size), machine.device):
+        with autocast(machine.device, machine.dtype):
+            logits = model(to_input(batch, image_size, mean, std))
+        answers.append(logits.double().softmax(dim=1).cpu().numpy())
+    return np.concatenate(answers)
+
+
+def train_linear(
+    features: Tensor,
+    labels: Tensor,
+    classes: int,
+    recipe: Recipe,
+    *,
+    epochs: int | None,
+    seed: int,
+) -> nn.Linear:
+    """One linear layer on frozen features (N, D), trained by the recipe's optimizer."""
+    epochs, steps = steps_of(recipe, len(features), epochs)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        head = nn.Linear(features.shape[1], classes)
+    head.to(features.device)
+    optimizer = _optimizer(head, recipe)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _factor(recipe, epochs * steps))
+    order = np.random.default_rng(seed)
+    for _ in range(epochs):
+        for index in np.array_split(order.permutation(len(features)), steps):
+            rows = torch.from_numpy(index).to(features.device)
+            loss = F.cross_entropy(head(features[rows]), labels[rows])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+        _finite(loss, recipe)
+    return head
+
+
+def _finite(loss: Tensor, recipe: Recipe) -> float:
+    value = loss.item()
+    if not math.isfinite(value):
+        raise DermsslError(
+            f"the loss became {value}: the learning rate {recipe.lr} is too high for this backbone, or its "
+            "weights are broken; try --precision fp32 or another --recipe"
+        )
+    return value
+
+
+def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    return create_optimizer_v2(
+        model,
+        opt=recipe.opt,
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        filter_bias_and_bn=True,
+    )
+
+
+def _factor(recipe: Recipe, steps: int) -> Callable[[int], float]:
+    """step -> factor of the learning rate."""
+    warm = recipe.warmup * steps
+
+    def factor(step: int) -> float:
+        if step < warm:
+            return (step + 1) / (warm + 1)
+        if recipe.schedule == "constant":
+            return 1.0
+        return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1.0, steps - warm)))
+
+    return factor

@@ -1,0 +1,225 @@
+"""Weights and labelled images, ready for training classifiers on any share of the labels."""
+
+import dataclasses
+import logging
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from dermssl.data.cache import Cache
+from dermssl.data.decode import Fit
+from dermssl.devices import resolve_device, resolve_precision
+from dermssl.errors import DermsslError
+from dermssl.evaluation.features import extract_features
+from dermssl.evaluation.fitted import check_output, save_fitted, with_classifier, with_head
+from dermssl.evaluation.frozen import ITERATIONS, STRENGTH, LinearHead, fit_head
+from dermssl.evaluation.knn import name_of
+from dermssl.evaluation.protocol import Protocol, make_protocol, open_labelled, resolve_image_size
+from dermssl.evaluation.recipes import Recipe, find_recipe
+from dermssl.evaluation.report import Report
+from dermssl.evaluation.scoring import make_report
+from dermssl.evaluation.subsets import subset
+from dermssl.evaluation.training import Machine, predict, steps_of, train_network
+from dermssl.hub.weights import load_backbone
+
+logger = logging.getLogger("dermssl")
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Weights and labelled images, ready to be evaluated with any share of the labels."""
+
+    backbone: nn.Module
+    name: str
+    data: str
+    protocol: Protocol
+    recipe_name: str
+    image_size: int
+    machine: Machine
+    features: tuple[np.ndarray, np.ndarray] | None  # frozen: (N, D) of the training and of the test set
+    seed: int
+    progress: bool
+
+    @classmethod
+    def prepare(
+        cls,
+        weights: str | Path | nn.Module,
+        data: str | Path | Cache,
+        *,
+        test: str | Path | Cache | None,
+        freeze: bool,
+        recipe: str,
+        folds: int,
+        split: str,
+        image_size: int | None,
+        fit: Fit,
+        seed: int,
+        device: str | torch.device,
+        precision: str,
+        progress: bool,
+    ) -> "Transfer":
+        """Load the weights, decode the images, divide them, and compute the features if they are frozen."""
+        find_recipe(recipe)
+        where = resolve_device(device) if isinstance(device, str) else device
+        if freeze and precision == "auto":
+            precision = "fp32"
+        machine = Machine(where, resolve_precision(precision, where))
+        backbone = weights if isinstance(weights, nn.Module) else load_backbone(weights, seed=seed)
+        size = resolve_image_size(backbone, image_size, adapt=not isinstance(weights, nn.Module))
+        train = open_labelled(data, image_size=size, fit=fit, progress=progress)
+        other = None
+        if test is not None:
+            other = open_labelled(test, image_size=size, fit=fit, option="--test", progress=progress)
+        protocol = make_protocol(train, other, folds=folds, split=split, seed=seed)
+        features = None
+        if freeze:
+            options: dict[str, Any] = {
+                "image_size": size,
+                "device": where,
+                "precision": precision,
+                "progress": progress,
+            }
+            first = extract_features(backbone, train.images, rows=train.rows, **options)
+            second = first
+            if other is not None:
+                second = extract_features(backbone, other.images, rows=other.rows, **options)
+            features = first, second
+        return cls(
+            backbone=backbone,
+            name=name_of(weights),
+            data=str(data) if not isinstance(data, Cache) else train.source,
+            protocol=protocol,
+            recipe_name=recipe,
+            image_size=size,
+            machine=machine,
+            features=features,
+            seed=seed,
+            progress=progress,
+        )
+
+    @property
+    def recipe(self) -> Recipe:
+        return find_recipe(self.recipe_name)
+
+    def evaluate(self, *, fraction: float = 1.0, epochs: int | None = None, output: str | Path | None = None) -> Report:
+        """Train and test in every fold with a share of the labels; ``output`` as in ``finetune``."""
+        if epochs is not None and epochs < 1:
+            raise DermsslError(f"--epochs {epochs}: must be 1 or more")
+        if epochs is not None and self.features is not None and self.recipe.head == "logistic":
+            raise DermsslError(
+                f"--epochs {epochs}: the frozen head of --recipe {self.recipe_name} is a logistic "
+                f"regression, fitted "
+                "to its optimum; leave the option out or use --recipe paper"
+            )
+        if output is not None:
+            check_output(output)
+        rounds, train = self.protocol.rounds, self.protocol.train
+        subsets = [
+            round_.train[subset(train.labels[round_.train], fraction, seed=self.seed + round_.fold)]
+            for round_ in rounds
+        ]
+        answers = []
+        fitted: LinearHead | nn.Module
+        for number, (round_, chosen) in enumerate(zip(rounds, subsets, strict=True), start=1):
+            started = time.monotonic()
+            title = f"fold {number} of {len(rounds)}" if len(rounds) > 1 else "test set"
+            fitted = self._fit(chosen, epochs, seed=self.seed + round_.fold, title=title)
+            answer = self._ask(fitted, round_.test)
+            if not np.isfinite(answer).all():
+                raise DermsslError(f"{title}: the trained network answers NaN; try --precision fp32")
+            answers.append(answer)
+            logger.info(
+                "%s: accuracy %.2f %% (%d training images, %.0f s)",
+                title,
+                100 * (answer.argmax(axis=1) == self.protocol.test.labels[round_.test]).mean(),
+                len(chosen),
+                time.monotonic() - started,
+            )
+        if output is not None:
+            if len(rounds) > 1:
+                every = subset(train.labels, fraction, seed=self.seed)
+                fitted = self._fit(every, epochs, seed=self.seed, title="all images")
+            model = with_head(self.backbone, fitted) if isinstance(fitted, LinearHead) else fitted
+            about = {"weights": self.name, "trained_on": self.data, "recipe": self.recipe_name}
+            save_fitted(model, output, train.classes, image_size=self.image_size, about=about)
+        return make_report(
+            kind="finetune" if self.features is None else "frozen",
+            weights=self.name,
+            data=self.data,
+            protocol=self.protocol,
+            parameters=self._parameters(fraction, epochs, subsets),
+            answers=answers,
+        )
+
+    def _fit(self, chosen: np.ndarray, epochs: int | None, *, seed: int, title: str) -> LinearHead | nn.Module:
+        """A head or a network trained on the chosen training images."""
+        train, device = self.protocol.train, self.machine.device
+        labels, classes = train.labels[chosen], len(train.classes)
+        if self.features is not None:
+            features = self.features[0][chosen]
+            return fit_head(features, labels, classes, self.recipe, epochs=epochs, seed=seed, device=device)
+        model = with_classifier(self.backbone, classes, seed=seed)
+        passes, steps = steps_of(self.recipe, len(chosen), epochs)
+        quiet = None if self.progress else True
+        with (
+            tqdm(total=passes * steps, desc=title, unit="step", disable=quiet, leave=False) as bar,
+            torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+        ):
+            torch.manual_seed(seed)  # of dropout
+
+            def show(step: int, loss: float) -> None:
+                bar.set_postfix(loss=f"{loss:.3f}", epoch=f"{math.ceil(step / steps)}/{passes}", refresh=False)
+                bar.update(step - bar.n)
+
+            train_network(
+                model,
+                train.images,
+                train.rows[chosen],
+                labels,
+                self.recipe,
+                image_size=self.image_size,
+                epochs=epochs,
+                machine=self.machine,
+                seed=seed,
+                on_step=show,
+            )
+        return model
+
+    def _ask(self, fitted: LinearHead | nn.Module, chosen: np.ndarray) -> np.ndarray:
+        """(n, C) probabilities of the chosen test images."""
+        if isinstance(fitted, LinearHead):
+            assert self.features is not None
+            return fitted.probabilities(self.features[1][chosen])
+        test = self.protocol.test
+        return predict(fitted, test.images, test.rows[chosen], image_size=self.image_size, machine=self.machine)
+
+    def _parameters(self, fraction: float, epochs: int | None, subsets: list[np.ndarray]) -> dict[str, Any]:
+        """Every parameter that moves the figures."""
+        train, test, split = self.protocol.train, self.protocol.test, self.protocol.split
+        recipe = dataclasses.asdict(self.recipe)
+        if self.features is not None and self.recipe.head == "logistic":
+            recipe = {"head": "logistic", "strength": STRENGTH, "iterations": ITERATIONS}
+        else:
+            recipe["epochs"], recipe["steps_per_epoch"] = steps_of(self.recipe, len(subsets[0]), epochs)
+        return {
+            "evaluation": "finetune" if self.features is None else "frozen",
+            "recipe": self.recipe_name,
+            **{key: split.get(key) for key in ("split", "folds")},
+            "test": None if test is train else test.source,
+            "fraction": fraction,
+            "train_images": [len(chosen) for chosen in subsets],
+            "seed": self.seed,
+            "image_size": self.image_size,
+            "cache_size": train.about["cache_size"],
+            "fit": train.about["fit"],
+            "resize": "bilinear, antialiased",
+            "precision": str(self.machine.dtype).removeprefix("torch."),
+            "training": recipe,
+        }

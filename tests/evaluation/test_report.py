@@ -1,0 +1,115 @@
+"""A report survives the disk; two of them are compared image by image."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from dermssl.errors import DermsslError
+from dermssl.evaluation.compare import compare
+from dermssl.evaluation.intervals import bootstrap
+from dermssl.evaluation.knn import evaluate_knn
+from dermssl.evaluation.predictions import Predictions
+from dermssl.evaluation.report import Report
+
+OPTIONS = {"k": 5, "folds": 3, "image_size": 32, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def report(labelled):
+    return evaluate_knn("random:resnet18", labelled, **OPTIONS)
+
+
+@pytest.fixture(scope="module")
+def rival(labelled):
+    return evaluate_knn("random:mobilenetv3_small_050", labelled, **OPTIONS)
+
+
+def same(a, b):
+    return json.loads(a.to_json()) == json.loads(b.to_json())
+
+
+@pytest.mark.parametrize("name", ["folder", "one.json"])
+def test_save_and_load(report, tmp_path, name):
+    report.save(tmp_path / name)
+    loaded = Report.load(tmp_path / name)
+    assert same(loaded, report)
+    assert loaded == report
+    for column in ("images", "groups", "folds", "labels", "predictions"):
+        np.testing.assert_array_equal(getattr(loaded.predictions, column), getattr(report.predictions, column))
+    np.testing.assert_allclose(loaded.predictions.probabilities, report.predictions.probabilities, rtol=1e-8)
+
+
+def test_undefined_figures_are_null_in_json_and_nan_again(labelled, other, tmp_path):
+    report = evaluate_knn("random:resnet18", labelled, test=other, **OPTIONS)
+    assert json.loads(report.to_json())["std"]["accuracy"] is None
+    report.save(tmp_path)
+    assert math.isnan(Report.load(tmp_path).std["accuracy"])
+    assert "nan" not in report.to_markdown().lower()
+
+
+def test_what_the_json_option_printed_loads_with_its_predictions(report, tmp_path):
+    (tmp_path / "printed.json").write_text(report.to_json())
+    report.predictions.save(tmp_path / "answers.csv")
+    assert Report.load(tmp_path / "printed.json").predictions is None
+    loaded = Report.load(tmp_path / "printed.json", tmp_path / "answers.csv")
+    assert len(loaded.predictions) == len(report.predictions)
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "[1]", "{}", '{"metrics": {}}'])
+def test_a_file_that_is_no_report_is_an_error_that_names_it(tmp_path, text):
+    if text is not None:
+        (tmp_path / "x.json").write_text(text)
+    with pytest.raises(DermsslError, match=r"x\.json"):
+        Report.load(tmp_path / "x.json")
+
+
+@pytest.mark.parametrize("text", ["", "image,label\na,b\n", "image,group,fold,label,prediction,a\ni,g,0,b,a,1\n"])
+def test_a_table_that_holds_no_predictions_is_an_error(tmp_path, text):
+    (tmp_path / "x.csv").write_text(text)
+    with pytest.raises(DermsslError, match=r"x\.csv"):
+        Predictions.load(tmp_path / "x.csv")
+
+
+def test_predictions_cannot_be_written_where_a_folder_stands(report, tmp_path):
+    (tmp_path / "x.csv").mkdir()
+    with pytest.raises(DermsslError, match=r"cannot write .*x\.csv"):
+        report.predictions.save(tmp_path / "x.csv")
+
+
+def test_difference_is_paired(report, rival):
+    result = compare(report, rival)
+    assert result.images == 75
+    for name in ("accuracy", "recall_macro", "auroc_macro"):
+        assert result.difference[name] == pytest.approx(rival.metrics[name] - report.metrics[name])
+        low, high = result.interval[name]
+        assert low <= result.difference[name] <= high
+    samples = [bootstrap(r.predictions.sorted())["accuracy"] for r in (report, rival)]
+    expected = np.quantile(samples[1] - samples[0], [0.025, 0.975])
+    np.testing.assert_allclose(result.interval["accuracy"], expected)
+    assert "| accuracy" in result.to_markdown()
+
+
+def test_a_model_is_as_good_as_itself(report, tmp_path):
+    report.save(tmp_path)
+    result = compare(report, Report.load(tmp_path))
+    assert set(result.interval["accuracy"]) == {0.0}
+    assert not result.significant("accuracy")
+    assert not result.protocol
+
+
+def test_what_was_evaluated_differently_is_named(report, labelled):
+    result = compare(report, evaluate_knn("random:resnet18", labelled, **OPTIONS | {"k": 9}))
+    assert result.protocol == {"k": (5, 9)}
+    assert "k 5 and 9" in result.to_markdown()
+
+
+def test_other_folds_other_images_and_no_predictions_are_errors(report, labelled, other, tmp_path):
+    with pytest.raises(DermsslError, match="not of the same folds"):
+        compare(report, evaluate_knn("random:resnet18", labelled, **OPTIONS, split="paper"))
+    with pytest.raises(DermsslError, match="75 are in the first only and 30 in the second"):
+        compare(report, evaluate_knn("random:resnet18", labelled, test=other, **OPTIONS))
+    (tmp_path / "x.json").write_text(report.to_json())
+    with pytest.raises(DermsslError, match="holds no predictions"):
+        compare(report, Report.load(tmp_path / "x.json"))
