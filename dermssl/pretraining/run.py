@@ -215,7 +215,7 @@ def _write_backbone(run: RunDirectory, config: PretrainConfig, resolved: Resolve
             "method": config.method,
             "epochs": round(trainer.step / len(trainer.loader), 2),
             "images": resolved.images,
-            **run.read_config()["data"],
+            "content_hash": run.read_config()["data"]["content_hash"],
             "dermssl": dermssl.__version__,
         },
     )
