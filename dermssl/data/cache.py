@@ -28,6 +28,7 @@ from dermssl.errors import DermsslError
 
 logger = logging.getLogger("dermssl")
 
+_LOCK = ".lock"
 _CHUNK_BYTES = 64 * 2**20  # of decoded images held in memory, and lost when a run is killed
 
 
@@ -62,8 +63,8 @@ Render = Callable[[int], tuple[npt.NDArray[np.uint8], str]]
 
 
 def source_size(image_size: int) -> int:
-    """The edge length to keep in the cache for training at ``image_size``: 9/8 of it, a multiple of 8."""
-    return max(8, round(image_size * 9 / 8 / 8) * 8)
+    """The edge length to keep in the cache for training at ``image_size``: 9/8 of it, up to a multiple of 8."""
+    return -(-image_size * 9 // 64) * 8
 
 
 def open_cache(path: str | Path) -> Cache:
@@ -245,6 +246,7 @@ def _build(
         if is_cache(folder):  # another process has just finished it
             return _same(folder, request, records, size, fit)
         work = folder / UNFINISHED
+        work.mkdir(exist_ok=True)
         if not (work / prepared.MANIFEST).exists():
             summary = {"request": request, "source": str(records.source.resolve()), "size": size, "fit": fit}
             _start(work, summary)
@@ -464,16 +466,14 @@ def _reporting_os_errors(folder: Path) -> Iterator[None]:
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """One process at a time fills ``folder``; the lock goes with the process, also when it is killed."""
-    if folder.is_dir() and any(path.name != UNFINISHED for path in folder.iterdir()):
-        moved = {
-            prepared.IMAGES,
-            prepared.RECORDS,
-            prepared.PROBLEMS,
-        }  # a run killed while it moved its files
-        if not (folder / UNFINISHED).is_dir() or {path.name for path in folder.iterdir()} - moved - {UNFINISHED}:
+    if folder.is_dir():
+        # Beside the work in progress there may be what a run moved out of it before it was killed.
+        ours = {UNFINISHED, _LOCK, prepared.IMAGES, prepared.RECORDS, prepared.PROBLEMS, prepared.MANIFEST}
+        there = {path.name for path in folder.iterdir()}
+        if there - ours or (there - {_LOCK} and not there & {UNFINISHED, prepared.MANIFEST}):
             raise DermsslError(f"{folder} is not empty and holds no prepared cache; name another --output")
-    (folder / UNFINISHED).mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / UNFINISHED / "lock")
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / _LOCK)
     try:
         lock.acquire(timeout=0)
     except Timeout:

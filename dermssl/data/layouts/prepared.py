@@ -134,6 +134,8 @@ def read_records_table(folder: Path, manifest: dict[str, Any]) -> tuple["Records
         labels: npt.NDArray[np.int64] = np.array([number[name] for name in columns["label"]], dtype=np.int64)
         if len(ids) != manifest["images"]:
             raise ValueError(f"{len(ids)} rows for {manifest['images']} images")
+        if hash_rows([header, *rows], manifest["size"], manifest["fit"]) != manifest["content_hash"]:
+            raise ValueError("its rows do not give the content hash of the manifest")
         with open(folder / PROBLEMS, encoding="utf-8", newline="") as file:
             problems = tuple(Problem(*row) for row in list(csv.reader(file))[1:])
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:

@@ -1,0 +1,177 @@
+"""Decoding: against plain PIL, and every odd file one may meet."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dermssl.data import decode as module
+from dermssl.data.decode import UnreadableImage, decode, decode_file
+
+
+def picture(width=150, height=110, seed=0) -> Image.Image:
+    """A smooth colourful picture without symmetry, so that a wrong turn shows."""
+    y, x = np.mgrid[0:height, 0:width] / max(width, height)
+    channels = [np.sin(3 * x + seed) + y, x * y * 2, np.cos(5 * y) + 0.3 * x]
+    array = np.stack([(c - c.min()) / (c.max() - c.min()) for c in channels], axis=-1)
+    return Image.fromarray((array * 255).astype(np.uint8))
+
+
+def encoded(image: Image.Image, format: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def distance(a, b) -> float:
+    return float(np.abs(a.astype(int) - np.asarray(b).astype(int)).mean())
+
+
+def test_squash_is_pils_antialiased_bicubic():
+    image = picture()
+    expected = np.asarray(image.resize((40, 40), Image.Resampling.BICUBIC))
+    square = decode(encoded(image, "PNG"), 40)
+    assert square.shape == (40, 40, 3)
+    assert square.dtype == np.uint8
+    assert distance(square, expected) < 0.5  # reducing_gap averages blocks first
+
+
+@pytest.mark.parametrize("size", [(150, 110), (110, 150), (97, 97)])
+def test_crop_keeps_the_middle_square(size):
+    image = picture(*size)
+    side = min(size)
+    left, top = (size[0] - side) // 2, (size[1] - side) // 2
+    expected = image.crop((left, top, left + side, top + side)).resize((32, 32), Image.Resampling.BICUBIC)
+    assert distance(decode(encoded(image, "PNG"), 32, "crop"), expected) < 0.6
+
+
+@pytest.mark.parametrize("fit", ["squash", "crop"])
+def test_jpeg_scaled_while_decoding_equals_a_full_decode(fit):
+    image = picture(1200, 900)
+    data = encoded(image, "JPEG", quality=95)
+    full = decode(encoded(Image.open(io.BytesIO(data)), "PNG"), 64, fit)
+    assert distance(decode(data, 64, fit), full) < 1.0
+
+
+def test_resizing_averages_instead_of_skipping_pixels():
+    stripes = np.zeros((400, 400, 3), np.uint8)
+    stripes[:, ::2] = 255
+    for format in ("PNG", "JPEG"):
+        square = decode(encoded(Image.fromarray(stripes), format), 40)
+        assert np.abs(square.astype(int) - 127).max() < 25
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("fit", ["squash", "crop"])
+def test_every_exif_orientation_shows_the_same_picture(orientation, fit):
+    upright = picture()
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # orientation -> PIL transpose that stores it so
+    stored = upright.transpose(Image.Transpose(undo[orientation])) if orientation > 1 else upright
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    turned = decode(encoded(stored, "PNG", exif=exif), 48, fit)
+    assert distance(turned, decode(encoded(upright, "PNG"), 48, fit)) < 0.5
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_damaged_exif_does_not_cost_the_picture():
+    data = encoded(picture(), "JPEG", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff")
+    assert decode(data, 16).shape == (16, 16, 3)
+
+
+@pytest.mark.parametrize(
+    ("convert", "format", "tolerance"),
+    [
+        (lambda i: i, "BMP", 0.0),
+        (lambda i: i, "TIFF", 0.0),
+        (lambda i: i, "WEBP", 6.0),
+        (lambda i: i, "GIF", 12.0),
+        (lambda i: i.convert("CMYK"), "JPEG", 4.0),
+        (lambda i: i.convert("CMYK"), "TIFF", 1.0),
+        (lambda i: i.quantize(256), "PNG", 12.0),
+        (lambda i: i.convert("RGBA"), "PNG", 0.0),
+    ],
+)
+def test_other_formats_and_modes_show_the_same_colours(convert, format, tolerance):
+    expected = decode(encoded(picture(), "PNG"), 32)
+    assert distance(decode(encoded(convert(picture()), format), 32), expected) <= tolerance
+
+
+def test_grey_in_8_and_16_bits_and_float():
+    grey = np.asarray(picture().convert("L"))
+    expected = decode(encoded(Image.fromarray(grey), "PNG"), 32)
+    assert (expected[..., 0] == expected[..., 1]).all()
+    sixteen = Image.fromarray(grey.astype(np.uint16) * 257)
+    assert distance(decode(encoded(sixteen, "PNG"), 32), expected) < 1
+    assert distance(decode(encoded(Image.fromarray(grey.astype(np.float32) / 255), "TIFF"), 32), expected) < 1
+    assert distance(decode(encoded(Image.fromarray(grey > 127), "PNG"), 32), expected) < 128  # 1 bit
+
+
+def test_transparent_parts_become_black():
+    image = Image.new("RGBA", (20, 20), (200, 100, 50, 0))
+    image.paste((200, 100, 50, 255), (0, 0, 10, 20))
+    square = decode(encoded(image, "PNG"), 20)
+    assert square[10, 2].tolist() == [200, 100, 50]
+    assert square[10, 17].tolist() == [0, 0, 0]
+
+
+def test_one_pixel_becomes_a_plain_square():
+    assert np.unique(decode(encoded(Image.new("RGB", (1, 1), (9, 8, 7)), "PNG"), 8)).tolist() == [7, 8, 9]
+
+
+def test_the_format_is_found_by_content(tmp_path):
+    (tmp_path / "liar.jpg").write_bytes(encoded(picture(), "PNG"))
+    assert distance(decode_file(tmp_path / "liar.jpg", 24), decode(encoded(picture(), "PNG"), 24)) == 0
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"hello, I am no image", "not an image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "not an image"),  # would start Ghostscript
+        (encoded(picture(), "JPEG")[:-900], "truncated"),
+        (encoded(picture(), "JPEG")[:60], "cannot be decoded|not an image"),
+        (encoded(picture(), "PNG")[:-500], "cannot be decoded"),
+    ],
+)
+def test_broken_files_are_unreadable_with_a_reason(data, reason):
+    with pytest.raises(UnreadableImage, match=reason):
+        decode(data, 16)
+
+
+def test_missing_and_empty_files_are_unreadable(tmp_path):
+    (tmp_path / "empty.jpg").touch()
+    with pytest.raises(UnreadableImage, match="empty file"):
+        decode_file(tmp_path / "empty.jpg", 16)
+    with pytest.raises(UnreadableImage, match="No such file"):
+        decode_file(tmp_path / "missing.jpg", 16)
+
+
+def test_a_decompression_bomb_is_refused_before_it_is_decoded(monkeypatch):
+    monkeypatch.setattr(module, "MAX_PIXELS", 10_000)
+    with pytest.raises(UnreadableImage, match="150 x 110 pixels, more than 10,000"):
+        decode(encoded(picture(), "PNG"), 16)
+    bomb = encoded(Image.new("1", (15_000, 12_000)), "PNG")
+    assert len(bomb) < 100_000
+    with pytest.raises(UnreadableImage, match="bomb"):
+        decode(bomb, 16)
+
+
+@pytest.mark.real_data
+def test_the_odd_originals(real_data):
+    folder = real_data / "originals" / "odd"
+    expected = decode_file(folder / "rgb.png", 128)
+    for name in ("rgb.bmp", "rgb.tif", "png_inside.jpg"):
+        assert distance(decode_file(folder / name, 128), expected) == 0, name
+    for name in ("cmyk.jpg", "progressive.jpg", "palette.png", "rgb.webp", "UPPER.JPG"):
+        assert distance(decode_file(folder / name, 128), expected) < 2, name
+    for orientation in (3, 5, 6):
+        assert distance(decode_file(folder / f"exif_orientation_{orientation}.jpg", 128), expected) < 1
+    assert distance(decode_file(folder / "grey16.png", 128), decode_file(folder / "grey.jpg", 128)) < 1
+    with Image.open(folder / "rgba.png") as image:
+        alpha = np.asarray(image.getchannel("A").resize((128, 128), Image.Resampling.BICUBIC)) / 255
+    assert distance(decode_file(folder / "rgba.png", 128), expected * alpha[..., None]) < 1.5  # over black
+    for name in ("cut_header.jpg", "empty.jpg", "text.jpg", "truncated.jpg"):
+        with pytest.raises(UnreadableImage):
+            decode_file(folder / name, 128)
