@@ -8,8 +8,8 @@ from typing import Any
 from torch import nn
 from tqdm import tqdm
 
+from dermssl.data.cache import Cache
 from dermssl.evaluation.knn import evaluate_knn
-from dermssl.pretraining.config import PretrainConfig
 from dermssl.pretraining.resolved import Resolved
 from dermssl.pretraining.trainer import Trainer
 
@@ -69,9 +69,10 @@ def warn_if_frozen(task: Any, metrics: dict[str, Any]) -> None:
         )
 
 
-def online_knn(backbone: nn.Module, data: str, config: PretrainConfig, resolved: Resolved) -> dict[str, float]:
-    """KNN accuracy on labelled ``data``, beside that of always naming the commonest class."""
-    report = evaluate_knn(backbone, data, image_size=resolved.image_size, fit=config.fit, device=resolved.device)
+def online_knn(backbone: nn.Module, labelled: Cache, resolved: Resolved) -> dict[str, float]:
+    """KNN accuracy in folds of labelled images, beside that of always naming the commonest class."""
+    k = min(100, max(1, int((labelled.records.labels >= 0).sum()) // 2))
+    report = evaluate_knn(backbone, labelled, k=k, image_size=resolved.image_size, device=resolved.device)
     return {
         "knn_accuracy": report.metrics["accuracy"],
         "knn_balanced_accuracy": report.metrics["balanced_accuracy"],

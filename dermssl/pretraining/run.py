@@ -89,16 +89,15 @@ def pretrain(data: str | Path, output: str | Path, *, resume: bool = True, **opt
         cache = cached(data, size=source_size(image_size(config, backbone)), fit=config.fit, workers=config.workers)
         loader = Loader(_training_images(cache, config), batch_size(config, device), seed=config.seed, device=device)
         resolved = resolve(config, loader, backbone, dtype)
+        trainer = build_trainer(config, resolved, backbone, loader, dtype)
         if run.exists():
             _refuse_other_images(run, cache)
-        else:
-            run.write_config(_describe(config, resolved, cache))
-        trainer = build_trainer(config, resolved, backbone, loader, dtype)
-        if run.checkpoint.exists():
             trainer.load_state_dict(load_checkpoint(run.checkpoint))
             LOGGER.info("resuming at step %d of %d", trainer.step, resolved.steps)
+        else:
+            run.write_config(_describe(config, resolved, cache))
         run.forget_after(trainer.epoch)
-        _train(run, config, resolved, trainer)
+        _train(run, config, resolved, trainer, _labelled(config, resolved))
     return PretrainResult(run.path, load_backbone(run.path), run.history())
 
 
@@ -166,7 +165,19 @@ def _describe(config: PretrainConfig, resolved: Resolved, cache: Cache) -> dict[
     }
 
 
-def _train(run: RunDirectory, config: PretrainConfig, resolved: Resolved, trainer: Trainer) -> None:
+def _labelled(config: PretrainConfig, resolved: Resolved) -> Cache | None:
+    """The images of ``--eval-data``, opened before training starts so that a mistake in them shows at once."""
+    if config.eval_data is None:
+        return None
+    cache = cached(config.eval_data, size=resolved.image_size, fit=config.fit, workers=config.workers)
+    if not cache.records.classes:
+        raise DermsslError(f"--eval-data {config.eval_data}: no labels found in it")
+    return cache
+
+
+def _train(
+    run: RunDirectory, config: PretrainConfig, resolved: Resolved, trainer: Trainer, labelled: Cache | None
+) -> None:
     """Train to the end, or to a signal, with checkpoints on the way and the backbone written last."""
     if trainer.step >= resolved.steps and run.backbone.exists():
         LOGGER.info("%s is complete: nothing to do", run.path)
@@ -180,7 +191,7 @@ def _train(run: RunDirectory, config: PretrainConfig, resolved: Resolved, traine
         saved_at = time.monotonic()
         while trainer.step < resolved.steps and not stop.received:
             if trainer.train_epoch(lambda: stop.received is not None, show):
-                _end_epoch(run, config, resolved, trainer)
+                _end_epoch(run, config, resolved, trainer, labelled)
             finished = trainer.step >= resolved.steps
             if finished or stop.received or time.monotonic() - saved_at >= CHECKPOINT_EVERY:
                 save_checkpoint(run.checkpoint, trainer.state_dict())
@@ -193,12 +204,14 @@ def _train(run: RunDirectory, config: PretrainConfig, resolved: Resolved, traine
         )
 
 
-def _end_epoch(run: RunDirectory, config: PretrainConfig, resolved: Resolved, trainer: Trainer) -> None:
+def _end_epoch(
+    run: RunDirectory, config: PretrainConfig, resolved: Resolved, trainer: Trainer, labelled: Cache | None
+) -> None:
     """Store and log the averages of an epoch, with the KNN accuracy where it is due."""
     metrics: dict[str, Any] = trainer.finish_epoch()
     epoch = metrics["epoch"]
-    if config.eval_data is not None and (epoch % resolved.eval_every == 0 or epoch == config.epochs):
-        metrics |= online_knn(trainer.task.backbone, config.eval_data, config, resolved)
+    if labelled is not None and (epoch % resolved.eval_every == 0 or epoch == config.epochs):
+        metrics |= online_knn(trainer.task.backbone, labelled, resolved)
     run.append_metrics(metrics)
     LOGGER.info(describe_epoch(metrics, config.epochs))
     warn_if_frozen(trainer.task, metrics)

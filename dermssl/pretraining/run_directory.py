@@ -26,8 +26,8 @@ class RunDirectory:
         self.log = self.path / "log.txt"
 
     def exists(self) -> bool:
-        """Whether a run was started here."""
-        return self.config.exists()
+        """Whether a run got as far as a checkpoint here; one that did not has nothing to lose."""
+        return self.checkpoint.exists()
 
     def create(self) -> None:
         """Make the folder, empty of runs.
@@ -37,7 +37,8 @@ class RunDirectory:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            foreign = [p.name for p in self.path.iterdir() if p.name not in ("log.txt", ".lock")]
+            own = {"config.json", "metrics.jsonl", "backbone", "log.txt", ".lock"}  # of a run without a checkpoint
+            foreign = [p.name for p in self.path.iterdir() if p.name not in own]
         except OSError as error:
             raise DermsslError(f"--output {self.path}: cannot be written: {error.strerror}") from error
         if foreign:

@@ -81,9 +81,7 @@ def test_the_global_random_state_is_left_alone(images, tiny, tmp_path):
 
 @pytest.mark.parametrize("stop_after", [2, 3, 4])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_with_a_checkpoint_and_resume_is_exact(
-    images, tiny, tmp_path, monkeypatch, stop_after, number
-):
+def test_a_signal_ends_with_a_checkpoint_and_resume_is_exact(images, tiny, tmp_path, monkeypatch, stop_after, number):
     """Stopped inside an epoch (2, 4) and at its end (3). A backbone with stochastic depth draws global noise too."""
     tiny["backbone"] = "efficientnet_b0" if stop_after == 4 else tiny["backbone"]
     unbroken = dermssl.pretrain(images, tmp_path / "unbroken", **tiny)
