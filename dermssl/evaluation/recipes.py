@@ -47,8 +47,7 @@ _MILD = ViewPolicy(crop_scale=0.6, flip="both", brightness=0.1, contrast=0.1, sa
 _FLIPS = ViewPolicy(crop_scale=1.0, flip="both", brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0, grayscale=0.0)
 
 RECIPES = {
-    # PAPER.md prints SGD, batch 64, lr 0.001; epochs, momentum, decay and augmentation are MoCo's or the
-    # usual ones
+    # The paper prints SGD, batch 64 and lr 0.001; the rest are the usual values.
     "paper": Recipe(
         opt="sgd",
         lr=0.001,

@@ -1,0 +1,220 @@
+"""Fine-tuning from files to report, the saved model, and small shares of the labels."""
+
+import json
+
+import numpy as np
+import pytest
+import timm
+import torch
+from click.testing import CliRunner
+
+from dermssl.cli import fewshot as fewshot_cli
+from dermssl.cli import finetune as finetune_cli
+from dermssl.data.cache import cached, source_size
+from dermssl.errors import DermsslError
+from dermssl.evaluation.compare import compare
+from dermssl.evaluation.features import normalisation, to_input
+from dermssl.evaluation.fewshot import fewshot
+from dermssl.evaluation.finetune import finetune
+from dermssl.evaluation.knn import evaluate_knn
+from dermssl.evaluation.metrics import METRICS
+from dermssl.evaluation.report import Report
+from dermssl.hub.weights import load_backbone
+
+from .conftest import write_set
+
+FOLDS = {"folds": 3, "image_size": 32, "device": "cpu"}
+
+
+def load(folder):
+    return timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+
+
+def answers_of(folder, data, image_size=32):
+    """Probabilities of the saved model, through timm alone."""
+    cache = cached(data, size=source_size(image_size), progress=False)
+    model = load(folder)
+    inputs = to_input(torch.from_numpy(np.array(cache.images)), image_size, *normalisation(model))
+    with torch.no_grad():
+        return cache.records, model(inputs).softmax(dim=1).numpy()
+
+
+@pytest.mark.parametrize("recipe", ["default", "paper"])
+def test_frozen_reports_every_fold(labelled, recipe):
+    report = finetune("random:resnet10t", labelled, freeze=True, recipe=recipe, **FOLDS)
+    assert report.kind == "frozen"
+    assert len(report.folds) == 3
+    assert len(report.predictions) == 75
+    assert report.protocol["precision"] == "float32"
+    if recipe == "default":
+        assert report.metrics["accuracy"] > report.majority_accuracy
+
+
+def test_whole_network_learns_and_leaves_the_backbone_alone(labelled):
+    backbone = load_backbone("random:resnet10t", seed=0)
+    before = {name: value.clone() for name, value in backbone.state_dict().items()}
+    report = finetune(backbone, labelled, epochs=6, precision="fp32", **FOLDS)
+    assert report.kind == "finetune"
+    assert report.metrics["accuracy"] > report.majority_accuracy
+    for name, value in backbone.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    assert report.protocol["training"]["epochs"] == 6
+    assert report.split["groups_cut"] == 0
+
+
+def test_the_folds_are_those_of_the_neighbours(labelled):
+    frozen = finetune("random:resnet10t", labelled, freeze=True, **FOLDS)
+    knn = evaluate_knn("random:resnet10t", labelled, k=5, **FOLDS)
+    assert np.isfinite(compare(knn, frozen).interval["accuracy"]).all()
+
+
+@pytest.mark.parametrize("freeze", [False, True])
+def test_the_saved_model_is_the_one_that_was_tested(labelled, other, tmp_path, freeze):
+    epochs = None if freeze else 2
+    report = finetune(
+        "random:resnet10t",
+        labelled,
+        test=other,
+        freeze=freeze,
+        epochs=epochs,
+        precision="fp32",
+        output=tmp_path / "model",
+        **FOLDS,
+    )
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    assert config["label_names"] == ["bkl", "mel", "nv"]
+    assert config["num_classes"] == 3
+    assert config["pretrained_cfg"]["input_size"] == [3, 32, 32]
+    records, answers = answers_of(tmp_path / "model", other)
+    assert list(records.ids) == report.predictions.images.tolist()
+    np.testing.assert_allclose(answers, report.predictions.probabilities, atol=1e-4)
+
+
+def test_with_folds_the_saved_model_is_trained_on_everything(labelled, tmp_path):
+    finetune("random:resnet10t", labelled, freeze=True, output=tmp_path / "model", **FOLDS)
+    records, answers = answers_of(tmp_path / "model", labelled)
+    assert (answers.argmax(axis=1) == records.labels).mean() > 0.8
+    assert not [path for path in tmp_path.iterdir() if path.name != "model"]
+
+
+def test_a_backbone_of_one_size_is_saved_at_the_size_it_was_trained_at(labelled, tmp_path):
+    finetune("random:vit_tiny_patch16_224", labelled, freeze=True, output=tmp_path / "model", **FOLDS)
+    with torch.no_grad():
+        assert load(tmp_path / "model")(torch.zeros(1, 3, 32, 32)).shape == (1, 3)
+
+
+def test_a_share_of_the_labels_is_counted_in_the_report(labelled):
+    report = finetune("random:resnet10t", labelled, freeze=True, fraction=0.2, **FOLDS)
+    assert report.protocol["fraction"] == 0.2
+    assert all(8 <= count <= 12 for count in report.protocol["train_images"])
+    assert len(report.predictions) == 75
+
+
+def test_seeds_decide_everything(labelled):
+    options = FOLDS | {"epochs": 1, "folds": 2, "precision": "fp32"}
+    first, again, another = (finetune("random:resnet10t", labelled, seed=s, **options) for s in (0, 0, 1))
+    assert first.to_json() == again.to_json()
+    assert first.metrics != another.metrics
+
+
+def test_a_class_that_training_never_saw_is_wrong_not_fatal(tmp_path):
+    data = write_set(tmp_path / "set", {"bkl": 1, "mel": 12, "nv": 12})
+    report = finetune("random:resnet10t", data, freeze=True, **FOLDS)
+    assert report.per_class["bkl"]["recall"] == 0
+    assert any("class bkl (1 images) is tested in 1 of 3 folds" in note for note in report.notes)
+    assert np.isfinite([report.metrics[name] for name in METRICS]).all()
+
+
+class TestErrors:
+    def test_labels_unknown_to_the_fitted_model(self, labelled, tmp_path):
+        test = write_set(tmp_path / "set", {"nv": 5, "df": 5}, seed=2)
+        with pytest.raises(DermsslError, match="classes df are unknown to the training data"):
+            finetune("random:resnet10t", labelled, test=test, **FOLDS)
+
+    def test_output_that_holds_something(self, labelled, tmp_path):
+        (tmp_path / "precious").write_text("")
+        with pytest.raises(DermsslError, match=r"--output .*not an empty folder"):
+            finetune("random:resnet10t", labelled, freeze=True, output=tmp_path, **FOLDS)
+        assert (tmp_path / "precious").exists()
+
+    def test_epochs_of_a_head_that_has_none(self, labelled):
+        with pytest.raises(DermsslError, match=r"--epochs 5: .*logistic regression"):
+            finetune("random:resnet10t", labelled, freeze=True, epochs=5, **FOLDS)
+
+    @pytest.mark.parametrize(
+        ("option", "value"), [("epochs", 0), ("fraction", 0.0), ("recipe", "best"), ("folds", 1), ("image_size", -1)]
+    )
+    def test_options_out_of_range(self, labelled, option, value):
+        with pytest.raises(DermsslError, match=f"--{option.replace('_', '-')}"):
+            finetune("random:resnet10t", labelled, **FOLDS | {option: value})
+
+    def test_nan_weights(self, labelled):
+        model = timm.create_model("resnet10t", num_classes=0)
+        torch.nn.init.constant_(model.conv1[0].weight, float("nan"))
+        with pytest.raises(DermsslError, match="NaN or infinite"):
+            finetune(model, labelled, freeze=True, **FOLDS)
+        with pytest.raises(DermsslError, match="the loss became nan"):
+            finetune(model, labelled, epochs=1, **FOLDS)
+
+
+class TestFewShot:
+    weights = ("random:resnet10t", "random:mobilenetv3_small_050")
+
+    def test_reports_every_share_and_writes_table_and_figure(self, labelled, tmp_path):
+        result = fewshot(self.weights, labelled, fractions=(0.5, 0.1), freeze=True, output=tmp_path / "out", **FOLDS)
+        assert result.fractions == (0.1, 0.5)
+        assert list(result.reports) == list(self.weights)
+        for reports in result.reports.values():
+            assert [report.protocol["fraction"] for report in reports] == [0.1, 0.5]
+        first, second = result.reports.values()
+        assert first[0].protocol["train_images"] == second[0].protocol["train_images"]
+        values = json.loads((tmp_path / "out" / "fewshot.json").read_text())
+        assert values["weights"] == list(self.weights)
+        assert [r["fraction"] for r in values["results"]] == [0.1, 0.5, 0.1, 0.5]
+        assert "<svg" in (tmp_path / "out" / "fewshot.svg").read_text()
+        assert "most frequent class" in (tmp_path / "out" / "fewshot.md").read_text()
+        saved = Report.load(tmp_path / "out" / "reports" / "1-10-percent.json")
+        assert len(saved.predictions) == 75
+
+    def test_one_share_equals_finetune(self, labelled):
+        result = fewshot("random:resnet10t", labelled, fractions=[0.3], freeze=True, **FOLDS)
+        alone = finetune("random:resnet10t", labelled, fraction=0.3, freeze=True, **FOLDS)
+        assert result.reports["random:resnet10t"][0].to_json() == alone.to_json()
+
+    def test_errors(self, labelled):
+        with pytest.raises(DermsslError, match="named twice"):
+            fewshot(["random:resnet10t"] * 2, labelled, fractions=[0.3], freeze=True, **FOLDS)
+        with pytest.raises(DermsslError, match="--fractions 2: each must be"):
+            fewshot(["random:resnet10t"], labelled, fractions=[0.3, 2], **FOLDS)
+        with pytest.raises(DermsslError, match="WEIGHTS"):
+            fewshot([], labelled)
+
+
+class TestCommands:
+    arguments = ("--folds", "3", "--image-size", "32", "--device", "cpu", "--freeze", "--json")
+
+    def test_finetune(self, labelled, tmp_path):
+        output, csv = tmp_path / "model", tmp_path / "answers.csv"
+        result = CliRunner().invoke(
+            finetune_cli.command,
+            [
+                "random:resnet10t", str(labelled), *self.arguments, "--output", str(output), "--predictions", str(csv)
+            ],
+        )  # fmt: skip
+        assert result.exit_code == 0, result.stderr
+        report = json.loads(result.stdout)
+        assert report["protocol"]["evaluation"] == "frozen"
+        assert "fold 1 of 3" in result.stderr
+        assert (output / "model.safetensors").exists()
+        assert len(csv.read_text().splitlines()) == 76
+
+    def test_fewshot(self, labelled):
+        result = CliRunner().invoke(
+            fewshot_cli.command,
+            [*TestFewShot.weights, str(labelled), *self.arguments, "--fractions", "0.2,0.5"],
+        )
+        assert result.exit_code == 0, result.stderr
+        assert len(json.loads(result.stdout)["results"]) == 4
+        wrong = CliRunner().invoke(fewshot_cli.command, ["a", "b", "--fractions", "x"])
+        assert wrong.exit_code == 2
+        assert "not a list of numbers" in wrong.stderr
