@@ -73,7 +73,9 @@ class Report:
             ", ".join(f"{key} {value}" for key, value in shown.items()),
             *self._groups(),
             "",
-            markdown_table(["metric, %", "mean of folds", "std", "95 % interval"], rows),
+            markdown_table(
+                ["metric, %", "mean of folds" if len(self.folds) > 1 else "test set", "std", "95 % interval"], rows
+            ),
             "",
             markdown_table(
                 ["class", "images", "precision", "recall", "F1", "AUROC"],
