@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dermssl.data import build
 from dermssl.data import cache as module
 from dermssl.data.cache import cached, open_cache, prepare, source_size
 from dermssl.data.decode import decode_file
@@ -151,7 +152,7 @@ def test_the_content_hash_follows_files_ids_labels_size_and_fit_but_not_the_plac
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, counted, monkeypatch):
-    monkeypatch.setattr(module, "_CHUNK_BYTES", 4 * 8 * 8 * 3)
+    monkeypatch.setattr(build, "_CHUNK_BYTES", 4 * 8 * 8 * 3)
     folder = write_images(tmp_path / "images", 40)
     (folder / "002.png").write_bytes(b"x")
     counted.fail_at = 22
@@ -179,8 +180,8 @@ def test_a_killed_process_leaves_a_resumable_cache(tmp_path):
     folder = write_images(tmp_path / "images", 40)
     script = """
 import os, signal, sys
-from dermssl.data import cache
-cache._CHUNK_BYTES = 4 * 8 * 8 * 3
+from dermssl.data import build, cache
+build._CHUNK_BYTES = 4 * 8 * 8 * 3
 original, calls = cache.decode, []
 def decode(*args):
     calls.append(1)
@@ -209,10 +210,10 @@ def test_a_kill_while_the_finished_files_are_moved_is_repaired(tmp_path, counted
             raise KeyboardInterrupt
         replace(source, target)
 
-    monkeypatch.setattr(module.os, "replace", interrupted)
+    monkeypatch.setattr(build.os, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
         prepare(folder, tmp_path / "out", size=8, progress=False)
-    monkeypatch.setattr(module.os, "replace", replace)
+    monkeypatch.setattr(build.os, "replace", replace)
     counted.calls = 0
     assert len(prepare(folder, tmp_path / "out", size=8, progress=False).images) == 6
     assert counted.calls == 0
@@ -240,7 +241,7 @@ def test_a_full_disk_is_a_clear_error_and_the_next_run_goes_on(tmp_path, monkeyp
         raise OSError(code, os.strerror(code))
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_allocate", full)
+        patch.setattr(build, "_allocate", full)
         message = r"no room left for .*MB free" if code == errno.ENOSPC else "cannot be written: File too large"
         with pytest.raises(DermsslError, match=message):
             prepare(folder, tmp_path / "out", size=8, progress=False)
