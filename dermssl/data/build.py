@@ -70,6 +70,7 @@ def build(
                 os.replace(work / name, folder / name)
         _fsync_folder(folder)
         shutil.rmtree(work, ignore_errors=True)
+        _check_same(folder, request, records, size, fit)  # what a killed run had finished may be another set
 
 
 def _check_same(folder: Path, request: str, records: Records, size: int, fit: str) -> None:

@@ -215,6 +215,9 @@ def test_a_kill_while_the_finished_files_are_moved_is_repaired(tmp_path, counted
         prepare(folder, tmp_path / "out", size=8, progress=False)
     monkeypatch.setattr(build.os, "replace", replace)
     counted.calls = 0
+    other = write_images(tmp_path / "other", 3)
+    with pytest.raises(DermsslError, match=r"already holds a cache of 6 images"):
+        prepare(other, tmp_path / "out", size=8, progress=False)
     assert len(prepare(folder, tmp_path / "out", size=8, progress=False).images) == 6
     assert counted.calls == 0
 
