@@ -1,0 +1,33 @@
+"""``dermssl demo``"""
+
+import json
+from pathlib import Path
+
+import click
+
+from dermssl.cli.logs import log_to_terminal
+
+
+@click.command()
+@click.option(
+    "--output",
+    default="dermssl-demo",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Folder for images, run and report.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(output: Path, as_json: bool) -> None:
+    """Pretrain on drawn images and compare with an untrained network, in under two minutes on two cores."""
+    log_to_terminal()
+    from dermssl.demo import NEXT, demo
+
+    result = demo(output)
+    accuracies = {"pretrained": result.pretrained.metrics, "random": result.random.metrics}
+    if as_json:
+        paths = {"report": str(result.report), "run": str(result.run)}
+        click.echo(json.dumps({**paths, "seconds": result.seconds, "metrics": accuracies}))
+        return
+    for name, metrics in accuracies.items():
+        click.echo(f"KNN, {name:10}: accuracy {metrics['accuracy']:6.1%}, macro recall {metrics['recall_macro']:6.1%}")
+    click.echo(f"Report: {result.report.resolve()}  ({result.seconds:.0f} s)\n\nNext, on real images:\n{NEXT}")
