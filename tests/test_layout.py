@@ -5,8 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import dermssl
 import pytest
+
+import dermssl
 
 PACKAGE = Path(dermssl.__file__).parent
 

@@ -91,9 +91,8 @@ def main() -> None:
         ours.append(timed(lambda n: end_to_end(trainer, n), steps, batch, device))
         limit.append(timed(bare, steps, batch, device))
     ours_, limit_ = statistics.median(ours), statistics.median(limit)
-    print(
-        f"{options['backbone']}, {options['image_size']} px, batch {batch}, {trainer.dtype} on {device}, torch {torch.__version__}"
-    )
+    setting = f"{options['backbone']}, {options['image_size']} px, batch {batch}"
+    print(f"{setting}, {trainer.dtype} on {device}, torch {torch.__version__}")
     print("| | images/s | range |\n| --- | ---: | --- |")
     print(f"| end to end | {ours_:.1f} | {min(ours):.1f} to {max(ours):.1f} |")
     print(f"| bare step | {limit_:.1f} | {min(limit):.1f} to {max(limit):.1f} |")

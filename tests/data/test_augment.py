@@ -11,10 +11,10 @@ ZERO, ONE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 
 def neutral(count: int, **changes) -> ViewParameters:
     """Parameters that change nothing, but for ``changes`` (numbers or lists)."""
-    values = dict(
-        x=0.0, y=0.0, width=1.0, height=1.0, flip_x=1.0, flip_y=1.0, turns=0,
-        brightness=1.0, contrast=1.0, saturation=1.0, hue=0.0, grayscale=0.0,
-    )  # fmt: skip
+    values = {
+        "x": 0.0, "y": 0.0, "width": 1.0, "height": 1.0, "flip_x": 1.0, "flip_y": 1.0, "turns": 0,
+        "brightness": 1.0, "contrast": 1.0, "saturation": 1.0, "hue": 0.0, "grayscale": 0.0,
+    }  # fmt: skip
     values.update(changes)
     columns = {k: torch.as_tensor(v).expand(count).clone() for k, v in values.items()}
     return ViewParameters(**{k: v.long() if k == "turns" else v.float() for k, v in columns.items()})

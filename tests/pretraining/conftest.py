@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from dermssl.data.synthetic import write_synthetic
 
 TINY: dict[str, Any] = {

@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 
 import pytest
+
 from dermssl import DermsslError
 from dermssl.cli.pretrain import command
 from dermssl.pretraining.config import PretrainConfig, flag, make_config

@@ -8,11 +8,12 @@ import subprocess
 import sys
 import time
 
-import dermssl
 import numpy as np
 import pytest
 import timm
 import torch
+
+import dermssl
 from dermssl import DermsslError
 from dermssl.pretraining import run as run_module
 from dermssl.pretraining.run import Interrupted
@@ -213,7 +214,7 @@ def test_an_output_with_foreign_files_is_refused(images, tiny, tmp_path):
 
 def test_an_output_that_cannot_be_made_is_refused(images, tiny, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DermsslError, match="--output .*file/run: cannot be written"):
+    with pytest.raises(DermsslError, match=r"--output .*file.run: cannot be written"):
         dermssl.pretrain(images, tmp_path / "file" / "run", **tiny)
 
 
