@@ -1,0 +1,134 @@
+"""Bad input at the command line: one clear line, no traceback, exit status 1 (2 where click refuses the option)."""
+
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dermssl.cli import main
+from dermssl.data.synthetic import write_synthetic
+
+RUN = ["--backbone", "resnet10t", "--image-size", "32", "--batch-size", "16", "--queue-size", "32", "--epochs", "1"]
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return str(write_synthetic(tmp_path_factory.mktemp("synthetic"), images=50, size=40))
+
+
+@pytest.fixture
+def dermssl(capsys, monkeypatch):
+    """Run a command; returns its exit status and what it printed on standard error."""
+
+    def run(*args: str) -> tuple[int, str]:
+        monkeypatch.setattr("sys.argv", ["dermssl", *map(str, args)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        return int(stopped.value.code or 0), capsys.readouterr().err
+
+    return run
+
+
+def assert_one_error(outcome: tuple[int, str], *parts: str, status: int = 1) -> None:
+    code, printed = outcome
+    assert code == status, printed
+    assert "Traceback" not in printed
+    errors = [line for line in printed.splitlines() if line.startswith("Error: ")]
+    assert len(errors) == 1, printed
+    for part in parts:
+        assert part in errors[0]
+
+
+def test_an_empty_folder(dermssl, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert_one_error(dermssl("pretrain", tmp_path / "empty", "--output", tmp_path / "run", *RUN), "empty")
+
+
+def test_a_folder_without_images(dermssl, tmp_path):
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "notes.txt").write_text("no picture")
+    assert_one_error(dermssl("pretrain", tmp_path / "texts", "--output", tmp_path / "run", *RUN), "texts")
+
+
+def test_a_folder_that_is_not_there(dermssl, tmp_path):
+    assert_one_error(dermssl("pretrain", tmp_path / "nowhere", "--output", tmp_path / "run", *RUN), "nowhere")
+
+
+def test_too_many_unreadable_files(dermssl, tmp_path):
+    folder = tmp_path / "half"
+    folder.mkdir()
+    for i in range(6):
+        Image.fromarray(np.full((20, 20, 3), 40 * i, np.uint8)).save(folder / f"{i}.png")
+        (folder / f"broken{i}.jpg").write_bytes(b"not a picture")
+    assert_one_error(dermssl("pretrain", folder, "--output", tmp_path / "run", *RUN), "6", "unreadable")
+
+
+def test_some_unreadable_files_are_counted_and_the_run_goes_on(dermssl, tmp_path, caplog):
+    folder = tmp_path / "most"
+    folder.mkdir()
+    for i in range(40):
+        noise = np.random.default_rng(i).integers(0, 256, (36, 36, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / f"{i}.png")
+    (folder / "broken.jpg").write_bytes(b"not a picture")
+    code, _ = dermssl("pretrain", folder, "--output", tmp_path / "run", *RUN)
+    assert code == 0
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert "unreadable" in log
+    assert "40 images" in log
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "part"),
+    [
+        ("--epochs", "0", "--epochs is 0; it must be 1 or more"),
+        ("--lr", "-1", "--lr is -1.0; it must be above 0"),
+        ("--temperature", "0", "--temperature"),
+        ("--momentum", "1.5", "--momentum"),
+        ("--backbone", "resnet81", "did you mean"),
+        ("--method", "mocov9", "--method mocov9"),
+        ("--batch-size", "51", "--batch-size 51 is larger than the data set: 50 images"),
+        ("--queue-size", "51", "--queue-size 51 is larger than the data set: 50 images"),
+    ],
+)
+def test_wrong_option_values(dermssl, images, tmp_path, option, value, part):
+    outcome = dermssl("pretrain", images, "--output", tmp_path / "run", *RUN, option, value)
+    assert_one_error(outcome, part)
+
+
+def test_an_option_of_the_wrong_type(dermssl, images, tmp_path):
+    assert_one_error(
+        dermssl("pretrain", images, "--output", tmp_path / "run", "--epochs", "many"), "--epochs", "many", status=2
+    )
+
+
+def test_k_larger_than_the_bank(dermssl, images):
+    outcome = dermssl("eval-knn", "random:resnet10t", images, "--image-size", "32", "--k", "1000")
+    assert_one_error(outcome, "--k 1000", "the bank holds only")
+
+
+def test_weights_that_are_not_there(dermssl, images):
+    assert_one_error(dermssl("eval-knn", "runs/none", images), "runs/none", "a run directory")
+
+
+def test_unlabelled_images_for_an_evaluation(dermssl, tmp_path):
+    Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(tmp_path / "a.png")
+    assert_one_error(dermssl("eval-knn", "random:resnet10t", tmp_path, "--image-size", "32"), "label")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_an_output_without_permission(dermssl, images, tmp_path):
+    tmp_path.chmod(0o500)
+    assert_one_error(dermssl("pretrain", images, "--output", tmp_path / "run", *RUN), "--output", "cannot be written")
+
+
+def test_an_output_inside_a_file(dermssl, images, tmp_path):
+    (tmp_path / "file").write_text("")
+    outcome = dermssl("pretrain", images, "--output", tmp_path / "file" / "run", *RUN)
+    assert_one_error(outcome, "--output", "cannot be written")
+
+
+def test_an_output_that_holds_another_run(dermssl, images, tmp_path):
+    assert dermssl("pretrain", images, "--output", tmp_path / "run", *RUN)[0] == 0
+    outcome = dermssl("pretrain", images, "--output", tmp_path / "run", *RUN, "--seed", "5")
+    assert_one_error(outcome, "holds another run", "--seed 0 (now 5)", "--no-resume")

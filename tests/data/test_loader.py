@@ -1,0 +1,82 @@
+"""Batches: every image once an epoch, an order that depends on seed and epoch only, errors that arrive."""
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from dermssl import DermsslError
+from dermssl.data.loader import Loader
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def images() -> np.ndarray:
+    """(23, 4, 4, 3): image i holds the number i."""
+    return np.broadcast_to(np.arange(23, dtype=np.uint8)[:, None, None, None], (23, 4, 4, 3)).copy()
+
+
+def numbers(loader: Loader, epoch: int, start: int = 0) -> list[list[int]]:
+    return [batch[:, 0, 0, 0].tolist() for batch in loader.epoch(epoch, start)]
+
+
+def test_an_epoch_shows_each_image_at_most_once_in_full_batches(images):
+    loader = Loader(images, 5, seed=0, device=CPU)
+    assert len(loader) == 4
+    batches = numbers(loader, 0)
+    assert [len(batch) for batch in batches] == [5, 5, 5, 5]
+    assert len({i for batch in batches for i in batch}) == 20
+
+
+def test_batches_are_bytes_as_they_lie_in_the_cache(images):
+    batch = next(Loader(images, 5, seed=0, device=CPU).epoch(0))
+    assert batch.dtype == torch.uint8
+    assert batch.shape == (5, 4, 4, 3)
+
+
+def test_the_order_depends_on_seed_and_epoch_only(images):
+    loader = Loader(images, 5, seed=0, device=CPU)
+    assert numbers(loader, 3) == numbers(Loader(images, 5, seed=0, device=CPU), 3)
+    assert numbers(loader, 3) != numbers(loader, 4)
+    assert numbers(loader, 3) != numbers(Loader(images, 5, seed=1, device=CPU), 3)
+
+
+@pytest.mark.parametrize("start", [0, 1, 3, 4])
+def test_an_epoch_can_be_entered_anywhere(images, start):
+    loader = Loader(images, 5, seed=0, device=CPU)
+    assert numbers(loader, 2, start) == numbers(loader, 2)[start:]
+
+
+def test_a_memory_map_gives_the_same_batches(images, tmp_path):
+    np.save(tmp_path / "images.npy", images)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    assert numbers(Loader(mapped, 5, seed=0, device=CPU), 1) == numbers(Loader(images, 5, seed=0, device=CPU), 1)
+
+
+def test_leaving_an_epoch_early_leaves_no_thread(images):
+    before = threading.active_count()
+    batches = Loader(images, 2, seed=0, device=CPU).epoch(0)
+    next(batches)
+    batches.close()
+    assert threading.active_count() == before
+
+
+def test_an_error_while_reading_is_raised_to_the_one_who_trains(images, monkeypatch):
+    loader = Loader(images, 5, seed=0, device=CPU)
+
+    def failing(order):
+        yield torch.zeros(1)
+        raise OSError("disk gone")
+
+    monkeypatch.setattr(loader, "_gather", failing)
+    batches = loader.epoch(0)
+    next(batches)
+    with pytest.raises(OSError, match="disk gone"):
+        next(batches)
+
+
+def test_a_batch_larger_than_the_data_set_is_refused(images):
+    with pytest.raises(DermsslError, match="--batch-size 24 is larger than the data set: 23 images"):
+        Loader(images, 24, seed=0, device=CPU)

@@ -1,0 +1,33 @@
+"""Where and in which precision."""
+
+import pytest
+import torch
+
+from dermssl import DermsslError
+from dermssl.devices import autocast, resolve_device, resolve_precision
+
+CPU = torch.device("cpu")
+
+
+def test_auto_takes_what_is_there():
+    assert resolve_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert resolve_precision("auto", CPU) in (torch.bfloat16, torch.float32)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+def test_a_device_that_is_not_there_is_named():
+    with pytest.raises(DermsslError, match="--device cuda: torch sees no CUDA device"):
+        resolve_device("cuda")
+
+
+def test_an_unknown_device_or_precision_is_named():
+    with pytest.raises(DermsslError, match="--device tpux"):
+        resolve_device("tpux")
+    with pytest.raises(DermsslError, match="--precision fp8: unknown; use one of auto, fp32, bf16"):
+        resolve_precision("fp8", CPU)
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_autocast_computes_in_the_precision(precision, dtype):
+    with autocast(CPU, resolve_precision(precision, CPU)):
+        assert torch.nn.functional.linear(torch.ones(2, 2), torch.ones(2, 2)).dtype == dtype
