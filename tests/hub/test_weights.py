@@ -56,7 +56,7 @@ def test_timm_loads_what_is_saved(resnet, folder):
     model = timm.create_model(f"local-dir:{folder}", pretrained=True)
     assert_equal(model, resnet)
     config = timm.data.resolve_model_data_config(model)
-    assert (config["mean"], config["std"], config["input_size"]) == (MEAN, STD, (3, 32, 32))
+    assert (tuple(config["mean"]), tuple(config["std"]), tuple(config["input_size"])) == (MEAN, STD, (3, 32, 32))
     assert (config["crop_pct"], config["crop_mode"]) == (1.0, "squash")
     assert model.pretrained_cfg["tag"] == "dermssl"
     assert "ImageNet" not in json.dumps(model.pretrained_cfg)
@@ -114,7 +114,7 @@ def rewrite(folder, change):
 
 def test_prefixed_names_are_refused_with_the_prefix(folder):
     rewrite(folder, lambda tensors: {f"encoder_q.{name}": t for name, t in tensors.items()})
-    with pytest.raises(DermsslError, match=r"0 of 122 tensors fit resnet18.*without their prefix 'encoder_q\.'"):
+    with pytest.raises(DermsslError, match=r"0 of 120 tensors fit resnet18.*without their prefix 'encoder_q\.'"):
         load_backbone(folder)
     # what timm does with them: seven classes, every weight random, no error
     timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=7)
@@ -122,7 +122,7 @@ def test_prefixed_names_are_refused_with_the_prefix(folder):
 
 def test_missing_and_misshapen_tensors_are_refused(folder):
     rewrite(folder, lambda tensors: {name: t for name, t in tensors.items() if name != "conv1.weight"})
-    with pytest.raises(DermsslError, match=r"121 of 122 tensors fit resnet18, 1 are missing \(conv1.weight\)"):
+    with pytest.raises(DermsslError, match=r"119 of 120 tensors fit resnet18, 1 are missing \(conv1.weight\)"):
         load_backbone(folder)
     rewrite(folder, lambda tensors: {**tensors, "conv1.weight": torch.zeros(64, 3, 3, 3)})
     with pytest.raises(DermsslError, match=r"conv1.weight is \(64, 3, 3, 3\), not \(64, 3, 7, 7\)"):

@@ -1,0 +1,94 @@
+"""The Hub as this package sees it: one file fetched, and errors in words."""
+
+from pathlib import Path
+
+from huggingface_hub import constants, hf_hub_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RemoteEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from dermssl import __version__
+from dermssl.errors import DermsslError
+
+
+def download(repo: str, name: str, revision: str | None, spelling: str) -> Path:
+    """A file of a repository, from the cache where it is there and current.
+
+    Raises:
+        DermsslError: it cannot be had; the message says why and begins with ``weights SPELLING``.
+    """
+    try:
+        return Path(hf_hub_download(repo, name, revision=revision, library_name="dermssl", library_version=__version__))
+    except Exception as error:  # httpx's and httpx2's errors have no common base with the Hub's
+        raise DermsslError(f"weights {spelling}: {name}: {explain(error)}") from error
+
+
+def explain(error: BaseException) -> str:
+    """What went wrong between here and the Hub, and what to do."""
+    chain = _chain(error)
+    for kind, text in _MEANINGS:
+        if any(isinstance(link, kind) for link in chain):
+            return text
+    if constants.HF_HUB_OFFLINE and any(isinstance(link, LocalEntryNotFoundError) for link in chain):
+        return _OFFLINE
+    for link in chain:
+        if isinstance(link, HfHubHTTPError) and link.response is not None:
+            return _STATUS.get(link.response.status_code, f"the Hub answered {link.response.status_code}: {link}")
+    names = {type(link).__name__ for link in chain}
+    if names & _NETWORK:
+        return f"no connection to {constants.ENDPOINT} ({_first_line(chain[-1])}); is there a network? Try again"
+    return f"{type(error).__name__}: {_first_line(error)}"
+
+
+_NO_REPOSITORY = "no such repository, or a private one that needs a token with access (`hf auth login`, or HF_TOKEN)"
+_OFFLINE = "HF_HUB_OFFLINE is set and it is not in the cache; unset it, or load it once with a network"
+_MEANINGS: tuple[tuple[type[BaseException], str], ...] = (
+    (HFValidationError, "not the name of a repository; write ORG/NAME"),
+    (GatedRepoError, "access to this repository must be asked for on its page"),
+    (RevisionNotFoundError, "the repository has no such revision"),
+    (RemoteEntryNotFoundError, "the repository has no such file: it was not made by `dermssl push`"),
+    (RepositoryNotFoundError, _NO_REPOSITORY),
+    (OfflineModeIsEnabled, _OFFLINE),
+)
+_STATUS = {
+    401: "the Hub does not accept the token; make one with `hf auth login`, or set HF_TOKEN",
+    403: "the token may not do this; it needs the right to write to this repository",
+    404: _NO_REPOSITORY,
+    409: "the repository changed at the same time; try again",
+}
+_NETWORK = {
+    "ConnectError",
+    "ConnectTimeout",
+    "ConnectionError",
+    "ConnectionRefusedError",
+    "ConnectionResetError",
+    "BrokenPipeError",
+    "ReadError",
+    "ReadTimeout",
+    "RemoteProtocolError",
+    "WriteError",
+    "WriteTimeout",
+    "gaierror",
+}
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """The error and what it came from, outermost first."""
+    links: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in links:
+        links.append(link)
+        link = link.__cause__ or link.__context__
+    return links
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
