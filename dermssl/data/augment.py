@@ -114,16 +114,17 @@ def apply_view(
     Returns:
         (B, 3, size, size) float, normalised; clamped to the range that [0, 1] has after normalisation.
     """
-    grid = F.affine_grid(_geometry(parameters), [len(images), 3, size, size], align_corners=False)
-    pixels = F.grid_sample(images, grid.to(images.dtype), padding_mode="border", align_corners=False).flatten(2)
+    grid = _sampling_grid(_geometry(parameters), size)
+    pixels = F.grid_sample(images, grid, padding_mode="border", align_corners=False).flatten(2)
     matrix, offset = colour_transform(parameters, pixels.mean(2) / 255)
 
     mean_, std_ = pixels.new_tensor(mean), pixels.new_tensor(std)
     matrix = matrix / (255 * std_[:, None])
     offset = (offset - mean_) / std_
     view = torch.baddbmm(offset[:, :, None], matrix, pixels)
-    low, high = -mean_ / std_, (1 - mean_) / std_
-    return view.clamp_(low[:, None], high[:, None]).unflatten(2, (size, size))
+    for channel, (m, s) in enumerate(zip(mean, std, strict=True)):
+        view[:, channel].clamp_(-m / s, (1 - m) / s)
+    return view.unflatten(2, (size, size))
 
 
 def _geometry(p: ViewParameters) -> Tensor:
@@ -139,6 +140,17 @@ def _geometry(p: ViewParameters) -> Tensor:
         ],
         dim=1,
     )
+
+
+def _sampling_grid(theta: Tensor, size: int) -> Tensor:
+    """(B, size, size, 2): what ``F.affine_grid`` gives, as sums of a row and a column: a fifth of its time on a CPU."""
+    steps = (2 * torch.arange(size, device=theta.device, dtype=theta.dtype) + 1) / size - 1
+    along = theta[:, :, :1] * steps  # (B, 2, size): what the column adds
+    down = theta[:, :, 1:2] * steps + theta[:, :, 2:]
+    grid = theta.new_empty(len(theta), size, size, 2)
+    for axis in range(2):
+        torch.add(along[:, axis, None, :], down[:, axis, :, None], out=grid[..., axis])
+    return grid
 
 
 def colour_transform(p: ViewParameters, mean_colour: Tensor) -> tuple[Tensor, Tensor]:

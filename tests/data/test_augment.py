@@ -4,7 +4,15 @@ import pytest
 import torch
 import torchvision.transforms.v2.functional as TF
 
-from dermssl.data.augment import TwoViews, ViewParameters, ViewPolicy, apply_view, draw_parameters
+from dermssl.data.augment import (
+    TwoViews,
+    ViewParameters,
+    ViewPolicy,
+    _geometry,
+    _sampling_grid,
+    apply_view,
+    draw_parameters,
+)
 
 ZERO, ONE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 
@@ -172,3 +180,9 @@ def test_the_key_view_is_never_turned_and_seeds_decide():
 def test_hue_of_a_whole_circle_is_no_change(images):
     view = apply_view(images, neutral(4, hue=1.0), 48, ZERO, ONE)
     torch.testing.assert_close(view, images / 255, atol=1e-4, rtol=0)
+
+
+def test_the_sampling_grid_is_torchs():
+    theta = _geometry(draw_parameters(16, ViewPolicy(flip="both"), torch.Generator().manual_seed(0), rotate=True))
+    expected = torch.nn.functional.affine_grid(theta, [16, 3, 33, 33], align_corners=False)
+    torch.testing.assert_close(_sampling_grid(theta, 33), expected, atol=1e-6, rtol=0)
