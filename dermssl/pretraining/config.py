@@ -2,6 +2,8 @@
 
 import dataclasses
 import difflib
+import os
+import typing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,6 +69,7 @@ class PretrainConfig:
     workers: int | None = _option(None, "Processes that decode images; default: one a core.")
 
     def __post_init__(self) -> None:
+        self._require_types()
         for name in (
             "epochs",
             "batch_size",
@@ -92,6 +95,14 @@ class PretrainConfig:
             if choices and getattr(self, f.name) not in choices:
                 value = getattr(self, f.name)
                 raise DermsslError(f"{flag(f.name)} {value}: unknown; use one of {', '.join(choices)}")
+
+    def _require_types(self) -> None:
+        for name, hint in typing.get_type_hints(PretrainConfig).items():
+            value, kinds = getattr(self, name), typing.get_args(hint) or (hint,)
+            kinds = (str,) if isinstance(kinds[0], str) else kinds  # a Literal
+            if not isinstance(value, (*kinds, int) if float in kinds else kinds):
+                expected = " or ".join(kind.__name__ for kind in kinds if kind is not type(None))
+                raise DermsslError(f"{flag(name)} is {value!r}; it must be {expected}")
 
     def _require(self, name: str, holds: Any, range_: str) -> None:
         value = getattr(self, name)
@@ -140,6 +151,8 @@ def make_config(**options: Any) -> PretrainConfig:
     recipe = options.get("recipe", "default")
     if recipe not in RECIPES:
         raise DermsslError(f"--recipe {recipe}: unknown; use one of {', '.join(RECIPES)}")
+    if isinstance(options.get("eval_data"), os.PathLike):
+        options["eval_data"] = os.fspath(options["eval_data"])
     return PretrainConfig(**{**RECIPES[recipe], **options})
 
 

@@ -18,6 +18,12 @@ def test_an_option_overrides_its_recipe_and_a_recipe_the_default():
     assert make_config().temperature == 0.2
 
 
+def test_whole_numbers_are_floats_and_paths_are_text(tmp_path):
+    config = make_config(rotation_weight=0, warmup_epochs=2, eval_data=tmp_path)
+    assert config.rotation_weight == 0
+    assert config.eval_data == str(tmp_path)
+
+
 def test_fixed_defaults():
     config = make_config()
     fixed = {"lr": 0.06, "rotation_weight": 0.1, "queue_size": 8192, "backbone": "resnet18", "seed": 0}
@@ -41,6 +47,11 @@ def test_fixed_defaults():
         ({"key_norm": "layer"}, "--key-norm"),
         ({"precision": "fp8"}, "--precision"),
         ({"recipe": "papers"}, "--recipe papers"),
+        ({"epochs": "many"}, "--epochs is 'many'; it must be int"),
+        ({"epochs": 2.5}, "--epochs is 2.5; it must be int"),
+        ({"lr": None}, "--lr is None; it must be float"),
+        ({"backbone": 18}, "--backbone is 18; it must be str"),
+        ({"fit": 3}, "--fit is 3; it must be str"),
         ({"tempreature": 0.1}, "did you mean temperature"),
     ],
 )
