@@ -1,0 +1,41 @@
+"""RotInstDisc in a training loop of your own: the method is a timm TrainingTask, the rest is plain PyTorch.
+
+python examples/own_training_loop.py IMAGES [BACKBONE] [EPOCHS]
+"""
+
+import sys
+
+import timm
+import torch
+
+from dermssl import RotInstDisc
+from dermssl.data.augment import TwoViews, ViewPolicy
+from dermssl.data.cache import cached, source_size
+from dermssl.data.loader import Loader
+
+IMAGE_SIZE, BATCH = 64, 32
+
+images = sys.argv[1]
+backbone = timm.create_model(sys.argv[2] if len(sys.argv) > 2 else "resnet18", num_classes=0)
+epochs = int(sys.argv[3]) if len(sys.argv) > 3 else 5
+
+device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+cache = cached(images, size=source_size(IMAGE_SIZE))  # decoded once, at 72 px
+loader = Loader(cache.images, BATCH, seed=0, device=device)
+mean, std = tuple(backbone.pretrained_cfg["mean"]), tuple(backbone.pretrained_cfg["std"])
+views = TwoViews(IMAGE_SIZE, ViewPolicy(), mean, std, torch.Generator(device).manual_seed(0))
+
+task = RotInstDisc(backbone, queue_size=min(4096, len(cache.images)), device=device).to(device).train()
+optimizer = timm.optim.create_optimizer_v2(task.trainable_module, "adamw", lr=1e-3, weight_decay=0.05)
+
+for epoch in range(epochs):
+    for batch in loader.epoch(epoch):  # (32, 72, 72, 3) uint8
+        query, key, rotation = views(batch)
+        out = task((query, key), rotation)
+        optimizer.zero_grad()
+        out["loss"].backward()
+        optimizer.step()
+    parts = {name: round(out[name].item(), 3) for name in ("loss_instance", "loss_rotation", "rotation_accuracy")}
+    print(f"epoch {epoch + 1}: {parts}")
+
+torch.save(backbone.state_dict(), "backbone.pth")
