@@ -7,6 +7,7 @@ import sys
 
 import timm
 import torch
+from timm.optim import create_optimizer_v2
 
 from dermssl import RotInstDisc
 from dermssl.data.augment import TwoViews, ViewPolicy
@@ -26,7 +27,7 @@ mean, std = tuple(backbone.pretrained_cfg["mean"]), tuple(backbone.pretrained_cf
 views = TwoViews(IMAGE_SIZE, ViewPolicy(), mean, std, torch.Generator(device).manual_seed(0))
 
 task = RotInstDisc(backbone, queue_size=min(4096, len(cache.images)), device=device).to(device).train()
-optimizer = timm.optim.create_optimizer_v2(task.trainable_module, "adamw", lr=1e-3, weight_decay=0.05)
+optimizer = create_optimizer_v2(task.trainable_module, "adamw", lr=1e-3, weight_decay=0.05)
 
 for epoch in range(epochs):
     for batch in loader.epoch(epoch):  # (32, 72, 72, 3) uint8
