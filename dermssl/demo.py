@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from dermssl.data.augment import TwoViews
-from dermssl.data.cache import Cache, cached
+from dermssl.data.cache import Cache, cached, source_size
 from dermssl.data.synthetic import write_synthetic
 from dermssl.evaluation.features import extract_features
 from dermssl.evaluation.knn import evaluate_knn
@@ -77,7 +77,7 @@ def demo(output: str | Path = "dermssl-demo") -> DemoResult:
     images = write_synthetic(folder / "images", images=IMAGES, size=64, seed=0)
     result = pretrain(images, folder / "run", **OPTIONS)
     size = OPTIONS["image_size"]
-    labelled = cached(images, size=size)
+    labelled = cached(images, size=source_size(size))
     pretrained = evaluate_knn(result.run, labelled, k=NEIGHBOURS)
     random = evaluate_knn(f"random:{OPTIONS['backbone']}", labelled, k=NEIGHBOURS, image_size=size)
     seconds = time.perf_counter() - started
@@ -139,7 +139,7 @@ def _sample_views(labelled: Cache, backbone: nn.Module) -> str:
     """An image, its two views and the turn to predict, for some images."""
     cfg = pretrained_cfg(backbone)
     views = TwoViews(
-        labelled.size,
+        OPTIONS["image_size"],
         view_policy(make_config(**OPTIONS)),
         tuple(cfg["mean"]),
         tuple(cfg["std"]),
@@ -175,7 +175,7 @@ def _neighbours(labelled: Cache, backbone: nn.Module) -> str:
     """For one image of each class, the nearest images of other lesions; same class framed."""
     records = labelled.records
     features = torch.nn.functional.normalize(
-        torch.from_numpy(extract_features(backbone, labelled.images, image_size=labelled.size)), dim=1
+        torch.from_numpy(extract_features(backbone, labelled.images, image_size=OPTIONS["image_size"])), dim=1
     )
     groups = np.array(records.groups if records.groups is not None else range(len(records)))
     generator, rows = np.random.default_rng(0), []

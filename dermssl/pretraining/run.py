@@ -169,7 +169,7 @@ def _labelled(config: PretrainConfig, resolved: Resolved) -> Cache | None:
     """The images of ``--eval-data``, opened before training starts so that a mistake in them shows at once."""
     if config.eval_data is None:
         return None
-    cache = cached(config.eval_data, size=resolved.image_size, fit=config.fit, workers=config.workers)
+    cache = cached(config.eval_data, size=source_size(resolved.image_size), fit=config.fit, workers=config.workers)
     if not cache.records.classes:
         raise DermsslError(f"--eval-data {config.eval_data}: no labels found in it")
     return cache
