@@ -27,7 +27,9 @@ def build_trainer(
         rotation_activation=config.rotation_activation,
         key_norm=config.key_norm,
     )
-    task.to(loader.device, memory_format=torch.channels_last)
+    task.to(loader.device)
+    for module in task.children():  # the task itself refuses a memory format (timm 1.0.27)
+        module.to(memory_format=torch.channels_last)
     views = TwoViews(
         resolved.image_size,
         view_policy(config),
