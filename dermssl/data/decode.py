@@ -1,6 +1,7 @@
 """One image file -> one uint8 RGB square."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -74,15 +75,34 @@ def decode(data: bytes, size: int, fit: Fit = "squash") -> npt.NDArray[np.uint8]
     Raises:
         UnreadableImage: no known format, truncated, damaged, or more than ``MAX_PIXELS`` pixels.
     """
+    return np.asarray(_decoded(data, lambda image: _resize(_rgb(image), size, fit), draft=size))
+
+
+def decode_whole(data: bytes) -> npt.NDArray[np.uint8]:
+    """Decode an image at its own resolution and shape, otherwise as `decode` does.
+
+    Returns:
+        (H, W, 3) uint8.
+
+    Raises:
+        UnreadableImage: as `decode`.
+    """
+    return np.asarray(_decoded(data, _rgb))
+
+
+def _decoded(data: bytes, finish: Callable[[Image.Image], Image.Image], draft: int | None = None) -> Image.Image:
+    """``finish`` of the opened image, turned upright; ``draft``: the edge in pixels that will be kept of it."""
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UnreadableImage(f"{image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
             orientation = _orientation(image)
-            # JPEG can be decoded at 1/2, 1/4, 1/8 of its size for a fraction of the time. Twice the target is
-            # kept, so that the resize below still averages over pixels.
-            image.draft(None, (2 * size, 2 * size))
-            square = _resize(_rgb(image), size, fit)
+            if draft is not None:
+                # JPEG can be decoded at 1/2, 1/4, 1/8 of its size for a fraction of the time. Twice the target is
+                # kept, so that the resize still averages over pixels.
+                image.draft(None, (2 * draft, 2 * draft))
+            result = finish(image)
+            result.load()
     except UnreadableImage:
         raise
     except Image.UnidentifiedImageError as error:
@@ -92,8 +112,8 @@ def decode(data: bytes, size: int, fit: Fit = "squash") -> npt.NDArray[np.uint8]
     except Exception as error:  # decoders raise nearly anything on a damaged file: struct.error, SyntaxError ...
         raise UnreadableImage(f"cannot be decoded: {error}") from error
     if orientation in _TURNS:
-        square = square.transpose(_TURNS[orientation])
-    return np.asarray(square)
+        result = result.transpose(_TURNS[orientation])
+    return result
 
 
 def _orientation(image: Image.Image) -> int:

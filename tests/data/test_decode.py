@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from dermssl.data import decode as module
-from dermssl.data.decode import UnreadableImage, decode, decode_file
+from dermssl.data.decode import UnreadableImage, decode, decode_file, decode_whole
 
 
 def picture(width=150, height=110, seed=0) -> Image.Image:
@@ -175,3 +175,14 @@ def test_the_odd_originals(real_data):
     for name in ("cut_header.jpg", "empty.jpg", "text.jpg", "truncated.jpg"):
         with pytest.raises(UnreadableImage):
             decode_file(folder / name, 128)
+
+
+def test_whole_keeps_resolution_and_shape_and_turns_upright():
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels).save(buffer, "PNG", exif=exif)
+    np.testing.assert_array_equal(decode_whole(buffer.getvalue()), np.rot90(pixels, -1))
+    with pytest.raises(UnreadableImage):
+        decode_whole(b"no image")
