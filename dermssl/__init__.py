@@ -14,6 +14,7 @@ _HOMES = {
     "PretrainResult": "dermssl.pretraining.run",
     "Report": "dermssl.evaluation.report",
     "RotInstDisc": "dermssl.methods.rotinstdisc",
+    "class_activation": "dermssl.evaluation.cam",
     "compare": "dermssl.evaluation.compare",
     "demo": "dermssl.demo",
     "evaluate_knn": "dermssl.evaluation.knn",
@@ -23,6 +24,7 @@ _HOMES = {
     "load_backbone": "dermssl.hub.weights",
     "prepare": "dermssl.data.cache",
     "pretrain": "dermssl.pretraining.run",
+    "project": "dermssl.evaluation.projection",
     "push": "dermssl.hub.push",
 }
 
@@ -31,6 +33,7 @@ __all__ = [
     "PretrainResult",
     "Report",
     "RotInstDisc",
+    "class_activation",
     "compare",
     "demo",
     "evaluate_knn",
@@ -40,6 +43,7 @@ __all__ = [
     "load_backbone",
     "prepare",
     "pretrain",
+    "project",
     "push",
 ]
 
@@ -47,10 +51,12 @@ if TYPE_CHECKING:
     from dermssl.data.cache import prepare
     from dermssl.demo import demo
     from dermssl.errors import DermsslError
+    from dermssl.evaluation.cam import class_activation
     from dermssl.evaluation.compare import compare
     from dermssl.evaluation.fewshot import fewshot
     from dermssl.evaluation.finetune import finetune
     from dermssl.evaluation.knn import evaluate_knn
+    from dermssl.evaluation.projection import project
     from dermssl.evaluation.report import Report
     from dermssl.hub.export import export
     from dermssl.hub.push import push

@@ -16,6 +16,8 @@ COMMANDS = {
     "eval-knn": "dermssl.cli.eval_knn",
     "finetune": "dermssl.cli.finetune",
     "fewshot": "dermssl.cli.fewshot",
+    "cam": "dermssl.cli.cam",
+    "project": "dermssl.cli.project",
     "export": "dermssl.cli.export",
     "push": "dermssl.cli.push",
     "info": "dermssl.cli.info",
