@@ -1,24 +1,110 @@
 """A backbone as files that timm loads by one line."""
 
 import json
+import logging
 import os
+import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
+import dermssl
 from dermssl.errors import DermsslError
 from dermssl.files import replaced_file, write_text
-from dermssl.hub.weights import CONFIG_FILE, METADATA_KEY, WEIGHTS_FILE
+from dermssl.hub.card import card, check_card
+from dermssl.hub.datasets import KNOWN
+from dermssl.hub.provenance import provenance, sha256_of
+from dermssl.hub.record import read_config, read_run
+from dermssl.hub.verify import verify
+from dermssl.hub.weights import CONFIG_FILE, METADATA_KEY, WEIGHTS_FILE, load_backbone
 from dermssl.methods.backbone import default_image_size, pretrained_cfg
+
+LOGGER = logging.getLogger("dermssl")
+
+CARD_FILE = "README.md"
+PROVENANCE_FILE = "PROVENANCE.md"
+FILES = (WEIGHTS_FILE, CONFIG_FILE, CARD_FILE, PROVENANCE_FILE)
 
 # The paper whose method this is; without these fields a user would see the paper of timm's ImageNet weights.
 PAPER = (
     "Dermoscopic images classification based on context and instance-level feature of self-supervised learning. "
     "CAAI Transactions on Intelligent Systems, 2023, 18(4): 783-792"
 )
+
+
+def export(
+    run: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    *,
+    license: str | None = None,
+    attribution: Sequence[str] = (),
+) -> Path:
+    """Write a run's backbone, its card and its provenance; nothing is written unless timm has loaded it.
+
+    Args:
+        run: a run directory. Reports of evaluations in its ``evaluations`` folder go into the card.
+        folder: new, empty, or an earlier export, whose files are replaced. Its name becomes the model's.
+        license: of the weights, as the Hub names it (``cc-by-4.0``); default: that of the images where they are a
+            known public set.
+        attribution: what the images' licence asks to be said, where they are not a known set.
+
+    Returns:
+        ``folder``.
+
+    Raises:
+        DermsslError: there is no finished backbone, a weight is not finite, the folder holds something else or
+            cannot be written, or timm does not load exactly these tensors.
+    """
+    run, folder = Path(run), Path(folder)
+    _claim(run, folder)
+    record = read_run(run, license=license, attribution=tuple(attribution))
+    model = load_backbone(run)
+    _refuse_nonfinite(run, model)
+    cfg = pretrained_cfg(model)
+    data = KNOWN.get(str(record["data"]["layout"]))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+            draft = Path(temporary)
+            save_backbone(
+                model,
+                draft,
+                mean=cfg["mean"],
+                std=cfg["std"],
+                image_size=cfg["input_size"][-1],
+                provenance={**record, "dermssl": dermssl.__version__},
+                fit=record["settings"].get("fit") or "squash",
+                tag=f"dermssl_{data.tag}" if data else "dermssl",
+                license=record["license"],
+            )
+            write_pages(draft, folder.name)
+            _verify(draft)
+            folder.mkdir(exist_ok=True)
+            for name in FILES:
+                os.replace(draft / name, folder / name)
+    except OSError as error:
+        raise DermsslError(f"cannot write {folder}: {error.strerror or error}") from error
+    if record["license"] is None:
+        LOGGER.warning("the licence of the images is not known: the card says so; name one with --license")
+    return folder
+
+
+def write_pages(folder: Path, name: str) -> None:
+    """Write the card and the provenance of the export in ``folder``, from its ``config.json``.
+
+    Args:
+        name: of the model, with or without ``ORG/``.
+    """
+    config = read_config((folder / CONFIG_FILE).read_text(encoding="utf-8"), str(folder))
+    write_text(folder / CARD_FILE, card(config, name))
+    stated = provenance(config, sha256_of(folder / WEIGHTS_FILE), name.rpartition("/")[2])
+    write_text(folder / PROVENANCE_FILE, stated)
 
 
 def save_backbone(
@@ -49,12 +135,51 @@ def save_backbone(
         DermsslError: the model still has a classifier, takes another image size, or the folder cannot be written.
     """
     folder = Path(folder)
-    config = _config(model, mean=mean, std=std, image_size=image_size, fit=fit, tag=tag, license=license)
+    config = _config(
+        model,
+        mean=mean,
+        std=std,
+        image_size=image_size,
+        fit=fit,
+        tag=tag,
+        license=license,
+        method=provenance.get("method"),
+    )
     text = json.dumps({**config, "dermssl": provenance}, indent=2) + "\n"
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
     with replaced_file(folder / WEIGHTS_FILE) as temporary:
-        save_file(tensors, temporary, metadata={"format": "pt", METADATA_KEY: json.dumps(config)})
+        try:
+            save_file(tensors, temporary, metadata={"format": "pt", METADATA_KEY: json.dumps(config)})
+        except SafetensorError as error:  # how it reports a full disk
+            raise DermsslError(f"cannot write {folder / WEIGHTS_FILE}: {error}") from error
     write_text(folder / CONFIG_FILE, text)
+    shutil.copymode(folder / CONFIG_FILE, folder / WEIGHTS_FILE)  # safetensors makes files that only their owner reads
+
+
+def _claim(run: Path, folder: Path) -> None:
+    """Refuse what is not a run, and a folder that holds something else."""
+    if not (run / "backbone").is_dir():
+        what = "it is an export already" if (run / WEIGHTS_FILE).exists() else "it holds no backbone"
+        raise DermsslError(f"{run} is not a run directory with a backbone: {what}")
+    if folder.exists() and not folder.is_dir():
+        raise DermsslError(f"{folder} is a file; name a folder")
+    if folder.is_dir() and any(folder.iterdir()):
+        try:
+            read_config((folder / CONFIG_FILE).read_text(encoding="utf-8"), str(folder))
+        except (OSError, DermsslError) as error:
+            raise DermsslError(f"{folder} holds something that is not an export; name another folder") from error
+
+
+def _refuse_nonfinite(run: Path, model: nn.Module) -> None:
+    broken = [name for name, tensor in model.state_dict().items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise DermsslError(f"{run}: {len(broken)} tensors hold NaN or infinity ({broken[0]}, ...); train again")
+
+
+def _verify(draft: Path) -> None:
+    problems = [*verify([draft])[0].problems, *check_card((draft / CARD_FILE).read_text(encoding="utf-8"))]
+    if problems:
+        raise DermsslError("the export failed its check and was not written: " + "; ".join(problems))
 
 
 def _config(
@@ -66,6 +191,7 @@ def _config(
     fit: str,
     tag: str,
     license: str | None,
+    method: str | None,
 ) -> dict[str, Any]:
     """Content of ``config.json``: only fields of timm's ``PretrainedCfg``, an unknown one is a TypeError there."""
     own = pretrained_cfg(model)
@@ -93,8 +219,9 @@ def _config(
         "first_conv": own.get("first_conv"),
         "classifier": own.get("classifier"),
         "description": f"{own['architecture']} pretrained without labels on dermoscopy images by dermssl",
-        "paper_name": PAPER,
     }
+    if method == "rotinstdisc":
+        cfg["paper_name"] = PAPER
     if license is not None:
         cfg["license"] = license
     config = {

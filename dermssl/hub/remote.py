@@ -1,5 +1,8 @@
 """The Hub as this package sees it: one file fetched, and errors in words."""
 
+import contextlib
+import functools
+import logging
 from pathlib import Path
 
 from huggingface_hub import constants, hf_hub_download
@@ -17,6 +20,8 @@ from huggingface_hub.errors import (
 from dermssl import __version__
 from dermssl.errors import DermsslError
 
+LOGGER = logging.getLogger("dermssl")
+
 
 def download(repo: str, name: str, revision: str | None, spelling: str) -> Path:
     """A file of a repository, from the cache where it is there and current.
@@ -24,14 +29,22 @@ def download(repo: str, name: str, revision: str | None, spelling: str) -> Path:
     Raises:
         DermsslError: it cannot be had; the message says why and begins with ``weights SPELLING``.
     """
+    fetch = functools.partial(
+        hf_hub_download, repo, name, revision=revision, library_name="dermssl", library_version=__version__
+    )
     try:
-        return Path(hf_hub_download(repo, name, revision=revision, library_name="dermssl", library_version=__version__))
+        return Path(fetch())
     except Exception as error:  # httpx's and httpx2's errors have no common base with the Hub's
+        if _is_network(error):  # a refused connection falls back to the cache by itself, a broken one does not
+            with contextlib.suppress(LocalEntryNotFoundError):
+                path = Path(fetch(local_files_only=True))
+                LOGGER.warning("no connection to the Hub: %s of %s comes from the cache", name, repo)
+                return path
         raise DermsslError(f"weights {spelling}: {name}: {explain(error)}") from error
 
 
-def explain(error: BaseException) -> str:
-    """What went wrong between here and the Hub, and what to do."""
+def explain(error: BaseException, endpoint: str | None = None) -> str:
+    """What went wrong between here and the Hub (at ``endpoint``), and what to do."""
     chain = _chain(error)
     for kind, text in _MEANINGS:
         if any(isinstance(link, kind) for link in chain):
@@ -41,13 +54,14 @@ def explain(error: BaseException) -> str:
     for link in chain:
         if isinstance(link, HfHubHTTPError) and link.response is not None:
             return _STATUS.get(link.response.status_code, f"the Hub answered {link.response.status_code}: {link}")
-    names = {type(link).__name__ for link in chain}
-    if names & _NETWORK:
-        return f"no connection to {constants.ENDPOINT} ({_first_line(chain[-1])}); is there a network? Try again"
+    if _is_network(error):
+        where = endpoint or constants.ENDPOINT
+        return f"no connection to {where} ({_first_line(chain[-1])}); is there a network? Try again"
     return f"{type(error).__name__}: {_first_line(error)}"
 
 
 _NO_REPOSITORY = "no such repository, or a private one that needs a token with access (`hf auth login`, or HF_TOKEN)"
+_CHANGED = "the repository changed at the same time; try again"
 _OFFLINE = "HF_HUB_OFFLINE is set and it is not in the cache; unset it, or load it once with a network"
 _MEANINGS: tuple[tuple[type[BaseException], str], ...] = (
     (HFValidationError, "not the name of a repository; write ORG/NAME"),
@@ -61,7 +75,8 @@ _STATUS = {
     401: "the Hub does not accept the token; make one with `hf auth login`, or set HF_TOKEN",
     403: "the token may not do this; it needs the right to write to this repository",
     404: _NO_REPOSITORY,
-    409: "the repository changed at the same time; try again",
+    409: _CHANGED,
+    412: _CHANGED,
 }
 _NETWORK = {
     "ConnectError",
@@ -77,6 +92,10 @@ _NETWORK = {
     "WriteTimeout",
     "gaierror",
 }
+
+
+def _is_network(error: BaseException) -> bool:
+    return any(type(link).__name__ in _NETWORK for link in _chain(error))
 
 
 def _chain(error: BaseException) -> list[BaseException]:

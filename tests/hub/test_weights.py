@@ -5,6 +5,7 @@ import json
 import pytest
 import timm
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from dermssl.errors import DermsslError
@@ -182,12 +183,15 @@ def test_unusable_spellings(weights, message, monkeypatch):
         load_backbone(weights)
 
 
-def test_a_failed_save_leaves_the_old_files(resnet, folder, monkeypatch):
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), SafetensorError("IoError: No space left on device")]
+)
+def test_a_failed_save_leaves_the_old_files(resnet, folder, monkeypatch, error):
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
 
     def full(tensors, path, metadata):
         path.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
+        raise error
 
     monkeypatch.setattr("dermssl.hub.export.save_file", full)
     with pytest.raises(DermsslError, match="No space left on device"):

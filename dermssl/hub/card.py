@@ -1,0 +1,272 @@
+"""The model card, written from an exported ``config.json`` alone."""
+
+import textwrap
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from dermssl import __version__
+from dermssl.hub.results import BIBTEX, results_section
+
+TAGS = ["timm", "dermssl", "dermatology", "dermoscopy", "medical", "self-supervised-learning"]
+PIPELINE = "image-feature-extraction"
+# metric of a report -> type and name of it in the model index
+INDEXED = {
+    "accuracy": ("accuracy", "accuracy"),
+    "balanced_accuracy": ("balanced_accuracy", "balanced accuracy"),
+    "f1_macro": ("f1", "F1, macro"),
+    "auroc_macro": ("roc_auc", "AUROC, macro one-vs-rest"),
+}
+METHODS = {
+    "rotinstdisc": (
+        "Instance discrimination against a queue of keys from a momentum encoder (MoCo), together with the prediction "
+        "by which multiple of 90 degrees the query view was turned (Liu et al. 2023)"
+    )
+}
+
+
+def card(config: dict[str, Any], name: str) -> str:
+    """The text of ``README.md``.
+
+    Args:
+        config: content of an exported ``config.json``, with its ``dermssl`` block.
+        name: ``ORG/NAME`` on the Hub; a name without ORG is shown as ``ORG/NAME``, to be filled in by ``push``.
+    """
+    record = config["dermssl"]
+    repository = name if "/" in name else f"ORG/{name}"
+    sections = [
+        _title(config, record, name.rpartition("/")[2]),
+        _use(config, repository),
+        _data(record),
+        _training(config, record),
+        results_section(record["results"]),
+        _limits(record),
+        _license(record),
+        _citation(),
+    ]
+    front = _front_matter(config, record, name.rpartition("/")[2]).to_yaml()
+    return f"---\n{front}\n---\n\n" + "\n\n".join(sections) + "\n"
+
+
+def check_card(text: str) -> list[str]:
+    """What is wrong with the front matter of a card; the Hub would refuse or ignore it."""
+    try:
+        data = ModelCard(text).data.to_dict()
+    except Exception as error:  # YAML's and the Hub library's errors have no common base
+        return [f"the front matter cannot be read: {error}"]
+    wanted = {"library_name": "timm", "pipeline_tag": PIPELINE}
+    problems = [f"{key} is {data.get(key)!r}, not {value!r}" for key, value in wanted.items() if data.get(key) != value]
+    problems += [f"{key} is missing" for key in ("license", "tags") if not data.get(key)]
+    if data.get("license") == "other" and not data.get("license_name"):
+        problems.append("license is 'other' without license_name")
+    return problems
+
+
+def _front_matter(config: dict[str, Any], record: dict[str, Any], name: str) -> ModelCardData:
+    licensed = record["license"]
+    results = [found for result in record["results"] if result["own"] for found in _eval_results(result)]
+    return ModelCardData(
+        license=licensed or "other",
+        license_name=None if licensed else "unspecified",
+        library_name="timm",
+        pipeline_tag=PIPELINE,
+        tags=[*TAGS, config["architecture"], *([record["method"]] if record["method"] else [])],
+        datasets=[record["data"]["name"]],
+        metrics=sorted({found.metric_type for found in results}) or None,
+        model_name=name if results else None,
+        eval_results=results or None,
+    )
+
+
+def _eval_results(result: dict[str, Any]) -> list[EvalResult]:
+    """A report as entries of the model index, one a metric, as fractions of 1."""
+    protocol = result["protocol"]
+    how = result["evaluation"]
+    if protocol.get("k"):
+        how += f", k = {protocol['k']}"
+    how += f", test set {protocol['test']}" if protocol.get("test") else f", {_folds(protocol)}"
+    return [
+        EvalResult(
+            task_type="image-classification",
+            task_name=f"image classification ({how})",
+            dataset_type=result["data"]["name"],
+            dataset_name=result["data"]["name"],
+            dataset_config=how,
+            metric_type=kind,
+            metric_name=title,
+            metric_value=round(result["metrics"][key], 4),
+        )
+        for key, (kind, title) in INDEXED.items()
+        if (result["metrics"] or {}).get(key) is not None
+    ]
+
+
+def _folds(protocol: dict[str, Any]) -> str:
+    grouped = "grouped by lesion" if protocol.get("split") == "lesion" else "not grouped by lesion"
+    return f"{protocol.get('folds')} folds {grouped}"
+
+
+def _title(config: dict[str, Any], record: dict[str, Any], name: str) -> str:
+    data = record["data"]
+    training, planned = record["training"], record["settings"].get("epochs")
+    of = f" of {planned}" if planned else ""
+    stopped = f"\n\n**The training was not finished**: {training.get('epochs')}{of} epochs."
+    unfinished = "" if training.get("finished") else stopped
+    return (
+        f"# {name}\n\n"
+        f"A `{config['architecture']}` backbone pretrained without labels on {_count(data['images'])} dermoscopy "
+        f"images ({data['name']}) by dermssl {record['versions'].get('dermssl', __version__)}. It turns an image into "
+        f"a vector of features and has no classifier. timm loads it by one line; nothing else is needed.{unfinished}"
+    )
+
+
+def _use(config: dict[str, Any], repository: str) -> str:
+    cfg = config["pretrained_cfg"]
+    code = textwrap.dedent(
+        f"""\
+        import timm
+        import torch
+        from PIL import Image
+
+        name = "hf-hub:{repository}"
+
+        # classify: a new, untrained classifier on the pretrained backbone, to be fine-tuned
+        model = timm.create_model(name, pretrained=True, num_classes=7)
+
+        # embeddings: one vector an image
+        model = timm.create_model(name, pretrained=True).eval()
+        transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model), is_training=False)
+        with torch.inference_mode():
+            embedding = model(transform(Image.open("image.jpg").convert("RGB")).unsqueeze(0))
+
+        # features: the maps of every level, for segmentation or detection
+        model = timm.create_model(name, pretrained=True, features_only=True)
+        """
+    )
+    size = cfg["input_size"][-1]
+    return (
+        f"## Use\n\n```python\n{code}```\n\n"
+        f"The preprocessing is in the model's configuration and must be used: {size} x {size} px "
+        f"({'the whole image, squashed' if cfg['crop_mode'] == 'squash' else 'the middle square'}), "
+        f"mean {_numbers(cfg['mean'])}, std {_numbers(cfg['std'])}."
+    )
+
+
+def _data(record: dict[str, Any]) -> str:
+    data, settings = record["data"], record["settings"]
+    rows = {
+        "set": data["name"],
+        "images used": _count(record["resolved"].get("images") or data["images"]),
+        "images in the set": _count(data["images"]),
+        "files left out (unreadable, missing, duplicate)": data["problems"],
+        "labels": "not used",
+        "made square by": settings.get("fit"),
+        "hash of the records": f"`{data['content_hash']}`" if data["content_hash"] else None,
+    }
+    credits = "".join(f"\n- {source}" for source in record["attribution"])
+    return "## Training data\n\n" + _table(rows) + (f"\n\nThe images are the work of:\n{credits}" if credits else "")
+
+
+def _training(config: dict[str, Any], record: dict[str, Any]) -> str:
+    settings, resolved, training = record["settings"], record["resolved"], record["training"]
+    rows = {
+        "method": METHODS.get(record["method"] or "", record["method"]),
+        "architecture": f"`{config['architecture']}`, from random weights",
+        "epochs": training.get("epochs"),
+        "steps": training.get("steps"),
+        "image size": f"{config['pretrained_cfg']['input_size'][-1]} px",
+        **{
+            key.replace("_", " "): resolved.get(key, settings.get(key))
+            for key in ("batch_size", "lr", "momentum", "precision", "device")
+        },
+        **{
+            key.replace("_", " "): value
+            for key, value in settings.items()
+            if key not in _SAID_ELSEWHERE and value is not None
+        },
+        "time": _duration(training.get("seconds")),
+        "speed": f"{training['images_per_second']} images/s" if training.get("images_per_second") else None,
+        "hardware": training.get("hardware"),
+        "started": training.get("started"),
+        "versions": ", ".join(f"{key} {value}" for key, value in record["versions"].items()),
+        "last epoch": ", ".join(f"{key.replace('_', ' ')} {v:.4g}" for key, v in training.get("last", {}).items()),
+    }
+    return "## Training\n\n" + _table(rows)
+
+
+# settings that have a row of their own, or that say nothing about the weights
+_SAID_ELSEWHERE = {
+    "method",
+    "backbone",
+    "epochs",
+    "image_size",
+    "fit",
+    "batch_size",
+    "lr",
+    "momentum",
+    "precision",
+    "device",
+    "workers",
+    "eval_data",
+    "eval_every",
+    "limit",
+}
+
+
+def _limits(record: dict[str, Any]) -> str:
+    return textwrap.dedent(
+        f"""\
+        ## Intended use and limits
+
+        For research: as a starting point for classifiers, for retrieval and for looking at sets of dermoscopy images.
+
+        - **Not a medical device.** It makes no diagnosis, and nothing built on it does so without a clinical study of
+          its own.
+        - It has seen {record["data"]["name"]} only. Skin tones, body sites, age groups, diagnoses, cameras and
+          clinics that are rare or absent there are not covered; public dermoscopy sets show mostly light skin.
+          Measure on images of your own patients, group by group, before you rely on a figure.
+        - It was made for dermoscopy, not for clinical photographs taken from a distance, nor for histology.
+        - Rulers, ink, hair, gel and vignettes are in the images it learned from, and it may have learned them.
+        - Where the evaluation images come from the set it was pretrained on, it has seen them (without labels): the
+          figures above may then be better than on other images."""
+    )
+
+
+def _license(record: dict[str, Any]) -> str:
+    if record["license"] is None:
+        return (
+            "## Licence\n\n**Not specified.** It is not known what the licence of the images allows; ask whoever made "
+            "these weights before you use them."
+        )
+    credit = " Name the sources of the images as above." if record["attribution"] else ""
+    return f"## Licence\n\n`{record['license']}`, as the images it was trained on.{credit}"
+
+
+def _citation() -> str:
+    return f"## Citation\n\nThe method:\n\n```bibtex\n{BIBTEX}\n```\n\nThe software: dermssl {__version__}."
+
+
+def _table(rows: dict[str, Any]) -> str:
+    lines = ["| | |", "| --- | --- |"]
+    lines += [f"| {key} | {_cell(value)} |" for key, value in rows.items() if value not in (None, "")]
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _count(number: Any) -> str:
+    return f"{number:,}" if isinstance(number, int) else "an unknown number of"
+
+
+def _duration(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    hours, rest = divmod(round(seconds), 3600)
+    return f"{hours} h {rest // 60} min" if hours else f"{rest // 60} min {rest % 60} s"
+
+
+def _numbers(values: list[float]) -> str:
+    return "(" + ", ".join(f"{value:g}" for value in values) + ")"

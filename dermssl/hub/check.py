@@ -1,0 +1,68 @@
+"""Check folders of published weights: ``python -m dermssl.hub.check hub/``."""
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from dermssl.errors import DermsslError
+from dermssl.hub.card import check_card
+from dermssl.hub.export import CARD_FILE, FILES, PROVENANCE_FILE
+from dermssl.hub.provenance import sha256_of, stated_sha256
+from dermssl.hub.record import read_config
+from dermssl.hub.verify import verify
+from dermssl.hub.weights import CONFIG_FILE, WEIGHTS_FILE
+
+# a model that anybody can be made to run code by loading
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".tar")
+
+
+def check(folders: Iterable[Path]) -> dict[Path, list[str]]:
+    """What is wrong with each exported folder; an empty list where all is well."""
+    found = {folder: _files(folder) for folder in folders}
+    whole = [folder for folder, problems in found.items() if not problems]
+    for folder, verdict in zip(whole, verify(whole) if whole else [], strict=True):
+        found[folder] += verdict.problems
+    return found
+
+
+def _files(folder: Path) -> list[str]:
+    """What can be seen without loading the weights."""
+    problems = [f"{name} is missing" for name in FILES if not (folder / name).is_file()]
+    problems += [f"{file.name} may hold a pickle" for file in folder.iterdir() if file.suffix in _PICKLES]
+    if problems:
+        return problems
+    try:
+        config = read_config((folder / CONFIG_FILE).read_text(encoding="utf-8"), CONFIG_FILE)
+    except DermsslError as error:
+        return [str(error)]
+    text = (folder / CARD_FILE).read_text(encoding="utf-8")
+    problems = [f"{CARD_FILE}: {problem}" for problem in check_card(text)]
+    if config["dermssl"]["license"] is None:
+        problems.append("the licence is not specified")
+    elif f"license: {config['dermssl']['license']}\n" not in text:
+        problems.append(f"{CARD_FILE} and {CONFIG_FILE} name different licences")
+    if stated_sha256((folder / PROVENANCE_FILE).read_text(encoding="utf-8")) != sha256_of(folder / WEIGHTS_FILE):
+        problems.append(f"{PROVENANCE_FILE} is of other weights: their SHA-256 differs")
+    return problems
+
+
+def main(arguments: list[str]) -> int:
+    """Check every folder inside the folders named; the exit status is 1 if one has a problem."""
+    if not arguments:
+        print("usage: python -m dermssl.hub.check FOLDER...", file=sys.stderr)
+        return 2
+    try:
+        folders = [path for root in arguments for path in sorted(Path(root).iterdir()) if path.is_dir()]
+        found = check(folders)
+    except (OSError, DermsslError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
+    for folder, problems in found.items():
+        print(f"{folder}: {'; '.join(problems) if problems else 'ok'}")
+    if not found:
+        print("no weights there")
+    return int(any(found.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

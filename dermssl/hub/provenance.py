@@ -1,0 +1,82 @@
+"""``PROVENANCE.md``: how a set of weights was made, so that somebody else can make it again."""
+
+import hashlib
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+# protocol key of a report -> option of the command that made it
+_EVALUATION_OPTIONS = ("k", "weighting", "recipe", "split", "folds", "fraction", "seed", "image_size", "fit", "test")
+
+
+def provenance(config: dict[str, Any], sha256: str, name: str) -> str:
+    """The text of ``PROVENANCE.md``.
+
+    Args:
+        config: content of the exported ``config.json``, with its ``dermssl`` block.
+        sha256: of ``model.safetensors``.
+        name: of the set of weights.
+    """
+    record = config["dermssl"]
+    data, training, settings = record["data"], record["training"], record["settings"]
+    run = f"runs/{name}"
+    evaluations = [_evaluate(result, run) for result in record["results"]]
+    commands = [_pretrain(data["folder"], run, settings), *filter(None, evaluations)]
+    facts = {
+        "weights": f"`model.safetensors`, sha256 `{sha256}`",
+        "images": f"{data['name']}, {data['images']} images, {data['problems']} left out",
+        "hash of the records": f"`{data['content_hash']}`",
+        "seed": settings.get("seed"),
+        "machine": training.get("hardware"),
+        "started": training.get("started"),
+        "time of training": f"{training.get('seconds')} s",
+        "versions": ", ".join(f"{key} {value}" for key, value in record["versions"].items()),
+    }
+    lines = [
+        f"# How {name} was made",
+        "",
+        *(f"- {key}: {value}" for key, value in facts.items() if value is not None),
+        "",
+        "Commands, with every option that was in force; the data folders are where you keep them:",
+        "",
+        "```",
+        *commands,
+        f"dermssl export {run} hub/{name}",
+        "```",
+        "",
+        "On one kind of CPU the same versions give the same weights to the bit. Elsewhere the last digits of each step "
+        "differ, and training enlarges that: expect other weights of the same quality.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def sha256_of(file: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with open(file, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def stated_sha256(text: str) -> str | None:
+    """The SHA-256 of the weights that a ``PROVENANCE.md`` names."""
+    found = re.search(r"sha256 `([0-9a-f]{64})`", text)
+    return found and found[1]
+
+
+def _pretrain(folder: str, run: str, settings: dict[str, Any]) -> str:
+    options = [f"--{key.replace('_', '-')} {shlex.quote(str(v))}" for key, v in settings.items() if v is not None]
+    return " ".join(["dermssl pretrain", shlex.quote(folder), "--output", run, *options])
+
+
+def _evaluate(result: dict[str, Any], run: str) -> str | None:
+    commands = {"knn": "eval-knn", "finetune": "finetune", "frozen": "finetune"}
+    command, protocol = commands.get(result["evaluation"]), result["protocol"]
+    if command is None:
+        return None
+    weights = run if result["own"] else result["weights"]
+    parts = ["dermssl", command, shlex.quote(weights), shlex.quote(result["data"]["train_folder"])]
+    parts += ["--freeze"] if result["evaluation"] == "frozen" else []
+    for key in _EVALUATION_OPTIONS:
+        if protocol.get(key) is not None:
+            parts += [f"--{key.replace('_', '-')}", shlex.quote(str(protocol[key]))]
+    return " ".join([*parts, "--json"])

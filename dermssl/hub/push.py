@@ -1,0 +1,171 @@
+"""``push``: from a run directory to a repository of the Hub that timm loads."""
+
+import logging
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import constants, get_token
+
+from dermssl.errors import DermsslError
+from dermssl.hub.card import check_card
+from dermssl.hub.export import CARD_FILE, FILES, export, write_pages
+from dermssl.hub.record import read_config
+from dermssl.hub.repository import Repository
+from dermssl.hub.verify import verify
+from dermssl.hub.weights import CONFIG_FILE, WEIGHTS_FILE
+
+LOGGER = logging.getLogger("dermssl")
+
+
+@dataclass(frozen=True)
+class PushResult:
+    """What was pushed, or would be.
+
+    Attributes:
+        repository: ``ORG/NAME``.
+        url: of its page.
+        commit: hash of the commit; None in a dry run.
+        private: whether only its owners can read it.
+        files: size in bytes of each file.
+        card: text of the model card.
+    """
+
+    repository: str
+    url: str
+    commit: str | None
+    private: bool
+    files: dict[str, int]
+    card: str
+
+
+def push(
+    run: str | os.PathLike[str],
+    repo_id: str,
+    *,
+    public: bool = False,
+    endpoint: str | None = None,
+    dry_run: bool = False,
+    force: bool = False,
+    revision: str = "main",
+    tag: str | None = None,
+    message: str | None = None,
+    token: str | None = None,
+    license: str | None = None,
+    attribution: Sequence[str] = (),
+) -> PushResult:
+    """Publish a run's backbone on the Hugging Face Hub, and load it back by timm to see that it is whole.
+
+    Args:
+        run: a run directory or an exported one; the card is written anew for ``repo_id``.
+        repo_id: ``ORG/NAME``; made private if it is not there.
+        public: let everybody read it, once it was loaded back; else it stays as it is.
+        endpoint: address of the Hub; default: ``HF_ENDPOINT``, or huggingface.co.
+        dry_run: prepare and check everything, without a word to the Hub.
+        force: push into a repository that holds something else, and move an existing ``tag``.
+        revision: branch; made if it is not there.
+        tag: name for the commit, such as ``v1``.
+        message: of the commit.
+        token: with the right to write; default: ``HF_TOKEN``, or what ``hf auth login`` stored.
+        license, attribution: as in ``export``; for a run directory.
+
+    Returns:
+        PushResult.
+
+    Raises:
+        DermsslError: no token, no right to write, no connection, or the repository holds something else. The files
+            arrive as one commit: all or none.
+    """
+    run = Path(run)
+    endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
+    _check_names(repo_id, revision, tag)
+    with tempfile.TemporaryDirectory(prefix="dermssl-push-") as temporary:
+        folder = _prepare(run, Path(temporary), repo_id, license, attribution)
+        card = (folder / CARD_FILE).read_text(encoding="utf-8")
+        config = read_config((folder / CONFIG_FILE).read_text(encoding="utf-8"), str(folder))
+        if public and config["dermssl"]["license"] is None:
+            raise DermsslError(
+                "--public: the licence of the images is not known; name that of the weights: --license ID"
+            )
+        files = {name: (folder / name).stat().st_size for name in FILES}
+        url = f"{endpoint}/{repo_id}"
+        if dry_run:
+            return PushResult(repo_id, url, None, not public, files, card)
+        token = token or get_token()
+        if not token:
+            raise DermsslError(
+                "no token for the Hub: run `hf auth login`, or set HF_TOKEN to one with the right to write"
+            )
+        repository = Repository(repo_id, endpoint=endpoint, token=token, revision=revision)
+        _refuse_others(repository, config["architecture"], force)
+        repository.create()
+        commit = repository.commit(folder, FILES, message or f"{config['architecture']} pretrained by dermssl")
+        LOGGER.info("uploaded as %s; loading it back by timm", commit[:8])
+        _load_back(folder, f"hf-hub:{repo_id}@{commit}", endpoint, token, Path(temporary))
+        if tag:
+            repository.tag(tag, commit, move=force)
+        if public and repository.private:
+            repository.publish()
+        return PushResult(repo_id, url, commit, repository.private, files, card)
+
+
+def _check_names(repo_id: str, revision: str, tag: str | None) -> None:
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo_id) or ".." in repo_id or "--" in repo_id:
+        raise DermsslError(f"{repo_id!r} is not the name of a repository; write ORG/NAME")
+    for option, value in (("--revision", revision), ("--tag", tag)):
+        if value is not None and (not re.fullmatch(r"[\w.][\w./-]*", value) or ".." in value):
+            raise DermsslError(f"{option} {value!r}: not a name that git takes")
+
+
+def _prepare(run: Path, temporary: Path, repo_id: str, license: str | None, attribution: Sequence[str]) -> Path:
+    """A checked export of ``run`` with the pages of this repository."""
+    folder = temporary / "files"
+    if (run / WEIGHTS_FILE).is_file():
+        if license or attribution:
+            raise DermsslError(f"{run} is an export: its licence is settled; export the run again with --license")
+        config = run / CONFIG_FILE
+        if not config.is_file():
+            raise DermsslError(f"{run}: {CONFIG_FILE} is missing; export the run again")
+        read_config(config.read_text(encoding="utf-8"), str(config))
+        try:
+            folder.mkdir()
+            for name in (CONFIG_FILE, WEIGHTS_FILE):
+                shutil.copyfile(run / name, folder / name)
+        except OSError as error:
+            raise DermsslError(f"cannot copy {run} to {folder}: {error.strerror or error}") from error
+        write_pages(folder, repo_id)
+        problems = [*verify([folder])[0].problems, *check_card((folder / CARD_FILE).read_text(encoding="utf-8"))]
+        if problems:
+            raise DermsslError(f"{run} failed its check, nothing was uploaded: " + "; ".join(problems))
+        return folder
+    export(run, folder, license=license, attribution=attribution)
+    write_pages(folder, repo_id)
+    return folder
+
+
+def _refuse_others(repository: Repository, architecture: str, force: bool) -> None:
+    others = repository.look(FILES, architecture)
+    if others and not force:
+        raise DermsslError(
+            f"{repository.name} holds something else ({', '.join(others[:5])}{', ...' if len(others) > 5 else ''}); "
+            "name another repository, or push into it by --force (files of other names stay)"
+        )
+
+
+def _load_back(folder: Path, model: str, endpoint: str, token: str, temporary: Path) -> None:
+    """Load what the Hub now holds, in a fresh process with an empty cache, and compare it with what was sent."""
+    home = str(temporary / "cache")
+    environment = {
+        "HF_ENDPOINT": endpoint,
+        "HF_TOKEN": token,
+        "HF_HOME": home,
+        "HF_HUB_CACHE": f"{home}/hub",
+        "HF_HUB_OFFLINE": "0",
+    }
+    problems = verify([folder], models=[model], environment=environment)[0].problems
+    if problems:
+        raise DermsslError(f"the upload arrived, but {model} does not load as it was sent: {'; '.join(problems)}")

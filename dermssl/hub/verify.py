@@ -1,0 +1,62 @@
+"""The last word on an export: timm itself, in a fresh process that has never heard of dermssl."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dermssl.errors import DermsslError
+from dermssl.hub.weights import CONFIG_FILE, WEIGHTS_FILE
+
+SCRIPT = Path(__file__).with_name("timm_check.py")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What timm made of one set of weights.
+
+    Attributes:
+        model: as timm was given it.
+        tensors: compared, equal to the bit where there are no problems.
+        features_only: whether the architecture gives a pyramid of features.
+        problems: sentences; empty when all is well.
+    """
+
+    model: str
+    tensors: int
+    features_only: bool | None
+    problems: tuple[str, ...]
+
+
+def verify(
+    folders: Sequence[Path], *, models: Sequence[str] = (), environment: dict[str, str] | None = None
+) -> list[Verdict]:
+    """Load each export by timm in a fresh process and compare it with its files.
+
+    Args:
+        folders: exported directories.
+        models: what timm is to load instead of ``local-dir:FOLDER``, one for each folder.
+        environment: further variables for the process.
+
+    Raises:
+        DermsslError: the process itself failed.
+    """
+    jobs = []
+    for folder, model in zip(folders, models or [f"local-dir:{folder}" for folder in folders], strict=True):
+        config: dict[str, Any] = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        expected = {**config["pretrained_cfg"], "architecture": config["architecture"]}
+        jobs.append({"model": model, "file": str(folder / WEIGHTS_FILE), "config": expected})
+    done = subprocess.run(
+        [sys.executable, "-P", str(SCRIPT), json.dumps(jobs)],
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+    )
+    answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    if done.returncode or len(answers) != len(jobs):
+        raise DermsslError(f"the check by timm did not finish:\n{done.stderr.strip()[-2000:]}")
+    return [Verdict(a["model"], a.get("tensors", 0), a.get("features_only"), tuple(a["problems"])) for a in answers]

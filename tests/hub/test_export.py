@@ -1,0 +1,253 @@
+"""export: the files, what timm makes of them, the card, and what is refused."""
+
+import json
+import os
+import shutil
+
+import pytest
+import timm
+import torch
+from click.testing import CliRunner
+from huggingface_hub import ModelCard
+from safetensors.torch import load_file, save_file
+
+from dermssl.cli.export import command
+from dermssl.errors import DermsslError
+from dermssl.hub import check as checking
+from dermssl.hub import export as exporting
+from dermssl.hub.export import FILES, export, save_backbone
+from dermssl.hub.verify import verify
+from dermssl.hub.weights import load_backbone
+from dermssl.methods.backbone import create_backbone
+
+BACKBONES = [
+    "resnet18",
+    "resnet50",
+    "convnext_atto",
+    "vit_tiny_patch16_224",
+    "mobilenetv3_small_050",
+    "efficientnet_b0",
+    "vgg11_bn",
+    "ghostnet_100",
+]
+
+
+@pytest.fixture
+def unverified(monkeypatch):
+    """Skip the fresh process, for tests of something else."""
+    monkeypatch.setattr(exporting, "_verify", lambda draft: None)
+
+
+def test_files_and_weights(run, exported):
+    assert sorted(file.name for file in exported.iterdir()) == sorted(FILES)
+    model, wanted = timm.create_model(f"local-dir:{exported}", pretrained=True), load_backbone(run).state_dict()
+    assert all(torch.equal(tensor, wanted[name]) for name, tensor in model.state_dict().items())
+    assert load_file(exported / "model.safetensors").keys() == wanted.keys()
+    assert model.pretrained_cfg["tag"] == "dermssl_ham10000"
+    assert model.pretrained_cfg["license"] == "cc-by-nc-4.0"
+    assert {(exported / name).stat().st_mode for name in FILES} == {(exported / "config.json").stat().st_mode}
+    assert checking._files(exported) == []
+
+
+def test_nothing_tells_where_the_images_were(exported):
+    for name in ("config.json", "README.md", "PROVENANCE.md"):
+        assert "/home/me" not in (exported / name).read_text()
+
+
+def test_card(exported):
+    card = ModelCard.load(exported / "README.md")
+    front = card.data
+    assert (front.library_name, front.pipeline_tag) == ("timm", "image-feature-extraction")
+    assert (front.license, front.datasets) == ("cc-by-nc-4.0", ["HAM10000"])
+    assert {"dermoscopy", "self-supervised-learning", "resnet10t"} <= set(front.tags)
+    assert front.model_name == "resnet10t.dermssl_ham10000"
+    figures = {result.metric_name: result.metric_value for result in front.eval_results}
+    assert figures["accuracy"] == 0.725
+    assert len(front.eval_results) == 4  # the random weights' figures are not this model's
+    for text in (
+        "Tschandl P.",
+        "50 dermoscopy images",
+        "72.5 ± 1.0 [70.0, 75.0]",
+        "| `random:resnet10t` | 68.0",
+        "always the most frequent class | 66.0 | 50.0",
+        "60 images of 40 lesions (mel 20, nv 40)",
+        "Not a medical device",
+        "skin tones",
+        "5 min 0 s",
+        "3 lesions have images in both",
+        "liu2023dermoscopic",
+        'name = "hf-hub:ORG/resnet10t.dermssl_ham10000"',
+    ):
+        assert text.lower() in card.content.lower()
+
+
+def test_provenance_names_commands_and_hashes(exported):
+    text = (exported / "PROVENANCE.md").read_text()
+    assert "dermssl pretrain photos --output runs/resnet10t.dermssl_ham10000 --method rotinstdisc" in text
+    assert "dermssl eval-knn runs/resnet10t.dermssl_ham10000 ham --k 10 --split lesion --folds 5" in text
+    assert "dermssl eval-knn random:resnet10t ham" in text
+    for fact in ("c0ffee", "seed: 0", "a machine", "300.0 s"):
+        assert fact in text
+
+
+def test_every_backbone_is_loaded_by_timm_equal_to_the_bit(tmp_path):
+    for name in BACKBONES:
+        model = create_backbone(name, image_size=64)
+        save_backbone(
+            model, tmp_path / name, mean=(0.7, 0.5, 0.4), std=(0.1, 0.2, 0.3), image_size=64, provenance={"note": 1}
+        )
+    verdicts = verify([tmp_path / name for name in BACKBONES])
+    assert [verdict.problems for verdict in verdicts] == [()] * len(BACKBONES)
+    assert all(verdict.tensors > 50 and verdict.features_only for verdict in verdicts)
+    shutil.rmtree(tmp_path / "vgg11_bn")  # half a gigabyte
+
+
+def test_the_check_by_timm_finds_what_is_wrong(exported, tmp_path):
+    """What timm only logs, or does not notice: prefixed names, a changed tensor, another mean."""
+    folders = [shutil.copytree(exported, tmp_path / name) for name in ("prefix", "mean", "classifier")]
+    tensors = load_file(exported / "model.safetensors")
+    save_file({f"encoder.{name}": t for name, t in tensors.items()}, folders[0] / "model.safetensors")
+    config = json.loads((exported / "config.json").read_text())
+    wrong = {**config, "pretrained_cfg": {**config["pretrained_cfg"], "classifier": "layer4"}}
+    (folders[2] / "config.json").write_text(json.dumps(wrong))
+    models = [f"local-dir:{folder}" for folder in folders]
+    models[1] = f"local-dir:{exported}"
+    other = {**config, "pretrained_cfg": {**config["pretrained_cfg"], "mean": [0.5, 0.5, 0.5]}}
+    (folders[1] / "config.json").write_text(json.dumps(other))
+    prefix, mean, classifier = (" ".join(verdict.problems) for verdict in verify(folders, models=models))
+    assert "Missing key(s)" in prefix
+    assert "timm's data configuration has mean [0.7, 0.5, 0.4], not [0.5, 0.5, 0.5]" in mean
+    assert "stayed random" in classifier
+
+
+def test_export_again_replaces_an_export_only(run, exported, tmp_path, unverified):
+    folder = shutil.copytree(exported, tmp_path / "again")
+    (folder / "README.md").write_text("old")
+    assert export(run, folder) == folder
+    assert (folder / "README.md").read_text().startswith("---\n")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.txt").write_text("mine")
+    with pytest.raises(DermsslError, match="holds something that is not an export"):
+        export(run, other)
+    assert [file.name for file in other.iterdir()] == ["thesis.txt"]
+    with pytest.raises(DermsslError, match="is a file"):
+        export(run, other / "thesis.txt")
+
+
+def test_a_failed_check_writes_nothing(run, tmp_path, monkeypatch):
+    def refuse(draft):
+        raise DermsslError("no")
+
+    monkeypatch.setattr(exporting, "_verify", refuse)
+    with pytest.raises(DermsslError, match="no"):
+        export(run, tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_not_a_run_is_refused(run, exported, tmp_path, unverified):
+    with pytest.raises(DermsslError, match="it is an export already"):
+        export(exported, tmp_path / "new")
+    with pytest.raises(DermsslError, match="it holds no backbone"):
+        export(tmp_path, tmp_path / "new")
+    broken = shutil.copytree(run, tmp_path / "broken")
+    (broken / "config.json").write_text("[")
+    with pytest.raises(DermsslError, match="give a run directory"):
+        export(broken, tmp_path / "new")
+
+
+def test_weights_that_are_not_finite_are_refused(run, tmp_path, unverified):
+    broken = shutil.copytree(run, tmp_path / "nan")
+    tensors = load_file(broken / "backbone" / "model.safetensors")
+    tensors["layer1.0.bn1.weight"][3] = float("nan")
+    save_file(tensors, broken / "backbone" / "model.safetensors")
+    with pytest.raises(DermsslError, match=r"1 tensors hold NaN or infinity \(layer1.0.bn1.weight"):
+        export(broken, tmp_path / "new")
+
+
+def edited(run, folder, change):
+    shutil.copytree(run, folder)
+    config = json.loads((run / "config.json").read_text())
+    change(config)
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def test_licence_follows_the_images(run, tmp_path, unverified, caplog):
+    with pytest.raises(DermsslError, match=r"whose licence cc-by-nc-4\.0 the weights carry too"):
+        export(run, tmp_path / "freer", license="mit")
+    own = edited(run, tmp_path / "own", lambda config: config["data"].update(layout="image folder"))
+    export(own, tmp_path / "unknown")
+    assert "the licence of the images is not known" in caplog.text
+    card = ModelCard.load(tmp_path / "unknown" / "README.md")
+    assert (card.data.license, card.data.license_name) == ("other", "unspecified")
+    assert card.data.datasets == ["photos"]
+    assert "**Not specified.**" in card.text
+    export(own, tmp_path / "named", license="cc-by-4.0", attribution=["Our clinic"])
+    card = ModelCard.load(tmp_path / "named" / "README.md")
+    assert card.data.license == "cc-by-4.0"
+    assert "- Our clinic" in card.text
+
+
+def test_drawings_are_not_called_ham10000(run, tmp_path, unverified):
+    (tmp_path / "drawn").mkdir()
+    (tmp_path / "drawn" / "synthetic.json").touch()
+    own = edited(run, tmp_path / "own", lambda config: config["data"].update(source=str(tmp_path / "drawn")))
+    export(own, tmp_path / "new")
+    card = ModelCard.load(tmp_path / "new" / "README.md")
+    assert card.data.license == "apache-2.0"
+    assert "drawings of lesions" in card.text
+
+
+def test_a_card_from_little_is_honest(run, tmp_path, unverified):
+    """A run of another version, stopped early, never evaluated."""
+    bare = shutil.copytree(run, tmp_path / "bare")
+    (bare / "config.json").write_text("{}")
+    (bare / "metrics.jsonl").unlink()
+    shutil.rmtree(bare / "evaluations")
+    text = (export(bare, tmp_path / "new") / "README.md").read_text()
+    for statement in ("The training was not finished", "No evaluation was recorded", "**Not specified.**"):
+        assert statement in text
+    assert "None" not in text
+
+
+def test_reports_that_do_not_belong_are_left_out(run, tmp_path, unverified, caplog):
+    copy = shutil.copytree(run, tmp_path / run.name)
+    (copy / "evaluations" / "broken.json").write_text("{")
+    (copy / "evaluations" / "other.json").write_text('{"a": 1}')
+    os.utime(copy / "evaluations" / "knn.json", (1, 1))
+    text = (export(copy, tmp_path / "new") / "README.md").read_text()
+    assert "No evaluation was recorded" in text
+    assert caplog.text.count("not a report of an evaluation") == 2
+    assert "it is older than the weights" in caplog.text
+
+
+def test_command(run, tmp_path, unverified):
+    result = CliRunner().invoke(command, [str(run), str(tmp_path / "new")])
+    assert result.exit_code == 0, result.output
+    assert "dermssl push" in result.output
+    assert (tmp_path / "new" / "README.md").exists()
+
+
+def test_check_of_a_folder_of_models(exported, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(checking, "verify", lambda folders: [verify_stub() for _ in folders])
+
+    def verify_stub():
+        return type("Verdict", (), {"problems": ()})
+
+    assert checking.main([str(tmp_path)]) == 0
+    assert "no weights there" in capsys.readouterr().out
+    good = shutil.copytree(exported, tmp_path / "good")
+    assert checking.main([str(tmp_path)]) == 0
+    assert f"{good}: ok" in capsys.readouterr().out
+    bad = shutil.copytree(exported, tmp_path / "bad")
+    (bad / "PROVENANCE.md").write_text("sha256 `" + "0" * 64 + "`")
+    (bad / "README.md").write_text((bad / "README.md").read_text().replace("cc-by-nc-4.0", "mit"))
+    worse = shutil.copytree(exported, tmp_path / "worse")
+    (worse / "pytorch_model.bin").touch()
+    (worse / "config.json").unlink()
+    assert checking.main([str(tmp_path)]) == 1
+    output = capsys.readouterr().out
+    assert "their SHA-256 differs" in output
+    assert "different licences" in output
+    assert "config.json is missing; pytorch_model.bin may hold a pickle" in output
