@@ -152,8 +152,24 @@ def save_backbone(
             save_file(tensors, temporary, metadata={"format": "pt", METADATA_KEY: json.dumps(config)})
         except SafetensorError as error:  # how it reports a full disk
             raise DermsslError(f"cannot write {folder / WEIGHTS_FILE}: {error}") from error
+        _settle_header(temporary)
     write_text(folder / CONFIG_FILE, text)
     shutil.copymode(folder / CONFIG_FILE, folder / WEIGHTS_FILE)  # safetensors makes files that only their owner reads
+
+
+def _settle_header(file: Path) -> None:
+    """Sort the metadata of a safetensors file in place: its writer takes another order each time.
+
+    The same weights must give the same file, else every push of them is a new commit.
+    """
+    with open(file, "rb+") as opened:
+        length = int.from_bytes(opened.read(8), "little")
+        header = json.loads(opened.read(length))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(text) <= length:  # the format allows spaces behind it
+            opened.seek(8)
+            opened.write(text.ljust(length))
 
 
 def _claim(run: Path, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """The Hub as this package sees it: one file fetched, and errors in words."""
 
 import contextlib
+import errno
 import functools
 import logging
 from pathlib import Path
@@ -49,6 +50,8 @@ def explain(error: BaseException, endpoint: str | None = None) -> str:
     for kind, text in _MEANINGS:
         if any(isinstance(link, kind) for link in chain):
             return text
+    if any(isinstance(link, OSError) and link.errno == errno.ENOSPC for link in chain):
+        return f"no space left on the disk; free some, or set HF_HOME to another (now {constants.HF_HUB_CACHE})"
     if constants.HF_HUB_OFFLINE and any(isinstance(link, LocalEntryNotFoundError) for link in chain):
         return _OFFLINE
     for link in chain:

@@ -1,81 +1,17 @@
-"""A small run directory, and a Hub on 127.0.0.1."""
+"""A small run directory, its export, and a Hub on 127.0.0.1."""
 
-import json
-import os
-import subprocess
 import sys
-from dataclasses import asdict, fields
 from pathlib import Path
 
 import huggingface_hub
 import pytest
 
-from dermssl.evaluation.metrics import METRICS
-from dermssl.evaluation.report import Report
-from dermssl.hub.export import export, save_backbone
-from dermssl.methods.backbone import create_backbone
-from dermssl.pretraining.config import make_config
+from dermssl.hub.export import export
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode does not
 
+from hub_fixtures import write_report, write_run
 from loopback_hub import LoopbackHub
-
-MEAN, STD, SIZE = (0.7, 0.5, 0.4), (0.1, 0.2, 0.3), 32
-
-
-def write_run(folder: Path, backbone: str = "resnet10t", layout: str = "ham10000", **data) -> Path:
-    """A finished run directory, as ``pretrain`` leaves it, without the training."""
-    model = create_backbone(backbone, image_size=SIZE, seed=5)
-    about = {"method": "rotinstdisc"}
-    save_backbone(model, folder / "backbone", mean=MEAN, std=STD, image_size=SIZE, provenance=about)
-    config = {
-        "config": asdict(make_config(backbone=backbone, epochs=3, image_size=SIZE, eval_data="/home/me/private/eval")),
-        "resolved": {"images": 50, "steps": 9, "batch_size": 16, "image_size": SIZE, "lr": 0.0075, "precision": "bf16"},
-        "data": {
-            "source": "/home/me/private/photos",
-            "layout": layout,
-            "images": 50,
-            "content_hash": "c0ffee",
-            "problems": 2,
-            **data,
-        },
-        "versions": {"dermssl": "0.1.0", "torch": "2.11"},
-        "hardware": "a machine",
-        "started": "2026-01-01T00:00:00+0000",
-    }
-    (folder / "config.json").write_text(json.dumps(config))
-    lines = [
-        {"epoch": e, "step": 3 * e, "loss": 4 - e / 3, "seconds": 100.0, "images_per_second": 7} for e in (1, 2, 3)
-    ]
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return folder
-
-
-def write_report(file: Path, weights: str, accuracy: float = 0.725) -> Path:
-    """A report as ``eval-knn`` saves it."""
-    classes = ("mel", "nv")
-    train = {"source": "/home/me/private/ham", "layout": "ham10000", "images": 60, "groups": 40, "content_hash": "ab"}
-    figures = dict.fromkeys(METRICS, 0.5) | {"accuracy": accuracy}
-    report = Report(
-        kind="knn",
-        weights=weights,
-        data="/home/me/private/ham",
-        protocol={"evaluation": "knn", "k": 10, "split": "lesion", "folds": 5, "test": None, "seed": 0},
-        classes=classes,
-        metrics=figures,
-        std=dict.fromkeys(METRICS, 0.01),
-        interval=dict.fromkeys(METRICS, (0.7, 0.75)),
-        majority_accuracy=0.66,
-        per_class={name: {} for name in classes},
-        confusion=[[1, 2], [3, 4]],
-        folds=[],
-        records={"train": {**train, "classes": {"mel": 20, "nv": 40}}, "test": None},
-        split={"split": "lesion"},
-        notes=("3 lesions have images in both",),
-    )
-    assert {field.name for field in fields(report)} >= {"weights", "protocol", "metrics"}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    return report.save(file)
 
 
 @pytest.fixture(scope="session")
@@ -93,20 +29,12 @@ def exported(run, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def hub(monkeypatch):
+def hub(monkeypatch, tmp_path):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub-cache"))
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
     monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     with LoopbackHub() as server:
         yield server
-
-
-def fresh_python(*arguments: str, hub: LoopbackHub | None = None, cache: Path, **environment: str):
-    """Run Python in a new process whose Hub is ``hub`` and whose cache is ``cache``."""
-    env = {**os.environ, "HF_HOME": str(cache), "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-    env |= {"HF_ENDPOINT": hub.url} if hub else {}
-    return subprocess.run(
-        [sys.executable, *arguments], env={**env, **environment}, capture_output=True, text=True, check=False
-    )

@@ -9,7 +9,7 @@ import huggingface_hub
 import pytest
 import torch
 from click.testing import CliRunner
-from conftest import fresh_python, write_run
+from hub_fixtures import fresh_python, write_run
 from huggingface_hub import ModelCard
 from loopback_hub import READ, WRITE
 from safetensors.torch import load_file
@@ -45,13 +45,12 @@ def no_waiting(monkeypatch):
 
 
 @pytest.fixture
-def at(hub, monkeypatch, tmp_path, no_waiting):
+def at(hub, monkeypatch, no_waiting):
     """Loading in this process asks the loopback Hub, with an empty cache."""
     constants = huggingface_hub.constants
     address = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, hub.url)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address)
     monkeypatch.setattr(constants, "ENDPOINT", hub.url)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     return hub
 
 
@@ -321,6 +320,17 @@ def test_load_of_a_private_repository(at, exported, monkeypatch):
         load_backbone(f"hf-hub:{NAME}")
     monkeypatch.setenv("HF_TOKEN", WRITE)
     assert load_backbone(f"hf-hub:{NAME}").num_features == 512
+
+
+def test_a_full_disk_while_downloading(at, exported, monkeypatch):
+    at.add(NAME, files(exported))
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("huggingface_hub.file_download.http_get", full)
+    with pytest.raises(DermsslError, match=r"config\.json: no space left on the disk; free some, or set HF_HOME"):
+        load_backbone(f"hf-hub:{NAME}")
 
 
 @pytest.mark.parametrize(

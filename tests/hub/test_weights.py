@@ -5,7 +5,7 @@ import json
 import pytest
 import timm
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from dermssl.errors import DermsslError
@@ -61,6 +61,14 @@ def test_timm_loads_what_is_saved(resnet, folder):
     assert (config["crop_pct"], config["crop_mode"]) == (1.0, "squash")
     assert model.pretrained_cfg["tag"] == "dermssl"
     assert "ImageNet" not in json.dumps(model.pretrained_cfg)
+
+
+def test_the_same_weights_give_the_same_file(tmp_path):
+    model = create_backbone("mobilenetv3_small_050")
+    contents = {(save(model, tmp_path) / "model.safetensors").read_bytes() for _ in range(6)}
+    assert len(contents) == 1
+    with safe_open(tmp_path / "model.safetensors", framework="pt") as opened:
+        assert opened.metadata()["format"] == "pt"  # transformers refuses a file that has metadata without it
 
 
 def test_random_weights_follow_the_seed_and_leave_the_global_state():
