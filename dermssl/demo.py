@@ -13,6 +13,7 @@ from torch import nn
 from dermssl.data.augment import TwoViews
 from dermssl.data.cache import Cache, cached, source_size
 from dermssl.data.synthetic import write_synthetic
+from dermssl.evaluation.compare import Comparison, compare
 from dermssl.evaluation.features import extract_features
 from dermssl.evaluation.knn import evaluate_knn
 from dermssl.evaluation.report import Report
@@ -21,7 +22,7 @@ from dermssl.pretraining.build import view_policy
 from dermssl.pretraining.config import make_config
 from dermssl.pretraining.run import PretrainResult, pretrain
 from dermssl.reporting import page
-from dermssl.reporting.figures import loss_curve
+from dermssl.reporting.figures import loss_curves
 
 LOGGER = logging.getLogger("dermssl")
 
@@ -53,13 +54,15 @@ class DemoResult:
         report: the HTML page.
         run: the run directory.
         pretrained, random: KNN reports of the pretrained and of the untrained backbone.
-        seconds: how long all of it took.
+        difference: the first minus the second, paired.
+        seconds: how long this call took.
     """
 
     report: Path
     run: Path
     pretrained: Report
     random: Report
+    difference: Comparison
     seconds: float
 
 
@@ -80,16 +83,17 @@ def demo(output: str | Path = "dermssl-demo") -> DemoResult:
     labelled = cached(images, size=source_size(size))
     pretrained = evaluate_knn(result.run, labelled, k=NEIGHBOURS)
     random = evaluate_knn(f"random:{OPTIONS['backbone']}", labelled, k=NEIGHBOURS, image_size=size)
-    seconds = time.perf_counter() - started
+    difference = compare(random, pretrained)
     report = folder / "report.html"
-    _write_report(report, result, labelled, pretrained, random, seconds)
-    return DemoResult(report, result.run, pretrained, random, seconds)
+    _write_report(report, result, labelled, pretrained, random, difference)
+    return DemoResult(report, result.run, pretrained, random, difference, time.perf_counter() - started)
 
 
 def _write_report(
-    path: Path, result: PretrainResult, labelled: Cache, pretrained: Report, random: Report, seconds: float
+    path: Path, result: PretrainResult, labelled: Cache, pretrained: Report, random: Report, difference: Comparison
 ) -> None:
     better, base = pretrained.metrics["accuracy"], random.metrics["accuracy"]
+    seconds = sum(line["seconds"] for line in result.history)  # of the run, also where this call only found it
     page.write_page(
         path,
         "dermssl: a first look",
@@ -97,7 +101,7 @@ def _write_report(
         f"Its nearest neighbours then name the class of {better:.1%} of the images, those of an untrained ResNet18 "
         f"{base:.1%}; always naming the commonest class is right for {pretrained.majority_accuracy:.1%}.",
         [
-            ("Nearest neighbours against an untrained network", [_metrics_table(pretrained, random)]),
+            ("Nearest neighbours against an untrained network", [_metrics_table(pretrained, random, difference)]),
             ("Pretraining", [_curve(result)]),
             ("What the network was shown", [_sample_views(labelled, result.backbone)]),
             ("What it finds alike", [_neighbours(labelled, result.backbone)]),
@@ -110,19 +114,24 @@ def _write_report(
     )  # fmt: skip
 
 
-def _metrics_table(pretrained: Report, random: Report) -> str:
+def _metrics_table(pretrained: Report, random: Report, difference: Comparison) -> str:
     rows = [
         ("accuracy", "accuracy"),
         ("recall, macro", "recall_macro"),
         ("F1, macro", "f1_macro"),
         ("AUROC, macro", "auroc_macro"),
     ]
-    body = [[label, *(f"{100 * report.metrics[name]:.1f}" for report in (random, pretrained))] for label, name in rows]
-    body.append(["accuracy of always naming the commonest class", *[f"{100 * random.majority_accuracy:.1f}"] * 2])
+    body = []
+    for label, name in rows:
+        low, high = (100 * edge for edge in difference.interval[name])
+        gain = f"{100 * difference.difference[name]:+.1f} [{low:+.1f},\u00a0{high:+.1f}]"
+        body.append([label, *(f"{100 * report.metrics[name]:.1f}" for report in (random, pretrained)), gain])
+    body.append(["accuracy of always naming the commonest class", *[f"{100 * random.majority_accuracy:.1f}"] * 2, ""])
     return page.table(
-        ["%", "untrained", "pretrained"],
+        ["%", "untrained", "pretrained", "difference, points"],
         body,
-        f"KNN, k = {NEIGHBOURS}, mean of 5 folds; all images of a lesion are in one fold.",
+        f"KNN, k = {NEIGHBOURS}, mean of 5 folds; all images of a lesion are in one fold. In brackets: bootstrap 95 % "
+        "interval of the difference over the lesions.",
     )
 
 
@@ -132,7 +141,7 @@ def _curve(result: PretrainResult) -> str:
         f"{last['epoch']} epochs, {last['images_per_second']:.0f} images/s in the last. The instance loss is low only "
         "until the queue of negatives has filled; a rotation accuracy of 0.25 is guessing."
     )
-    return page.plot(loss_curve(result.history), "Losses and rotation accuracy over the epochs", caption)
+    return page.plots(loss_curves(result.history), caption)
 
 
 def _sample_views(labelled: Cache, backbone: nn.Module) -> str:
@@ -158,7 +167,7 @@ def _sample_views(labelled: Cache, backbone: nn.Module) -> str:
         (
             "query view",
             [
-                page.Picture(pixels(view), "its query view", f"{90 * int(turn)} degrees")
+                page.Picture(pixels(view), f"its query view, turned by {90 * int(turn)} degrees", f"{90 * int(turn)}°")
                 for view, turn in zip(query, turns, strict=True)
             ],
         ),

@@ -26,8 +26,13 @@ def command(output: Path, as_json: bool) -> None:
     accuracies = {"pretrained": result.pretrained.metrics, "random": result.random.metrics}
     if as_json:
         paths = {"report": str(result.report), "run": str(result.run)}
-        click.echo(json.dumps({**paths, "seconds": result.seconds, "metrics": accuracies}))
+        gain = {"difference": result.difference.difference, "interval": result.difference.interval}
+        click.echo(json.dumps({**paths, "seconds": result.seconds, "metrics": accuracies, **gain}))
         return
     for name, metrics in accuracies.items():
         click.echo(f"KNN, {name:10}: accuracy {metrics['accuracy']:6.1%}, macro recall {metrics['recall_macro']:6.1%}")
+    gain, (low, high) = (getattr(result.difference, part)["recall_macro"] for part in ("difference", "interval"))
+    click.echo(
+        f"Macro recall by pretraining: {100 * gain:+.1f} points (95 % interval {100 * low:+.1f} to {100 * high:+.1f})"
+    )
     click.echo(f"Report: {result.report.resolve()}  ({result.seconds:.0f} s)\n\nNext, on real images:\n{NEXT}")

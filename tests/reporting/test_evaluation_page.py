@@ -1,0 +1,95 @@
+"""Evaluations as a page, from what the reports' JSON holds."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dermssl.evaluation.fewshot import fewshot
+from dermssl.evaluation.knn import evaluate_knn
+from dermssl.evaluation.report import TITLES
+from dermssl.reporting.evaluation_page import write_evaluation_page, write_fewshot_page
+
+WEIGHTS = ("random:resnet10t", "random:mobilenetv3_small_050")
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """A folder per class, of noise on two colours."""
+    folder, generator = tmp_path_factory.mktemp("images") / "skin & <more>", np.random.default_rng(0)
+    for name, colour, count in (("mel", 90, 18), ("nv", 150, 30)):
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            pixels = generator.normal(colour, 40, (32, 32, 3)).clip(0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{i}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reports(images):
+    options = {"k": 5, "folds": 3, "image_size": 32, "device": "cpu"}
+    return [json.loads(evaluate_knn(weights, images, **options).to_json()) for weights in WEIGHTS]
+
+
+def test_one_report(reports, tmp_path):
+    path = tmp_path / "knn.html"
+    write_evaluation_page(path, reports[:1], titles=TITLES)
+    text = path.read_text()
+    assert "<title>skin &amp; &lt;more&gt;: nearest neighbours</title>" in text
+    report = reports[0]
+    low, high = report["interval"]["accuracy"]
+    assert f"{100 * report['metrics']['accuracy']:.2f} [{100 * low:.1f},\u00a0{100 * high:.1f}]" in text
+    assert f"{100 * report['majority_accuracy']:.2f}" in text
+    assert [int(n) for n in re.findall(r'178 / [\d.]+\)">(\d+)<', text)] == [
+        n for row in report["confusion"] for n in row
+    ]
+    for parameter in ("k", "content hash", "image size", "groups cut", "version of torch"):
+        assert f'<th scope="row">{parameter}</th>' in text
+    for fold in report["folds"]:
+        assert f"{100 * fold['recall_macro']:.2f}" in text
+    assert "every image is its own group" in text  # the report's note
+    assert "<img" not in text
+
+
+def test_several_reports_stand_side_by_side(reports, tmp_path, browser):
+    path = tmp_path / "knn.html"
+    write_evaluation_page(path, reports, titles=TITLES)
+    text = path.read_text()
+    assert text.count("<img") == 2
+    for weights in WEIGHTS:
+        assert f'<th scope="col" class="number">{weights}</th>' in text
+    assert text.count("every image is its own group") == 1
+    assert browser.width_needed(path, width=360) <= 360
+
+
+def test_undefined_figures_are_dashes(reports, tmp_path):
+    report = {**reports[0], "metrics": {**reports[0]["metrics"], "f1_macro": None}}
+    report["interval"] = {**report["interval"], "f1_macro": [None, None]}
+    write_evaluation_page(tmp_path / "page.html", [report, reports[1]], titles=TITLES)
+    text = (tmp_path / "page.html").read_text()
+    assert '<th scope="row">F1, macro</th><td class="number">–</td>' in text
+    assert "nan" not in re.sub('data:[^"]*', "", text).lower().replace("always naming", "")
+
+
+def test_the_same_weights_evaluated_twice_are_told_apart(reports, tmp_path):
+    write_evaluation_page(tmp_path / "page.html", [reports[0], {**reports[0], "kind": "frozen"}], titles=TITLES)
+    text = (tmp_path / "page.html").read_text()
+    assert f"{WEIGHTS[0]}, nearest neighbours" in text
+    assert f"{WEIGHTS[0]}, a linear classifier on frozen features" in text
+
+
+def test_few_labels(images, tmp_path, browser):
+    result = fewshot(
+        WEIGHTS, images, fractions=(0.2, 0.5), folds=3, freeze=True, image_size=32, device="cpu", output=None
+    )
+    path = tmp_path / "few.html"
+    values = json.loads(result.to_json())
+    write_fewshot_page(path, values, titles=TITLES)
+    text = path.read_text()
+    assert text.count("<img") == 2
+    for report in values["results"]:
+        assert f"{100 * report['metrics']['recall_macro']:.2f}" in text
+    assert "20 to 50 %" in text
+    assert browser.width_needed(path, width=360) <= 360
