@@ -6,6 +6,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from dermssl import __version__
+from dermssl.hub.datasets import id_of
 from dermssl.hub.results import BIBTEX, results_section
 
 TAGS = ["timm", "dermssl", "dermatology", "dermoscopy", "medical", "self-supervised-learning"]
@@ -71,7 +72,7 @@ def _front_matter(config: dict[str, Any], record: dict[str, Any], name: str) -> 
         library_name="timm",
         pipeline_tag=PIPELINE,
         tags=[*TAGS, config["architecture"], *([record["method"]] if record["method"] else [])],
-        datasets=[record["data"]["name"]],
+        datasets=[id_of(record["data"]["layout"], record["data"]["name"])],
         metrics=sorted({found.metric_type for found in results}) or None,
         model_name=name if results else None,
         eval_results=results or None,
@@ -89,7 +90,7 @@ def _eval_results(result: dict[str, Any]) -> list[EvalResult]:
         EvalResult(
             task_type="image-classification",
             task_name=f"image classification ({how})",
-            dataset_type=result["data"]["name"],
+            dataset_type=id_of(result["data"].get("layout"), result["data"]["name"]),
             dataset_name=result["data"]["name"],
             dataset_config=how,
             metric_type=kind,

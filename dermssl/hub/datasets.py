@@ -1,5 +1,6 @@
 """What is known of the public dermoscopy sets: licence and attribution, by the layout they were recognised by."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ class DataSet:
 
     Attributes:
         name: as its authors write it.
-        tag: short, for the name of a set of weights.
+        tag: short, for front matter and the name of a set of weights.
         license: the Hub's name of its licence.
         attribution: what its licence asks to be said, one entry a source.
     """
@@ -43,7 +44,7 @@ KNOWN = {
     "isic 2018": DataSet("ISIC 2018 task 3 (HAM10000)", "isic2018", "cc-by-nc-4.0", (_HAM10000, _ISIC_2017)),
     "isic 2019": DataSet("ISIC 2019", "isic2019", "cc-by-nc-4.0", (_HAM10000, _ISIC_2017, _BCN20000)),
     "isic 2020": DataSet("ISIC 2020", "isic2020", "cc-by-nc-4.0", (_ISIC_2020,)),
-    "synthetic": DataSet("drawings of lesions by dermssl (no photographs)", "synthetic", "apache-2.0", ()),
+    "synthetic": DataSet("synthetic images drawn by dermssl, no photographs", "synthetic", "apache-2.0", ()),
 }
 
 
@@ -58,6 +59,11 @@ def name_of(layout: str | None, source: str | None) -> str:
     if layout in KNOWN:
         return KNOWN[layout].name
     return last_part(source) or "unnamed images"
+
+
+def id_of(layout: str | None, name: str) -> str:
+    """How the front matter of a card calls a set: in letters that the Hub takes for an identifier."""
+    return KNOWN[layout].tag if layout in KNOWN else re.sub(r"[^\w.-]+", "-", name).strip("-.") or "unnamed"
 
 
 def last_part(path: str | None) -> str:

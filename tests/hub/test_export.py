@@ -58,7 +58,7 @@ def test_card(exported):
     card = ModelCard.load(exported / "README.md")
     front = card.data
     assert (front.library_name, front.pipeline_tag) == ("timm", "image-feature-extraction")
-    assert (front.license, front.datasets) == ("cc-by-nc-4.0", ["HAM10000"])
+    assert (front.license, front.datasets) == ("cc-by-nc-4.0", ["ham10000"])
     assert {"dermoscopy", "self-supervised-learning", "resnet10t"} <= set(front.tags)
     assert front.model_name == "resnet10t.dermssl_ham10000"
     figures = {result.metric_name: result.metric_value for result in front.eval_results}
@@ -176,12 +176,14 @@ def edited(run, folder, change):
 def test_licence_follows_the_images(run, tmp_path, unverified, caplog):
     with pytest.raises(DermsslError, match=r"whose licence cc-by-nc-4\.0 the weights carry too"):
         export(run, tmp_path / "freer", license="mit")
-    own = edited(run, tmp_path / "own", lambda config: config["data"].update(layout="image folder"))
+    own = edited(
+        run, tmp_path / "own", lambda config: config["data"].update(layout="image folder", source="/x/my photos (2)")
+    )
     export(own, tmp_path / "unknown")
     assert "the licence of the images is not known" in caplog.text
     card = ModelCard.load(tmp_path / "unknown" / "README.md")
     assert (card.data.license, card.data.license_name) == ("other", "unspecified")
-    assert card.data.datasets == ["photos"]
+    assert card.data.datasets == ["my-photos-2"]
     assert "**Not specified.**" in card.text
     export(own, tmp_path / "named", license="cc-by-4.0", attribution=["Our clinic"])
     card = ModelCard.load(tmp_path / "named" / "README.md")
@@ -196,7 +198,7 @@ def test_drawings_are_not_called_ham10000(run, tmp_path, unverified):
     export(own, tmp_path / "new")
     card = ModelCard.load(tmp_path / "new" / "README.md")
     assert card.data.license == "apache-2.0"
-    assert "drawings of lesions" in card.text
+    assert "drawn by dermssl, no photographs" in card.text
 
 
 def test_a_card_from_little_is_honest(run, tmp_path, unverified):
