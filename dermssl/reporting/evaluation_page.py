@@ -1,6 +1,6 @@
 """Evaluations as a page: figures with their intervals, classes, confusions, folds, and all that they depend on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,12 @@ def write_evaluation_page(path: Path, reports: Sequence[Values], *, titles: Mapp
         *((f"Classes: {name}" if len(reports) > 1 else "Classes", _classes(report))
           for name, report in zip(names, reports, strict=True)),
         ("Folds", [_folds(report, name, shown, titles) for name, report in zip(names, reports, strict=True)]),
-        ("What the figures rest on", [_protocol(reports, names), *_notes(reports)]),
+        ("What the figures rest on", [_protocol([_flat(report) for report in reports], names), *_notes(reports)]),
     ]  # fmt: skip
     kinds = " and ".join(dict.fromkeys(map(_kind, reports)))
-    lead = " ".join(_sentence(report, name) for report, name in zip(reports, names, strict=True))
-    page.write_page(path, f"{_short(reports[0]['data'])}: {kinds}", lead, sections)
+    lead = [_sentence(report, name) for report, name in zip(reports, names, strict=True)]
+    majority = f"Always naming the most frequent class is right for {100 * reports[0]['majority_accuracy']:.1f} %."
+    page.write_page(path, f"{_short(reports[0]['data'])}: {kinds}", " ".join([*lead, majority]), sections)
 
 
 def write_fewshot_page(path: Path, result: Values, *, titles: Mapping[str, str]) -> None:
@@ -56,13 +57,12 @@ def write_fewshot_page(path: Path, result: Values, *, titles: Mapping[str, str])
         series = {name: [_estimate(report, metric, name) for report in rows] for name, rows in by_weights.items()}
         reference = majority if metric == "accuracy" else None
         alt = f"{titles[metric]} against the share of labels for {', '.join(weights)}"
-        figures.append((against_fraction(fractions, series, reference=reference), alt))
+        figures.append((against_fraction(f"{titles[metric]}, %", fractions, series, reference=reference), alt))
         rows = [[name, *(_with_interval(report, metric) for report in reports)] for name, reports in by_weights.items()]
         if reference is not None:
             rows.append(["always naming the most frequent class", *(f"{value:.2f}" for value in reference)])
         header = ["weights", *(f"{100 * fraction:g} %" for fraction in fractions)]
         tables.append(page.table(header, rows, f"{titles[metric]}, %, with its 95 % interval"))
-    captions = f"Left or above: {titles[SHOWN[0]]}; then {titles[SHOWN[1]]}. {_INTERVAL.replace('Lines', 'Bands')}"
     kind = _kind(some[0])
     shares = (
         f"{100 * min(fractions):g} to {100 * max(fractions):g} %" if len(fractions) > 1 else f"{100 * fractions[0]:g} %"
@@ -73,8 +73,11 @@ def write_fewshot_page(path: Path, result: Values, *, titles: Mapping[str, str])
         f"{kind[0].upper()}{kind[1:]} with {shares} of the labels of every training fold; the test folds stay whole. "
         f"Always naming the most frequent class is right for {majority[-1]:.1f} %.",
         [
-            ("Figures against labels", [page.plots(figures, captions), *tables]),
-            ("What the figures rest on", [_protocol([r[-1] for r in by_weights.values()], weights), *_notes(some)]),
+            ("Figures against labels", [page.plots(figures, _INTERVAL.replace("Lines", "Bands")), *tables]),
+            (
+                "What the figures rest on",
+                [_protocol([_common(map(_flat, rows)) for rows in by_weights.values()], weights), *_notes(some)],
+            ),
         ],
     )
 
@@ -82,10 +85,7 @@ def write_fewshot_page(path: Path, result: Values, *, titles: Mapping[str, str])
 def _sentence(report: Values, name: str) -> str:
     low, high = report["interval"]["accuracy"]
     within = f" (95 % interval {100 * low:.1f} to {100 * high:.1f})" if None not in (low, high) else ""
-    return (
-        f"{name} names {100 * report['metrics']['accuracy']:.1f} % of the images right{within}; always naming the most "
-        f"frequent class is right for {100 * report['majority_accuracy']:.1f} %."
-    )
+    return f"{name}: the right class for {100 * report['metrics']['accuracy']:.1f} % of the images{within}."
 
 
 def _figures_table(
@@ -140,11 +140,21 @@ def _folds(report: Values, name: str, shown: Sequence[str], titles: Mapping[str,
     return page.table(header, rows, name)
 
 
-def _protocol(reports: Sequence[Values], names: Sequence[str]) -> str:
-    columns = [_flat(report) for report in reports]
+def _protocol(columns: Sequence[Mapping[str, str]], names: Sequence[str]) -> str:
     keys = list(dict.fromkeys(key for column in columns for key in column))
-    rows = [[key, *(column.get(key, "") for column in columns)] for key in keys]
-    return page.table(["", *names], rows, "Every parameter that moves a figure, the images, and the versions used")
+    rows = {key: [column.get(key, "") for column in columns] for key in keys}
+    shared = {key for key, values in rows.items() if len(set(values)) == 1}
+    same = [[key, rows[key][0]] for key in keys if key in shared]
+    other = [[key, *rows[key]] for key in keys if key not in shared]
+    caption = "Every parameter that moves a figure, the images, and the versions used"
+    tables = [page.table(["", *names], other, "What differs", numbers=False)] if other else []
+    return "".join([*tables, page.table(["", "value"], same, caption, numbers=False)])
+
+
+def _common(columns: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """What all have in common: what moves with the share of labels stands in the tables."""
+    first, *others = columns
+    return {key: value for key, value in first.items() if all(other.get(key) == value for other in others)}
 
 
 def _flat(report: Values) -> dict[str, str]:

@@ -80,16 +80,21 @@ def estimates(title: str, rows: Sequence[Estimate], *, reference: float | None =
 
 
 def against_fraction(
-    fractions: Sequence[float], series: Mapping[str, Sequence[Estimate]], *, reference: Sequence[float] | None = None
+    title: str,
+    fractions: Sequence[float],
+    series: Mapping[str, Sequence[Estimate]],
+    *,
+    reference: Sequence[float] | None = None,
 ) -> str:
     """The text of an SVG file: a figure against the share of the labels used, a line each with its intervals.
 
     Args:
+        title: what the figures are.
         fractions: (F,) of the labels.
         series: name -> (F,) estimates in per cent.
         reference: (F,) values of a dashed line, such as the majority answer.
     """
-    figure = Figure(figsize=(4.6, 3.4), layout="constrained")
+    figure = Figure(figsize=(4.2, 3.2), layout="constrained")
     axes = figure.add_subplot()
     shares = [100 * fraction for fraction in fractions]
     for i, (name, rows) in enumerate(series.items()):
@@ -101,7 +106,7 @@ def against_fraction(
     if reference is not None:
         axes.plot(shares, reference, "--", color="#60646c", linewidth=1, label="most frequent class")
     axes.set_xlabel("labels used, %", fontsize=8)
-    axes.set_ylabel("%", fontsize=8)
+    axes.set_title(title, fontsize=9, loc="left")
     axes.set_xticks(shares, [f"{share:g}" for share in shares])
     _plain(axes)
     figure.legend(loc="outside lower center", ncols=1, frameon=False, fontsize=8)

@@ -28,9 +28,9 @@ p { max-width: 46rem; } .lead { font-size: 1.1rem; } pre { background: var(--car
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--soft); font-size: .9rem; padding-bottom: .4rem; }
 th, td { padding: .35rem .8rem .35rem 0; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
-td.number, th.number { text-align: right; }
+td.number, th.number { text-align: right; } td.words { overflow-wrap: anywhere; min-width: 7rem; }
 thead th { vertical-align: bottom; }
-figure { margin: 1rem 0; } figcaption { color: var(--soft); font-size: .9rem; max-width: 46rem; }
+figure { margin: 1rem 0; } figcaption { margin-top: .3rem; color: var(--soft); font-size: .9rem; max-width: 46rem; }
 figure img.plot { width: 100%; max-width: 44rem; height: auto; background: #fff; border-radius: 6px; padding: .4rem; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(18rem, 100%), 1fr)); gap: .6rem;
   max-width: 46rem; }
@@ -50,7 +50,8 @@ tbody th { font-weight: 500; }
   .pictures img { width: 100%; max-width: 8rem; height: auto; margin: auto; } }
 @media print { :root { color-scheme: light; --text: #000; --soft: #444; --line: #bbb; --back: #fff; --card: #f4f5f7;
   --mark: #0b6e5f; } * { print-color-adjust: exact; } body { max-width: none; padding: 0; font-size: 11pt; }
-  h2 { break-after: avoid; } figure, tr, .plots img { break-inside: avoid; } .scroll { overflow: visible; } }
+  h2 { break-after: avoid; } figure, tr, pre, .plots img, .matrix { break-inside: avoid; }
+  .scroll { overflow: visible; } }
 """
 
 # the browser itself keeps the page from fetching or running anything, whatever a name in the data contains
@@ -84,16 +85,17 @@ def code(text: str) -> str:
     return f"<pre>{html.escape(text)}</pre>"
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
-    """A table; columns after the first are aligned as numbers."""
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str, *, numbers: bool = True) -> str:
+    """A table; columns after the first are aligned as ``numbers`` or as words."""
+    kind = ' class="number"' if numbers else ' class="words"'
 
     def cell(value: str, column: int) -> str:
         if column == 0:
             return f'<th scope="row">{html.escape(value)}</th>'
-        return f'<td class="number">{html.escape(value)}</td>'
+        return f"<td{kind}>{html.escape(value)}</td>"
 
     body = "".join(f"<tr>{''.join(cell(value, i) for i, value in enumerate(row))}</tr>" for row in rows)
-    return _scrolled(f"<table>{_caption(caption)}{_head(header, number=True)}<tbody>{body}</tbody></table>", caption)
+    return _scrolled(f"<table>{_caption(caption)}{_head(header, kind)}<tbody>{body}</tbody></table>", caption)
 
 
 def matrix(counts: Sequence[Sequence[int]], names: Sequence[str], caption: str, *, corner: str = "") -> str:
@@ -120,9 +122,8 @@ def _caption(text: str) -> str:
     return f"<caption>{html.escape(text)}</caption>"
 
 
-def _head(names: Sequence[str], *, number: bool = False) -> str:
-    kinds = [' class="number"' if number and i else "" for i in range(len(names))]
-    cells = (f'<th scope="col"{kind}>{html.escape(name)}</th>' for name, kind in zip(names, kinds, strict=True))
+def _head(names: Sequence[str], kind: str = "") -> str:
+    cells = (f'<th scope="col"{kind if i else ""}>{html.escape(name)}</th>' for i, name in enumerate(names))
     return f"<thead><tr>{''.join(cells)}</tr></thead>"
 
 

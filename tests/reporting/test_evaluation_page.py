@@ -92,4 +92,6 @@ def test_few_labels(images, tmp_path, browser):
     for report in values["results"]:
         assert f"{100 * report['metrics']['recall_macro']:.2f}" in text
     assert "20 to 50 %" in text
+    assert '<th scope="row">split</th><td class="words">lesion</td>' in text
+    assert '<th scope="row">fraction</th>' not in text  # it moves with the column
     assert browser.width_needed(path, width=360) <= 360

@@ -40,8 +40,8 @@ def test_estimates_name_every_row():
 @pytest.mark.parametrize("fractions", [(0.01,), (0.01, 0.02, 0.1)])
 def test_lines_against_the_labels(fractions):
     series = {name: [Estimate(name, 60.0, 58.0, 62.0)] * len(fractions) for name in NAMES}
-    shown = texts(against_fraction(fractions, series, reference=[66.9] * len(fractions)))
-    assert {*NAMES, "most frequent class", "1"} <= set(shown)
+    shown = texts(against_fraction("accuracy, %", fractions, series, reference=[66.9] * len(fractions)))
+    assert {*NAMES, "most frequent class", "accuracy, %", "1"} <= set(shown)
 
 
 def test_undefined_figures_leave_a_gap():
