@@ -4,10 +4,12 @@ import textwrap
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
 
 from dermssl import __version__
-from dermssl.hub.datasets import id_of
-from dermssl.hub.results import BIBTEX, results_section
+from dermssl.hub.datasets import KNOWN, id_of
+from dermssl.hub.results import BIBTEX, SOFTWARE, results_section
 
 TAGS = ["timm", "dermssl", "dermatology", "dermoscopy", "medical", "self-supervised-learning"]
 PIPELINE = "image-feature-extraction"
@@ -43,7 +45,7 @@ def card(config: dict[str, Any], name: str) -> str:
         results_section(record["results"]),
         _limits(record),
         _license(record),
-        _citation(),
+        _citation(record),
     ]
     front = _front_matter(config, record, name.rpartition("/")[2]).to_yaml()
     return f"---\n{front}\n---\n\n" + "\n\n".join(sections) + "\n"
@@ -60,6 +62,19 @@ def check_card(text: str) -> list[str]:
     problems += [f"{key} is missing" for key in ("license", "tags") if not data.get(key)]
     if data.get("license") == "other" and not data.get("license_name"):
         problems.append("license is 'other' without license_name")
+    return problems + _unnamable(data)
+
+
+def _unnamable(front: dict[str, Any]) -> list[str]:
+    """Names of data sets that the Hub answers with 400 (seen in autotrain-advanced#648)."""
+    named = list(front.get("datasets") or [])
+    named += [result["dataset"]["type"] for model in front.get("model-index") or [] for result in model["results"]]
+    problems = []
+    for name in dict.fromkeys(named):
+        try:
+            validate_repo_id(name)
+        except HFValidationError as error:
+            problems.append(f"data set {name!r}: {error}")
     return problems
 
 
@@ -115,7 +130,7 @@ def _title(config: dict[str, Any], record: dict[str, Any], name: str) -> str:
     unfinished = "" if training.get("finished") else stopped
     return (
         f"# {name}\n\n"
-        f"A `{config['architecture']}` backbone pretrained without labels on {_count(data['images'])} dermoscopy "
+        f"A `{config['architecture']}` backbone pretrained without labels on {_count(_used(record))} dermoscopy "
         f"images ({data['name']}) by dermssl {record['versions'].get('dermssl', __version__)}. It turns an image into "
         f"a vector of features and has no classifier. timm loads it by one line; nothing else is needed.{unfinished}"
     )
@@ -157,7 +172,7 @@ def _data(record: dict[str, Any]) -> str:
     data, settings = record["data"], record["settings"]
     rows = {
         "set": data["name"],
-        "images used": _count(record["resolved"].get("images") or data["images"]),
+        "images used": _count(_used(record)),
         "images in the set": _count(data["images"]),
         "files left out (unreadable, missing, duplicate)": data["problems"],
         "labels": "not used",
@@ -240,11 +255,13 @@ def _license(record: dict[str, Any]) -> str:
             "these weights before you use them."
         )
     credit = " Name the sources of the images as above." if record["attribution"] else ""
-    return f"## Licence\n\n`{record['license']}`, as the images it was trained on.{credit}"
+    why = ", as the images it was trained on" if record["data"]["layout"] in KNOWN else ""
+    return f"## Licence\n\n`{record['license']}`{why}.{credit}"
 
 
-def _citation() -> str:
-    return f"## Citation\n\nThe method:\n\n```bibtex\n{BIBTEX}\n```\n\nThe software: dermssl {__version__}."
+def _citation(record: dict[str, Any]) -> str:
+    software = SOFTWARE.replace("VERSION", record["versions"].get("dermssl", __version__))
+    return f"## Citation\n\nThe method:\n\n```bibtex\n{BIBTEX}\n```\n\nThe software:\n\n```bibtex\n{software}\n```"
 
 
 def _table(rows: dict[str, Any]) -> str:
@@ -256,6 +273,11 @@ def _table(rows: dict[str, Any]) -> str:
 def _cell(value: Any) -> str:
     text = f"{value:.6g}" if isinstance(value, float) else str(value)
     return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _used(record: dict[str, Any]) -> Any:
+    """How many images it was trained on: fewer than the set has where ``--limit`` drew some."""
+    return record["resolved"].get("images") or record["data"]["images"]
 
 
 def _count(number: Any) -> str:

@@ -63,7 +63,11 @@ def name_of(layout: str | None, source: str | None) -> str:
 
 def id_of(layout: str | None, name: str) -> str:
     """How the front matter of a card calls a set: in letters that the Hub takes for an identifier."""
-    return KNOWN[layout].tag if layout in KNOWN else re.sub(r"[^\w.-]+", "-", name).strip("-.") or "unnamed"
+    if layout in KNOWN:
+        return KNOWN[layout].tag
+    # as validate_repo_id has it: ASCII, no "--" or "..", at most 96, no ".git" at the end
+    plain = re.sub(r"[^A-Za-z0-9]*(?:[^A-Za-z0-9_.-]|[-.]{2,})[^A-Za-z0-9]*", "-", name)[:96].removesuffix(".git")
+    return plain.strip("-._") or "unnamed"
 
 
 def last_part(path: str | None) -> str:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import constants, get_token
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
 
 from dermssl.errors import DermsslError
 from dermssl.hub.card import check_card
@@ -114,7 +116,11 @@ def push(
 
 
 def _check_names(repo_id: str, revision: str, tag: str | None) -> None:
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo_id) or ".." in repo_id or "--" in repo_id:
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError as error:
+        raise DermsslError(f"{repo_id!r} is not the name of a repository; write ORG/NAME. {error}") from error
+    if "/" not in repo_id:
         raise DermsslError(f"{repo_id!r} is not the name of a repository; write ORG/NAME")
     for option, value in (("--revision", revision), ("--tag", tag)):
         if value is not None and (not re.fullmatch(r"[\w.][\w./-]*", value) or ".." in value):

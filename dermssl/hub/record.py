@@ -4,6 +4,7 @@ Everything that a card, ``PROVENANCE.md`` and ``dermssl info`` say comes from th
 machine it was made on, only the last part of each.
 """
 
+import filecmp
 import json
 import logging
 import math
@@ -12,6 +13,7 @@ from typing import Any
 
 from dermssl.errors import DermsslError
 from dermssl.hub.datasets import KNOWN, last_part, layout_of, name_of
+from dermssl.hub.weights import WEIGHTS_FILE, weights_folder
 
 LOGGER = logging.getLogger("dermssl")
 
@@ -123,7 +125,7 @@ def _result(report: dict[str, Any], run: Path) -> dict[str, Any]:
     weights = report["weights"]
     # a report names the weights as they were given: the run, its backbone or the file in it
     path = Path(weights).resolve() if ":" not in weights else None
-    own = path is not None and (path == run.resolve() or run.resolve() in path.parents or run.name in path.parts[-3:])
+    own = path is not None and _is_of(path, run.resolve())
     records = report.get("records") or {}
     train, test = records.get("train") or {}, records.get("test") or records.get("train") or {}
     test = {**test, "layout": layout_of(test)}
@@ -141,6 +143,17 @@ def _result(report: dict[str, Any], run: Path) -> dict[str, Any]:
         **{key: report.get(key) for key in ("metrics", "std", "interval", "majority_accuracy")},
         "notes": list(report.get("notes") or ()),
     }
+
+
+def _is_of(weights: Path, run: Path) -> bool:
+    """Whether a report's weights are those of ``run``, or of a copy; a run moved since is known by its name."""
+    if run == weights or run in weights.parents:
+        return True
+    if not weights.exists():
+        return run.name in weights.parts[-3:]
+    folder = weights_folder(weights)
+    file, own = (folder / WEIGHTS_FILE if folder else weights), run / "backbone" / WEIGHTS_FILE
+    return file.is_file() and own.is_file() and filecmp.cmp(file, own, shallow=False)
 
 
 def _part(stored: dict[str, Any], name: str) -> dict[str, Any]:

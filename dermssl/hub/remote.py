@@ -54,6 +54,8 @@ def explain(error: BaseException, endpoint: str | None = None) -> str:
         return f"no space left on the disk; free some, or set HF_HOME to another (now {constants.HF_HUB_CACHE})"
     if constants.HF_HUB_OFFLINE and any(isinstance(link, LocalEntryNotFoundError) for link in chain):
         return _OFFLINE
+    if "Invalid metadata in README.md" in str(error):  # a ValueError of the Hub's library, with the Hub's own words
+        return f"the Hub does not accept the card: {' '.join(str(error).splitlines()[1:])}"
     for link in chain:
         if isinstance(link, HfHubHTTPError) and link.response is not None:
             return _STATUS.get(link.response.status_code, f"the Hub answered {link.response.status_code}: {link}")

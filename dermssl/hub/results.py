@@ -20,6 +20,12 @@ BIBTEX = """\
   pages   = {783--792},
   year    = {2023}
 }"""
+SOFTWARE = """\
+@software{dermssl,
+  title   = {dermssl: self-supervised pretraining of timm backbones on dermoscopy images},
+  author  = {{The dermssl developers}},
+  version = {VERSION}
+}"""
 
 
 def results_section(results: list[dict[str, Any]]) -> str:

@@ -13,7 +13,11 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlparse
 
+from huggingface_hub import ModelCard
+from huggingface_hub.utils._validators import REPO_ID_REGEX
+
 WRITE, READ = "hf_writer", "hf_reader"  # tokens
+LICENSES = {"apache-2.0", "cc-by-4.0", "cc-by-nc-4.0", "mit", "other"}  # some of those that the Hub knows
 OWNED = "derm"  # the organisation whose repositories WRITE may change
 
 
@@ -187,8 +191,15 @@ class Handler(BaseHTTPRequestHandler):
         self.answer({"url": f"{self.hub.url}/{name}", "name": name})
 
     def validate(self) -> None:
-        content = json.loads(self.read_body())["content"]
-        self.answer({"errors": [], "warnings": [] if content.startswith("---\n") else [{"message": "empty metadata"}]})
+        """Of what the Hub refuses in a card, the two that depend on what a user calls things."""
+        front = ModelCard(json.loads(self.read_body())["content"]).data.to_dict()
+        errors = []
+        if front.get("license") not in LICENSES:
+            errors.append({"message": f'"license" must be one of {sorted(LICENSES)}'})
+        for i, name in enumerate(front.get("datasets", [])):
+            if not REPO_ID_REGEX.fullmatch(name):
+                errors.append({"message": f'"datasets[{i}]" with value "{name}" is not valid.'})
+        self.answer({"errors": errors, "warnings": []}, 400 if errors else 200)
 
     def settings(self, name: str) -> None:
         repo, wanted = self.writable(name), json.loads(self.read_body())

@@ -8,6 +8,7 @@ import pytest
 import timm
 import torch
 from click.testing import CliRunner
+from hub_fixtures import write_report
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save_file
 
@@ -15,6 +16,7 @@ from dermssl.cli.export import command
 from dermssl.errors import DermsslError
 from dermssl.hub import check as checking
 from dermssl.hub import export as exporting
+from dermssl.hub.card import check_card
 from dermssl.hub.export import FILES, export, save_backbone
 from dermssl.hub.verify import verify
 from dermssl.hub.weights import load_backbone
@@ -177,18 +179,49 @@ def test_licence_follows_the_images(run, tmp_path, unverified, caplog):
     with pytest.raises(DermsslError, match=r"whose licence cc-by-nc-4\.0 the weights carry too"):
         export(run, tmp_path / "freer", license="mit")
     own = edited(
-        run, tmp_path / "own", lambda config: config["data"].update(layout="image folder", source="/x/my photos (2)")
+        run,
+        tmp_path / "own",
+        lambda config: config["data"].update(layout="image folder", source="/x/Our -- photos (2)"),
     )
     export(own, tmp_path / "unknown")
     assert "the licence of the images is not known" in caplog.text
     card = ModelCard.load(tmp_path / "unknown" / "README.md")
     assert (card.data.license, card.data.license_name) == ("other", "unspecified")
-    assert card.data.datasets == ["my-photos-2"]
+    assert card.data.datasets == ["Our-photos-2"]
     assert "**Not specified.**" in card.text
     export(own, tmp_path / "named", license="cc-by-4.0", attribution=["Our clinic"])
     card = ModelCard.load(tmp_path / "named" / "README.md")
     assert card.data.license == "cc-by-4.0"
     assert "- Our clinic" in card.text
+    assert "`cc-by-4.0`. Name the sources" in card.text  # nobody said that the images have it
+
+
+def test_the_card_counts_the_images_that_were_used(run, tmp_path, unverified):
+    limited = edited(run, tmp_path / "limited", lambda config: config["data"].update(images=4000))
+    text = (export(limited, tmp_path / "new") / "README.md").read_text()
+    assert "without labels on 50 dermoscopy images (HAM10000)" in text
+    assert "| images in the set | 4,000 |" in text
+
+
+def test_names_that_the_hub_refuses_are_found(exported):
+    text = (exported / "README.md").read_text()
+    assert check_card(text) == []
+    (problem,) = check_card(text.replace("datasets:\n- ham10000", "datasets:\n- my photos"))
+    assert "data set 'my photos': Repo id must use alphanumeric" in problem
+
+
+def test_a_report_of_another_run_of_the_same_name_is_not_its_own(run, tmp_path, unverified):
+    """All runs of a comparison may be called `run`, each in a folder of its method."""
+    mine, other = shutil.copytree(run, tmp_path / "mine" / "run"), shutil.copytree(run, tmp_path / "other" / "run")
+    shutil.rmtree(mine / "evaluations")
+    (other / "backbone" / "model.safetensors").write_bytes(b"of another method")
+    write_report(mine / "evaluations" / "other.json", str(other / "backbone"), 0.9)
+    text = (export(mine, tmp_path / "new") / "README.md").read_text()
+    assert "No evaluation was recorded" in text
+    write_report(mine / "evaluations" / "moved.json", "/was/here/run", 0.8)
+    text = (export(mine, tmp_path / "new") / "README.md").read_text()
+    assert "| **this model** | 80.0" in text
+    assert "| `backbone` | 90.0" in text
 
 
 def test_drawings_are_not_called_ham10000(run, tmp_path, unverified):

@@ -185,6 +185,16 @@ def test_no_token(hub, exported, unverified, monkeypatch):
     assert hub.requests == []
 
 
+def test_a_card_that_the_hub_refuses(hub, exported, tmp_path, unverified):
+    named = shutil.copytree(exported, tmp_path / "named")
+    config = json.loads((exported / "config.json").read_text())
+    config["dermssl"]["license"] = "our own"
+    (named / "config.json").write_text(json.dumps(config))
+    with pytest.raises(DermsslError, match=r'the Hub does not accept the card: - "license" must be one of'):
+        push(named, NAME, endpoint=hub.url, token=WRITE)
+    assert not hub.stored
+
+
 def test_a_cut_connection_is_tried_again(hub, exported, unverified, no_waiting):
     hub.cut_uploads = 1
     push(exported, NAME, endpoint=hub.url, token=WRITE)
@@ -264,6 +274,7 @@ def test_a_tag_is_moved_by_force_only(hub, exported, unverified):
     [
         ("resnet18", {}, "write ORG/NAME"),
         ("derm/a/b", {}, "write ORG/NAME"),
+        ("derm/a--b", {}, "Cannot have -- or"),
         (NAME, {"revision": "a b"}, "--revision 'a b': not a name that git takes"),
         (NAME, {"tag": "-x"}, "--tag '-x'"),
         (NAME, {"license": "mit"}, "its licence is settled"),
