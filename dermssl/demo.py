@@ -1,6 +1,7 @@
 """``demo``: the whole way in under two minutes, on drawn images: pretrain, evaluate, report."""
 
 import logging
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import nn
 from dermssl.data.augment import TwoViews
 from dermssl.data.cache import Cache, cached, source_size
 from dermssl.data.synthetic import write_synthetic
+from dermssl.errors import DermsslError
 from dermssl.evaluation.compare import Comparison, compare
 from dermssl.evaluation.features import extract_features
 from dermssl.evaluation.knn import evaluate_knn
@@ -74,10 +76,13 @@ def demo(output: str | Path = "dermssl-demo") -> DemoResult:
 
     Returns:
         DemoResult.
+
+    Raises:
+        DermsslError: ``output`` cannot be written, or holds other images or another run.
     """
     started = time.perf_counter()
     folder = Path(output)
-    images = write_synthetic(folder / "images", images=IMAGES, size=64, seed=0)
+    images = _draw_images(folder)
     result = pretrain(images, folder / "run", **OPTIONS)
     size = OPTIONS["image_size"]
     labelled = cached(images, size=source_size(size))
@@ -87,6 +92,19 @@ def demo(output: str | Path = "dermssl-demo") -> DemoResult:
     report = folder / "report.html"
     _write_report(report, result, labelled, pretrained, random, difference)
     return DemoResult(report, result.run, pretrained, random, difference, time.perf_counter() - started)
+
+
+def _draw_images(folder: Path) -> Path:
+    """The images, drawn beside their place and then moved there: a demo stopped meanwhile can be called again."""
+    place, partial = folder / "images", folder / ".images.part"
+    try:
+        if not place.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(partial, ignore_errors=True)
+            write_synthetic(partial, images=IMAGES, size=64, seed=0).rename(place)
+    except OSError as error:
+        raise DermsslError(f"--output {folder}: cannot be written ({error.strerror}); name another folder") from error
+    return write_synthetic(place, images=IMAGES, size=64, seed=0)  # drawn by another version: says so
 
 
 def _write_report(

@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 import dermssl.demo as demo_module
 from dermssl.cli.demo import command
+from dermssl.errors import DermsslError
 from dermssl.pretraining.trainer import Trainer
 
 
@@ -41,3 +42,35 @@ def test_the_page_states_the_reports_own_figures(small, tmp_path):
     for report in (result.pretrained, result.random):
         assert f"{100 * report.metrics['recall_macro']:.1f}" in page
     assert f"{result.pretrained.majority_accuracy:.1%}" in page
+    assert f"{100 * result.difference.difference['recall_macro']:+.1f}" in page
+    assert result.difference.difference["accuracy"] == pytest.approx(
+        result.pretrained.metrics["accuracy"] - result.random.metrics["accuracy"]
+    )
+    lines = (result.run / "metrics.jsonl").read_text().splitlines()
+    seconds = sum(json.loads(line)["seconds"] for line in lines)
+    assert f"in {seconds:.0f} seconds" in page
+
+
+def test_a_demo_stopped_while_drawing_goes_on(small, tmp_path, monkeypatch):
+    def half(folder, **_):
+        (folder / "HAM10000_images").mkdir(parents=True)
+        (folder / "HAM10000_images" / "one.jpg").touch()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(demo_module, "write_synthetic", half)
+        with pytest.raises(KeyboardInterrupt):
+            demo_module.demo(tmp_path / "out")
+    images = demo_module._draw_images(tmp_path / "out")
+    assert len(list((images / "HAM10000_images").iterdir())) == 60
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["images"]
+
+
+def test_an_output_that_cannot_hold_it_is_named(small, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DermsslError, match=r"--output .*file: cannot be written"):
+        demo_module.demo(tmp_path / "file")
+    (tmp_path / "out" / "images").mkdir(parents=True)
+    (tmp_path / "out" / "images" / "mine.jpg").touch()
+    with pytest.raises(DermsslError, match="not empty"):
+        demo_module.demo(tmp_path / "out")
