@@ -43,4 +43,6 @@ def command(run: Path, repo_id: str, as_json: bool, dry_run: bool, **options: An
         click.echo(f"Would be pushed to {result.url} ({who}), with this card:\n\n{result.card}")
         return
     click.echo(f"Pushed to {result.url} ({who}), commit {result.commit}; timm loads it unchanged:")
-    click.echo(f'  timm.create_model("hf-hub:{repo_id}", pretrained=True, num_classes=7)')
+    branch = options["revision"]
+    at = f"@{options['tag'] or branch}" if options["tag"] or branch != "main" else ""
+    click.echo(f'  timm.create_model("hf-hub:{repo_id}{at}", pretrained=True, num_classes=7)')

@@ -97,6 +97,8 @@ def push(
         url = f"{endpoint}/{repo_id}"
         if dry_run:
             return PushResult(repo_id, url, None, not public, files, card)
+        if constants.HF_HUB_OFFLINE:
+            raise DermsslError("HF_HUB_OFFLINE is set: unset it to push")
         token = token or get_token()
         if not token:
             raise DermsslError(

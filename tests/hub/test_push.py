@@ -157,6 +157,20 @@ def test_command_prints_json_and_never_the_token(hub, exported, unverified, monk
     assert WRITE not in result.output
 
 
+def test_what_the_command_says_to_load_is_what_was_pushed(hub, exported, unverified, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", WRITE)
+    for options, at in (([], ""), (["--revision", "trial"], "@trial"), (["--revision", "trial", "--tag", "v1"], "@v1")):
+        result = CliRunner().invoke(command, [str(exported), NAME, "--endpoint", hub.url, *options])
+        assert f'timm.create_model("hf-hub:{NAME}{at}", pretrained=True' in result.output, result.output
+
+
+def test_no_push_offline(hub, exported, unverified, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(DermsslError, match="HF_HUB_OFFLINE is set: unset it to push"):
+        push(exported, NAME, endpoint=hub.url, token=WRITE)
+    assert push(exported, NAME, endpoint=hub.url, dry_run=True).commit is None
+
+
 @pytest.mark.parametrize(
     ("token", "name", "message"),
     [
