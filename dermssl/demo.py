@@ -174,7 +174,7 @@ def _sample_views(labelled: Cache, backbone: nn.Module) -> str:
     )
     chosen = np.random.default_rng(0).choice(len(labelled.images), 7, replace=False)
     images = np.ascontiguousarray(labelled.images[chosen])
-    query, key, turns = views(torch.from_numpy(images))
+    (query, key), turns = views(torch.from_numpy(images))
     mean, std = (torch.tensor(cfg[name])[:, None, None] for name in ("mean", "std"))
 
     def pixels(view: torch.Tensor) -> np.ndarray:

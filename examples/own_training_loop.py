@@ -31,7 +31,7 @@ optimizer = create_optimizer_v2(task.trainable_module, "adamw", lr=1e-3, weight_
 
 for epoch in range(epochs):
     for batch in loader.epoch(epoch):  # (32, 72, 72, 3) uint8
-        query, key, rotation = views(batch)
+        (query, key), rotation = views(batch)
         out = task((query, key), rotation)
         optimizer.zero_grad()
         out["loss"].backward()

@@ -214,13 +214,21 @@ class TwoViews:
         self.size, self.policy, self.mean, self.std = size, policy, mean, std
         self.generator, self.rotate_query = generator, rotate_query
 
-    def __call__(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Views of ``images`` (B, S, S, 3) uint8: query and key (B, 3, size, size) float32, rotation (B,) int64."""
+    def __call__(self, images: Tensor, index: Tensor | None = None) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        """Input and target of a task.
+
+        Args:
+            images: (B, S, S, 3) uint8.
+            index: (B,) which images of the data set they are; two views do not depend on it.
+
+        Returns:
+            (query, key), each (B, 3, size, size) float32, and the query's quarter turns (B,) int64.
+        """
         pixels = images.permute(0, 3, 1, 2).float().contiguous()
         query = draw_parameters(len(images), self.policy, self.generator, rotate=self.rotate_query)
         key = draw_parameters(len(images), self.policy, self.generator)
-        return (
+        views = (
             apply_view(pixels, query, self.size, self.mean, self.std),
             apply_view(pixels, key, self.size, self.mean, self.std),
-            query.turns,
         )
+        return views, query.turns

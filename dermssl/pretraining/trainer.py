@@ -27,7 +27,7 @@ class Trainer:
         config: of the run.
         task: one of ``dermssl.methods``, on its device.
         loader: batches of uint8 images.
-        views: makes views of a batch; its generator is the run's source of randomness.
+        views: makes the task's input and target of a batch; its generator is the run's source of randomness.
         lr, momentum, warmup_epochs: as resolved for this run.
         dtype: of autocast.
     """
@@ -72,8 +72,9 @@ class Trainer:
         started, already = time.perf_counter(), self.epoch_seconds
         done = self.step % len(self.loader)
         losses: dict[str, float] = {}
-        for batch in self.loader.epoch(self.epoch, start=done):
-            scalars = self._train_step(batch)
+        order = self.loader.order(self.epoch)[done:]
+        for images, index in zip(self.loader.epoch(self.epoch, start=done), order, strict=True):
+            scalars = self._train_step(images, torch.from_numpy(index).to(self.device))
             done += 1
             if self.device.type == "cpu" or done % READ_EVERY == 0 or done == len(self.loader):
                 losses = {name: value.item() for name, value in scalars.items()}
@@ -84,15 +85,14 @@ class Trainer:
                 return False
         return True
 
-    def _train_step(self, batch: Tensor) -> dict[str, Tensor]:
-        query, key, rotation = self.views(batch)
-        query = query.contiguous(memory_format=torch.channels_last)
-        key = key.contiguous(memory_format=torch.channels_last)
+    def _train_step(self, images: Tensor, index: Tensor) -> dict[str, Tensor]:
+        views, target = self.views(images, index)
+        views = tuple(view.contiguous(memory_format=torch.channels_last) for view in views)
         if self.config.momentum_schedule == "cosine":
             rise = (1 - math.cos(math.pi * self.step / self.total_steps)) / 2
             self.task.momentum = self.momentum + (1 - self.momentum) * rise
         with autocast(self.device, self.dtype):
-            result = self.task((query, key), rotation)
+            result = self.task(views, target)
         self.optimizer.zero_grad(set_to_none=True)
         result["loss"].backward()
         self.optimizer.step()

@@ -7,7 +7,6 @@ import pytest
 import timm
 import torch
 from click.testing import CliRunner
-from dermssl.hub.weights import load_backbone
 from sklearn.model_selection import cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 
@@ -18,6 +17,7 @@ from dermssl.evaluation.features import extract_features
 from dermssl.evaluation.knn import evaluate_knn
 from dermssl.evaluation.metrics import METRICS
 from dermssl.evaluation.predictions import Predictions
+from dermssl.hub.weights import load_backbone
 
 from .conftest import write_set
 
