@@ -21,6 +21,7 @@ _HOMES = {
     "export": "dermssl.hub.export",
     "fewshot": "dermssl.evaluation.fewshot",
     "finetune": "dermssl.evaluation.finetune",
+    "leakage": "dermssl.evaluation.leakage",
     "load_backbone": "dermssl.hub.weights",
     "prepare": "dermssl.data.cache",
     "pretrain": "dermssl.pretraining.run",
@@ -40,6 +41,7 @@ __all__ = [
     "export",
     "fewshot",
     "finetune",
+    "leakage",
     "load_backbone",
     "prepare",
     "pretrain",
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     from dermssl.evaluation.fewshot import fewshot
     from dermssl.evaluation.finetune import finetune
     from dermssl.evaluation.knn import evaluate_knn
+    from dermssl.evaluation.leakage import leakage
     from dermssl.evaluation.projection import project
     from dermssl.evaluation.report import Report
     from dermssl.hub.export import export

@@ -1,5 +1,8 @@
 """Where and in which precision tensors are computed."""
 
+import platform
+from pathlib import Path
+
 import torch
 
 from dermssl.errors import DermsslError
@@ -18,6 +21,18 @@ def resolve_device(device: str = "auto") -> torch.device:
         return torch.device(device)
     except RuntimeError as error:
         raise DermsslError(f"--device {device}: unknown; use one of {', '.join(DEVICES)}") from error
+
+
+def hardware_name(device: torch.device) -> str:
+    """What ``device`` is called by its maker, such as ``NVIDIA H100 80GB HBM3``; a CPU with its number of threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():  # platform.processor() is empty or "x86_64" on Linux
+        models = [line for line in cpuinfo.read_text(encoding="utf-8").splitlines() if line.startswith("model name")]
+        name = models[0].partition(":")[2].strip() if models else name
+    return f"{name}, {torch.get_num_threads()} threads"
 
 
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:

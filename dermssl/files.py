@@ -22,7 +22,7 @@ def replaced_file(path: Path) -> Iterator[Path]:
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise DermsslError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
@@ -36,8 +36,10 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _sync_folder(folder: Path) -> None:
-    # Without it a power cut can undo the rename itself.
+def sync_folder(folder: Path) -> None:
+    """Flush the names in ``folder`` to disk: without it a power cut can undo a rename."""
+    if os.name != "posix":  # elsewhere a folder cannot be opened
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -18,6 +18,7 @@ COMMANDS = {
     "fewshot": "dermssl.cli.fewshot",
     "cam": "dermssl.cli.cam",
     "project": "dermssl.cli.project",
+    "leakage": "dermssl.cli.leakage",
     "export": "dermssl.cli.export",
     "push": "dermssl.cli.push",
     "info": "dermssl.cli.info",

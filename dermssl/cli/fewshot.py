@@ -1,5 +1,7 @@
 """``dermssl fewshot``"""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import click
@@ -28,7 +30,7 @@ def _fractions(context: click.Context, parameter: click.Parameter, value: str) -
 @click.option("--output", metavar="DIR", help="Write tables, figure and reports there.")
 @training_options
 @evaluation_options
-def command(as_json: bool, **options: Any) -> None:
+def command(as_json: bool, page: Path | None, **options: Any) -> None:
     """Train classifiers on small shares of the labels, for one or several WEIGHTS, and test them in folds.
 
     WEIGHTS are run directories, exported directories, .safetensors files, hf-hub:ORG/NAME, timm:NAME or
@@ -38,4 +40,9 @@ def command(as_json: bool, **options: Any) -> None:
     from dermssl.evaluation.fewshot import fewshot
 
     result = fewshot(options.pop("weights"), options.pop("data"), progress=True, **options)
+    if page is not None:
+        from dermssl.evaluation.report import TITLES
+        from dermssl.reporting.evaluation_page import write_fewshot_page
+
+        write_fewshot_page(page, json.loads(result.to_json()), titles=TITLES)
     click.echo(result.to_json() if as_json else result.to_markdown())

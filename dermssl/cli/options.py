@@ -1,6 +1,8 @@
 """Options and output that the commands of the evaluations share."""
 
+import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -29,6 +31,12 @@ _EVALUATION = [
     ),
     click.option("--seed", default=0, show_default=True, help="Of folds, training and random: weights."),
     click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
+    click.option(
+        "--page",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="HTML",
+        help="Write the report there as a page.",
+    ),
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables."),
 ]
 
@@ -71,6 +79,11 @@ def _add(options: Sequence[Callable[[Command], Command]], command: Command) -> C
 def show_report(evaluate: Callable[..., Any], options: dict[str, Any]) -> None:
     """Run the evaluation with its progress on standard error, and print its report on standard output."""
     log_to_terminal()
-    as_json = options.pop("as_json")
+    as_json, page = options.pop("as_json"), options.pop("page")
     report = evaluate(options.pop("weights"), options.pop("data"), progress=True, **options)
+    if page is not None:
+        from dermssl.evaluation.report import TITLES
+        from dermssl.reporting.evaluation_page import write_evaluation_page
+
+        write_evaluation_page(page, [json.loads(report.to_json())], titles=TITLES)
     click.echo(report.to_json() if as_json else report.to_markdown())

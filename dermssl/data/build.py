@@ -22,6 +22,7 @@ from dermssl.data.layouts.found import Problem
 from dermssl.data.layouts.prepared import UNFINISHED, is_cache, relative_path
 from dermssl.data.records import Records
 from dermssl.errors import DermsslError
+from dermssl.files import sync_folder, write_text
 
 logger = logging.getLogger("dermssl")
 
@@ -68,7 +69,7 @@ def build(
         for name in (prepared.IMAGES, prepared.RECORDS, prepared.PROBLEMS, prepared.MANIFEST):
             if (work / name).exists():  # moved already, if the last run was killed right here
                 os.replace(work / name, folder / name)
-        _fsync_folder(folder)
+        sync_folder(folder)
         shutil.rmtree(work, ignore_errors=True)
         _check_same(folder, request, records, size, fit)  # what a killed run had finished may be another set
 
@@ -104,7 +105,7 @@ def _start(work: Path, summary: dict[str, Any]) -> None:
         logger.info("the files in %s have changed since the interrupted run: starting over", summary["source"])
     for name in ("journal", prepared.IMAGES):
         (work / name).unlink(missing_ok=True)
-    prepared.write_text(path, json.dumps(summary))
+    write_text(path, json.dumps(summary))
 
 
 def _fill(
@@ -220,7 +221,7 @@ def _finish(
         "duplicates": len(copies),
         "problems": len(problems),
     }
-    prepared.write_text(work / prepared.MANIFEST, json.dumps(manifest, indent=1) + "\n")
+    write_text(work / prepared.MANIFEST, json.dumps(manifest, indent=1) + "\n")
 
 
 def _read_journal(path: Path) -> list[tuple[str, str]]:
@@ -231,7 +232,7 @@ def _read_journal(path: Path) -> list[tuple[str, str]]:
         return []
     whole = text[: text.rfind("\n") + 1]  # a line cut short by a kill says nothing
     if whole != text:
-        prepared.write_text(path, whole)
+        write_text(path, whole)
     return [tuple(json.loads(line)) for line in whole.splitlines()]
 
 
@@ -248,15 +249,6 @@ def _allocate(descriptor: int, size: int) -> None:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _fsync_folder(folder: Path) -> None:
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 @contextmanager

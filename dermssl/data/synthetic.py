@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from dermssl.data.layouts.prepared import write_text
+from dermssl.data.layouts.tables import SYNTHETIC_STAMP
 from dermssl.errors import DermsslError
+from dermssl.files import write_text
 
 Field = np.ndarray  # (S, S) float32
 Picture = np.ndarray  # (S, S, 3) float32, 1 = white
@@ -55,7 +56,7 @@ def write_synthetic(folder: str | Path, *, images: int = 600, size: int = 96, se
     if not 16 <= size <= 2048:
         raise DermsslError(f"size={size}: must be between 16 and 2048 pixels")
     made = json.dumps({"synthetic": _VERSION, "images": images, "size": size, "seed": seed})
-    stamp, table = folder / "synthetic.json", folder / "HAM10000_metadata.csv"
+    stamp, table = folder / SYNTHETIC_STAMP, folder / "HAM10000_metadata.csv"
     if stamp.exists() and stamp.read_text(encoding="utf-8") == made:
         return folder
     if folder.is_dir() and any(folder.iterdir()):

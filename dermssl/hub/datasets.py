@@ -2,8 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -46,12 +44,6 @@ KNOWN = {
     "isic 2020": DataSet("ISIC 2020", "isic2020", "cc-by-nc-4.0", (_ISIC_2020,)),
     "synthetic": DataSet("synthetic images drawn by dermssl, no photographs", "synthetic", "apache-2.0", ()),
 }
-
-
-def layout_of(data: dict[str, Any]) -> str | None:
-    """The layout that a run or a report names; drawings of ``write_synthetic`` are laid out as HAM10000."""
-    source = data.get("source")
-    return "synthetic" if source and (Path(source) / "synthetic.json").is_file() else data.get("layout")
 
 
 def name_of(layout: str | None, source: str | None) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dermssl.errors import DermsslError
-from dermssl.hub.datasets import KNOWN, last_part, layout_of, name_of
+from dermssl.hub.datasets import KNOWN, last_part, name_of
 from dermssl.hub.weights import WEIGHTS_FILE, weights_folder
 
 LOGGER = logging.getLogger("dermssl")
@@ -43,8 +43,7 @@ def read_run(run: Path, *, license: str | None = None, attribution: tuple[str, .
         raise DermsslError(f"{run / 'config.json'} cannot be read: {error}; give a run directory") from error
     config, resolved = _part(stored, "config"), _part(stored, "resolved")
     data = _part(stored, "data")
-    data = {**data, "layout": layout_of(data)}
-    known = KNOWN.get(str(data["layout"]))
+    known = KNOWN.get(str(data.get("layout")))
     if known and license not in (None, known.license):
         raise DermsslError(
             f"--license {license}: the images are {known.name}, whose licence {known.license} the weights carry too"
@@ -55,7 +54,7 @@ def read_run(run: Path, *, license: str | None = None, attribution: tuple[str, .
         "resolved": resolved,
         "data": {
             **{key: data.get(key) for key in ("layout", "images", "content_hash", "problems")},
-            "name": name_of(data["layout"], data.get("source")),
+            "name": name_of(data.get("layout"), data.get("source")),
             "folder": last_part(data.get("source")),
         },
         "training": _training(run, resolved) | {"started": stored.get("started"), "hardware": stored.get("hardware")},
@@ -128,13 +127,12 @@ def _result(report: dict[str, Any], run: Path) -> dict[str, Any]:
     own = path is not None and _is_of(path, run.resolve())
     records = report.get("records") or {}
     train, test = records.get("train") or {}, records.get("test") or records.get("train") or {}
-    test = {**test, "layout": layout_of(test)}
     return {
         "own": own,
         "weights": "this model" if own else (weights if path is None else path.name),
         "evaluation": report.get("kind") or report["protocol"].get("evaluation"),
         "data": {
-            "name": name_of(test["layout"], test.get("source") or report.get("data")),
+            "name": name_of(test.get("layout"), test.get("source") or report.get("data")),
             "folder": last_part(test.get("source") or report.get("data")),
             "train_folder": last_part(train.get("source") or report.get("data")),
             **{key: test.get(key) for key in ("layout", "images", "groups", "classes", "content_hash")},

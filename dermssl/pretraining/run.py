@@ -15,7 +15,7 @@ from torch import nn
 import dermssl
 from dermssl.data.cache import Cache, cached, source_size
 from dermssl.data.loader import Loader
-from dermssl.devices import resolve_device, resolve_precision
+from dermssl.devices import hardware_name, resolve_device, resolve_precision
 from dermssl.errors import DermsslError
 from dermssl.hub.export import save_backbone
 from dermssl.hub.weights import load_backbone
@@ -160,7 +160,7 @@ def _describe(config: PretrainConfig, resolved: Resolved, cache: Cache) -> dict[
             "torch": torch.__version__,
             "timm": timm.__version__,
         },
-        "hardware": torch.cuda.get_device_name() if resolved.device.startswith("cuda") else platform.machine(),
+        "hardware": hardware_name(torch.device(resolved.device)),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
 
@@ -224,6 +224,7 @@ def _write_backbone(run: RunDirectory, config: PretrainConfig, resolved: Resolve
         mean=resolved.mean,
         std=resolved.std,
         image_size=resolved.image_size,
+        fit=config.fit,
         provenance={
             "method": config.method,
             "epochs": round(trainer.step / len(trainer.loader), 2),

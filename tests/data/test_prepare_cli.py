@@ -18,7 +18,7 @@ def test_it_prints_what_it_found(tmp_path):
     result = CliRunner().invoke(command, [str(folder), "--output", str(tmp_path / "out"), "--size", "16"])
     assert result.exit_code == 0, result.output
     assert "38 images of 16 x 16 px, fit squash" in result.stdout
-    assert "(ham10000)" in result.stdout
+    assert "(synthetic)" in result.stdout
     assert "akiec 5" in result.stdout
     assert "1 x unreadable" in result.stdout
     assert "1 x named in the table, but there is no such file" in result.stdout
@@ -30,7 +30,7 @@ def test_json_is_the_only_thing_on_standard_output(tmp_path):
     options = [str(folder), "--output", str(tmp_path / "out"), "--size", "16", "--fit", "crop", "--json"]
     result = CliRunner().invoke(command, options)
     found = json.loads(result.stdout)
-    assert (found["images"], found["size"], found["fit"], found["layout"]) == (35, 16, "crop", "ham10000")
+    assert (found["images"], found["size"], found["fit"], found["layout"]) == (35, 16, "crop", "synthetic")
     assert sum(found["classes"].values()) == 35
     assert found["problems"] == {}
 

@@ -13,7 +13,7 @@ from dermssl.errors import DermsslError
 
 def test_it_is_a_ham10000_download_with_repeated_lesions(tmp_path):
     records = read_records(write_synthetic(tmp_path / "set", images=120, size=32))
-    assert records.layout == "ham10000"
+    assert records.layout == "synthetic"
     assert len(records) == 120
     assert records.problems == ()
     assert records.class_counts() == {name: class_counts(120)[name] for name in sorted(SHARES)}

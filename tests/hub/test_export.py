@@ -225,9 +225,7 @@ def test_a_report_of_another_run_of_the_same_name_is_not_its_own(run, tmp_path, 
 
 
 def test_drawings_are_not_called_ham10000(run, tmp_path, unverified):
-    (tmp_path / "drawn").mkdir()
-    (tmp_path / "drawn" / "synthetic.json").touch()
-    own = edited(run, tmp_path / "own", lambda config: config["data"].update(source=str(tmp_path / "drawn")))
+    own = edited(run, tmp_path / "own", lambda config: config["data"].update(layout="synthetic"))
     export(own, tmp_path / "new")
     card = ModelCard.load(tmp_path / "new" / "README.md")
     assert card.data.license == "apache-2.0"

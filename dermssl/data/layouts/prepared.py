@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import numpy.typing as npt
 
 from dermssl.data.layouts.found import Problem
 from dermssl.errors import DermsslError
+from dermssl.files import replaced_file
 
 if TYPE_CHECKING:
     from dermssl.data.records import Records
@@ -37,23 +37,10 @@ def npy_header(shape: tuple[int, ...]) -> bytes:
     return np.lib.format.magic(1, 0) + (HEADER_BYTES - 10).to_bytes(2, "little") + text.encode("latin1")
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that after a crash there is the whole of it or nothing."""
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "w", encoding="utf-8", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-
-
 def write_csv(path: Path, rows: Iterable[Iterable[object]]) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "w", encoding="utf-8", newline="") as file:
+    """Replace ``path`` by a table, whole or not at all."""
+    with replaced_file(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(rows)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def table_rows(records: "Records", hashes: list[str]) -> list[list[str]]:

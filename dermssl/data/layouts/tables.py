@@ -18,6 +18,7 @@ from dermssl.data.layouts.found import (
 )
 from dermssl.errors import DermsslError
 
+SYNTHETIC_STAMP = "synthetic.json"  # written by write_synthetic beside its table
 ONE_HOT = {"mel", "nv", "bcc", "bkl", "df", "vasc"}  # columns both ISIC 2018 task 3 and ISIC 2019 have
 
 
@@ -97,7 +98,9 @@ def read_ham10000(table: Table, folder: Path) -> Found:
                 extra,
             )
         )
-    return _match("ham10000", table, folder, rows)
+    # write_synthetic lays its drawings out as HAM10000; they must not be taken for it, nor carry its licence
+    drawn = (table.path.parent / SYNTHETIC_STAMP).is_file()
+    return _match("synthetic" if drawn else "ham10000", table, folder, rows)
 
 
 def read_one_hot(table: Table, folder: Path) -> Found:
