@@ -168,7 +168,9 @@ def test_the_key_view_is_never_turned_and_seeds_decide():
     assert rotation.dtype == torch.int64
     assert rotation.unique().numel() > 1
     again, same_rotation = views(0)
-    assert torch.equal(query, again[0]) and torch.equal(key, again[1]) and torch.equal(rotation, same_rotation)
+    assert torch.equal(query, again[0])
+    assert torch.equal(key, again[1])
+    assert torch.equal(rotation, same_rotation)
     assert not torch.equal(query, views(1)[0][0])
     (unturned_query, unturned_key), none = views(0, rotate_query=False)
     assert none.eq(0).all()
