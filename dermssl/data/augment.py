@@ -114,8 +114,15 @@ def apply_view(
     Returns:
         (B, 3, size, size) float, normalised; clamped to the range that [0, 1] has after normalisation.
     """
-    grid = _sampling_grid(_geometry(parameters), size)
-    pixels = F.grid_sample(images, grid, padding_mode="border", align_corners=False).flatten(2)
+    grid = sampling_grid(geometry(parameters), size)
+    return recolour(F.grid_sample(images, grid, padding_mode="border", align_corners=False), parameters, mean, std)
+
+
+def recolour(
+    images: Tensor, parameters: ViewParameters, mean: tuple[float, ...], std: tuple[float, ...]
+) -> Tensor:
+    """Change the colours of images (B, 3, H, W), values 0 to 255, and normalise them; as in ``apply_view``."""
+    pixels = images.flatten(2)
     matrix, offset = colour_transform(parameters, pixels.mean(2) / 255)
 
     mean_, std_ = pixels.new_tensor(mean), pixels.new_tensor(std)
@@ -124,10 +131,10 @@ def apply_view(
     view = torch.baddbmm(offset[:, :, None], matrix, pixels)
     for channel, (m, s) in enumerate(zip(mean, std, strict=True)):
         view[:, channel].clamp_(-m / s, (1 - m) / s)
-    return view.unflatten(2, (size, size))
+    return view.unflatten(2, images.shape[2:])
 
 
-def _geometry(p: ViewParameters) -> Tensor:
+def geometry(p: ViewParameters) -> Tensor:
     """(B, 2, 3) affine maps from view coordinates to image coordinates: turn, then flip, then crop."""
     # cos and sin of whole quarter turns, exact
     cos = (p.turns == 0).float() - (p.turns == 2).float()
@@ -142,7 +149,7 @@ def _geometry(p: ViewParameters) -> Tensor:
     )
 
 
-def _sampling_grid(theta: Tensor, size: int) -> Tensor:
+def sampling_grid(theta: Tensor, size: int) -> Tensor:
     """(B, size, size, 2): what ``F.affine_grid`` gives, as sums of a row and a column: a fifth of its time on a CPU."""
     steps = (2 * torch.arange(size, device=theta.device, dtype=theta.dtype) + 1) / size - 1
     along = theta[:, :, :1] * steps  # (B, 2, size): what the column adds
@@ -199,6 +206,7 @@ class TwoViews:
         mean, std: normalisation of the three channels.
         generator: source of all randomness; its device must be that of the images.
         rotate_query: turn the query view by 0, 90, 180 or 270 degrees; the key view is never turned.
+        with_key: False makes the query view alone.
     """
 
     def __init__(
@@ -210,11 +218,12 @@ class TwoViews:
         generator: torch.Generator,
         *,
         rotate_query: bool = True,
+        with_key: bool = True,
     ) -> None:
         self.size, self.policy, self.mean, self.std = size, policy, mean, std
-        self.generator, self.rotate_query = generator, rotate_query
+        self.generator, self.rotate_query, self.with_key = generator, rotate_query, with_key
 
-    def __call__(self, images: Tensor, index: Tensor | None = None) -> tuple[tuple[Tensor, Tensor], Tensor]:
+    def __call__(self, images: Tensor, index: Tensor | None = None) -> tuple[tuple[Tensor, ...], Tensor]:
         """Input and target of a task.
 
         Args:
@@ -222,13 +231,11 @@ class TwoViews:
             index: (B,) which images of the data set they are; two views do not depend on it.
 
         Returns:
-            (query, key), each (B, 3, size, size) float32, and the query's quarter turns (B,) int64.
+            (query, key) or (query,), each (B, 3, size, size) float32, and the query's quarter turns (B,) int64.
         """
         pixels = images.permute(0, 3, 1, 2).float().contiguous()
         query = draw_parameters(len(images), self.policy, self.generator, rotate=self.rotate_query)
-        key = draw_parameters(len(images), self.policy, self.generator)
-        views = (
-            apply_view(pixels, query, self.size, self.mean, self.std),
-            apply_view(pixels, key, self.size, self.mean, self.std),
-        )
-        return views, query.turns
+        drawn = [query]
+        if self.with_key:
+            drawn.append(draw_parameters(len(images), self.policy, self.generator))
+        return tuple(apply_view(pixels, p, self.size, self.mean, self.std) for p in drawn), query.turns

@@ -5,20 +5,18 @@ learning, CAAI Transactions on Intelligent Systems 18(4), 2023.
 """
 
 import math
-from typing import Any
 
 import torch
 import torch.nn.functional as F
-from timm.task import TrainingTask
 from timm.utils.model import unwrap_model
 from torch import Tensor, nn
 
-from dermssl.errors import DermsslError
 from dermssl.methods.backbone import create_backbone, feature_width
 from dermssl.methods.heads import mlp_head
 from dermssl.methods.losses import info_nce, rotation_loss
 from dermssl.methods.momentum import KEY_NORMS, MomentumEncoder
 from dermssl.methods.queue import KeyQueue
+from dermssl.methods.task import PretrainingTask, require
 
 ROTATION_ACTIVATIONS = ("sigmoid", "none")
 
@@ -43,7 +41,7 @@ class TwoHeadEncoder(nn.Module):
         return self.instance_head(features), self.rotation_head(features)
 
 
-class RotInstDisc(TrainingTask):
+class RotInstDisc(PretrainingTask):
     """L = rotation_weight * L_rotation + L_instance (eq. 5), around any timm backbone.
 
     Args:
@@ -67,6 +65,7 @@ class RotInstDisc(TrainingTask):
     """
 
     rotates_query = True
+    state_modules = ("key_encoder", "queue")
 
     def __init__(
         self,
@@ -84,12 +83,12 @@ class RotInstDisc(TrainingTask):
         verbose: bool = False,
     ) -> None:
         super().__init__(device=device, dtype=dtype, verbose=verbose)
-        _check(queue_size >= 1, f"queue_size is {queue_size}; it must be 1 or more")
-        _check(temperature > 0, f"temperature is {temperature}; it must be above 0")
-        _check(0 <= momentum < 1, f"momentum is {momentum}; it must be in [0, 1)")
-        _check(rotation_weight >= 0, f"rotation_weight is {rotation_weight}; it must be 0 or more")
-        _check(key_norm in KEY_NORMS, f"key_norm is {key_norm!r}; use one of {', '.join(KEY_NORMS)}")
-        _check(
+        require(queue_size >= 1, f"queue_size is {queue_size}; it must be 1 or more")
+        require(temperature > 0, f"temperature is {temperature}; it must be above 0")
+        require(0 <= momentum < 1, f"momentum is {momentum}; it must be in [0, 1)")
+        require(rotation_weight >= 0, f"rotation_weight is {rotation_weight}; it must be 0 or more")
+        require(key_norm in KEY_NORMS, f"key_norm is {key_norm!r}; use one of {', '.join(KEY_NORMS)}")
+        require(
             rotation_activation in ROTATION_ACTIVATIONS,
             f"rotation_activation is {rotation_activation!r}; use one of {', '.join(ROTATION_ACTIVATIONS)}",
         )
@@ -99,11 +98,6 @@ class RotInstDisc(TrainingTask):
         self.trainable_module: nn.Module = TwoHeadEncoder(model, embedding_dim).to(self.device, self.dtype)
         self.key_encoder = MomentumEncoder(self.trainable_module, key_norm)
         self.queue = KeyQueue(queue_size, embedding_dim).to(self.device)
-
-    @property
-    def backbone(self) -> nn.Module:
-        """The backbone that is being trained."""
-        return unwrap_model(self.trainable_module).backbone
 
     def chance_loss(self) -> float:
         """The instance loss of guessing: the log of the number of keys to choose from."""
@@ -139,37 +133,3 @@ class RotInstDisc(TrainingTask):
             "rotation_accuracy": (rotation.detach().argmax(1) == target).float().mean(),
             "output": q,
         }
-
-    def prepare_distributed(self, device_ids: list | None = None, **ddp_kwargs: Any) -> "RotInstDisc":
-        """Wrap the query encoder in DistributedDataParallel; the key encoder and the queue are not trained by it."""
-        from torch.nn.parallel import DistributedDataParallel
-
-        self.trainable_module = DistributedDataParallel(self.trainable_module, device_ids=device_ids, **ddp_kwargs)
-        return self
-
-    def compile(self, backend: str = "inductor", mode: str | None = None, **compile_kwargs: Any) -> nn.Module:  # type: ignore[override]
-        """Compile the query encoder, before any distributed wrapping."""
-        self.trainable_module.compile(backend=backend, mode=mode, **compile_kwargs)  # in place: keys of the state stay
-        return self.trainable_module
-
-    def get_task_state(self, module: nn.Module | None = None, ema: bool = False) -> dict[str, Any]:
-        """State beside the query encoder: key encoder, queue, pointer."""
-        return {"key_encoder": self.key_encoder.state_dict(), "queue": self.queue.state_dict()}
-
-    def load_task_state(
-        self,
-        state: dict[str, Any] | None,
-        strict: bool = True,
-        module: nn.Module | None = None,
-        ema: bool = False,
-    ) -> None:
-        """Load what ``get_task_state`` returned."""
-        if state is None:
-            raise DermsslError("the checkpoint holds no key encoder and no queue")
-        self.key_encoder.load_state_dict(state["key_encoder"], strict=strict)
-        self.queue.load_state_dict(state["queue"], strict=strict)
-
-
-def _check(condition: bool, message: str) -> None:
-    if not condition:
-        raise DermsslError(message)

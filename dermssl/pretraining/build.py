@@ -1,12 +1,15 @@
 """From a configuration to a trainer: task, views, random states."""
 
+import inspect
 from typing import Any
 
 import torch
 from torch import nn
 
 from dermssl.data.augment import TwoViews, ViewPolicy
+from dermssl.data.jigsaw import JigsawViews
 from dermssl.data.loader import Loader
+from dermssl.methods.backbone import pretrained_cfg
 from dermssl.methods.registry import METHODS
 from dermssl.pretraining.config import PretrainConfig
 from dermssl.pretraining.resolved import Resolved
@@ -18,26 +21,11 @@ def build_trainer(
 ) -> Trainer:
     """The trainer of a run at step 0. Seeds torch's global generators, which dropout draws from."""
     torch.manual_seed(config.seed)
-    task: Any = METHODS[config.method](
-        backbone,
-        queue_size=config.queue_size,
-        temperature=config.temperature,
-        momentum=resolved.momentum,
-        rotation_weight=config.rotation_weight,
-        rotation_activation=config.rotation_activation,
-        key_norm=config.key_norm,
-    )
+    task = create_task(config, resolved, backbone)
     task.to(loader.device)
     for module in task.children():  # the task itself refuses a memory format (timm 1.0.27)
         module.to(memory_format=torch.channels_last)
-    views = TwoViews(
-        resolved.image_size,
-        view_policy(config),
-        resolved.mean,
-        resolved.std,
-        torch.Generator(loader.device).manual_seed(config.seed),
-        rotate_query=task.rotates_query,
-    )
+    views = create_views(config, resolved, task, torch.Generator(loader.device).manual_seed(config.seed))
     return Trainer(
         config,
         task,
@@ -48,6 +36,34 @@ def build_trainer(
         warmup_epochs=resolved.warmup_epochs,
         dtype=dtype,
     )
+
+
+def create_task(config: PretrainConfig, resolved: Resolved, backbone: nn.Module) -> Any:
+    """The method, with those of the options that it names among its own."""
+    offered = {
+        "images": resolved.images,
+        "queue_size": config.queue_size,
+        "temperature": config.temperature,
+        "momentum": resolved.momentum,
+        "rotation_weight": config.rotation_weight,
+        "rotation_activation": config.rotation_activation,
+        "key_norm": config.key_norm,
+    }
+    method = METHODS[config.method]
+    wanted = inspect.signature(method).parameters
+    return method(backbone, **{name: value for name, value in offered.items() if name in wanted})
+
+
+def create_views(
+    config: PretrainConfig, resolved: Resolved, task: Any, generator: torch.Generator
+) -> TwoViews | JigsawViews:
+    """The maker of the views that the task asks for."""
+    common = (resolved.image_size, view_policy(config), resolved.mean, resolved.std, generator)
+    if task.views == "jigsaw":
+        # a backbone made for one size (most ViTs) must get its patches at that size
+        fixed = pretrained_cfg(task.backbone).get("fixed_input_size")
+        return JigsawViews(*common, patch_size=resolved.image_size if fixed else None)
+    return TwoViews(*common, rotate_query=task.rotates_query, with_key=task.views == "two")
 
 
 def view_policy(config: PretrainConfig) -> ViewPolicy:

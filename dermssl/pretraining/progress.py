@@ -61,7 +61,10 @@ def describe_epoch(metrics: dict[str, Any], epochs: int) -> str:
 def warn_if_frozen(task: Any, metrics: dict[str, Any]) -> None:
     """Warn where the instance loss is that of guessing: all embeddings are equal, or the queue is stuck."""
     chance = task.chance_loss()
-    if metrics["epoch"] > 1 and abs(metrics["loss_instance"] - chance) < FROZEN_WITHIN:
+    if chance is None:
+        return
+    loss = metrics.get("loss_instance", metrics["loss"])
+    if metrics["epoch"] > 1 and abs(loss - chance) < FROZEN_WITHIN:
         LOGGER.warning(
             "the instance loss stands at %.3f = log(keys + 1), the value of guessing: nothing is learned. "
             "Try a lower --lr, a longer --warmup-epochs or another --key-norm",

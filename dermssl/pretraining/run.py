@@ -4,6 +4,7 @@ import logging
 import platform
 import time
 from dataclasses import asdict, dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,7 @@ def _training_images(cache: Cache, config: PretrainConfig) -> np.ndarray:
     if config.limit is not None and config.limit < len(images):
         chosen = np.random.default_rng(config.seed).permutation(len(images))[: config.limit]
         images = images[np.sort(chosen)]
-    if config.queue_size > len(images):
+    if "queue_size" in signature(METHODS[config.method]).parameters and config.queue_size > len(images):
         raise DermsslError(
             f"--queue-size {config.queue_size} is larger than the data set: {len(images)} images, so an image would "
             f"meet its own older keys as negatives; use --queue-size {len(images)} or less"

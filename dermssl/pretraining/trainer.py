@@ -11,6 +11,7 @@ from timm.scheduler import create_scheduler_v2
 from torch import Tensor
 
 from dermssl.data.augment import TwoViews
+from dermssl.data.jigsaw import JigsawViews
 from dermssl.data.loader import Loader
 from dermssl.devices import autocast
 from dermssl.errors import DermsslError
@@ -37,7 +38,7 @@ class Trainer:
         config: PretrainConfig,
         task: Any,
         loader: Loader,
-        views: TwoViews,
+        views: TwoViews | JigsawViews,
         *,
         lr: float,
         momentum: float,
@@ -141,7 +142,7 @@ class Trainer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go back to the moment ``state_dict`` was called."""
-        self.task.load_checkpoint_state(state["state_dict"], state["task_state"])
+        self.task.load_checkpoint_state(state["state_dict"], state.get("task_state"))
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
         self.scheduler.step_update(self.step)

@@ -8,10 +8,10 @@ from dermssl.data.augment import (
     TwoViews,
     ViewParameters,
     ViewPolicy,
-    _geometry,
-    _sampling_grid,
     apply_view,
     draw_parameters,
+    geometry,
+    sampling_grid,
 )
 
 ZERO, ONE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
@@ -184,7 +184,7 @@ def test_hue_of_a_whole_circle_is_no_change(images):
     torch.testing.assert_close(view, images / 255, atol=1e-4, rtol=0)
 
 
-def test_the_sampling_grid_is_torchs():
-    theta = _geometry(draw_parameters(16, ViewPolicy(flip="both"), torch.Generator().manual_seed(0), rotate=True))
+def test_thesampling_grid_is_torchs():
+    theta = geometry(draw_parameters(16, ViewPolicy(flip="both"), torch.Generator().manual_seed(0), rotate=True))
     expected = torch.nn.functional.affine_grid(theta, [16, 3, 33, 33], align_corners=False)
-    torch.testing.assert_close(_sampling_grid(theta, 33), expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(sampling_grid(theta, 33), expected, atol=1e-6, rtol=0)

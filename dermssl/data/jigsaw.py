@@ -1,0 +1,102 @@
+"""A view and a jigsaw puzzle of it: nine shuffled patches a picture, made for the whole batch at once."""
+
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dermssl.data.augment import (
+    ViewParameters,
+    ViewPolicy,
+    apply_view,
+    draw_parameters,
+    geometry,
+    recolour,
+    sampling_grid,
+)
+
+GRID = 3
+PATCHES = GRID**2
+
+# PIRL (appendix A): the puzzle keeps at least 60 % of the area; a patch is 64 of the 85 pixels of its cell, so that
+# edges do not continue from one patch to the next; it is seen at 64 pixels where the view has 224.
+CROP_SCALE = 0.6
+PATCH_SHARE = 64 / 85
+PATCH_OF_VIEW = 64 / 224
+
+# Backbones reduce an image 32 times; smaller ones would end in no pixel at all.
+SMALLEST_PATCH = 32
+
+
+class JigsawViews:
+    """Makes a view of each image, nine shuffled patches of it, and passes on which image it is.
+
+    Each patch has its own place in its cell of a 3 x 3 grid over a crop of the image, and its own colours.
+
+    Args:
+        size: edge of the view in pixels.
+        policy: how strongly views and patches are changed; the crop of the puzzle keeps 60 to 100 % of the area.
+        mean, std: normalisation of the three channels.
+        generator: source of all randomness; its device must be that of the images.
+        patch_size: edge of a patch in pixels; default 2/7 of ``size`` (64 of 224), at least 32.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        policy: ViewPolicy,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        generator: torch.Generator,
+        *,
+        patch_size: int | None = None,
+    ) -> None:
+        self.size, self.policy, self.mean, self.std = size, policy, mean, std
+        self.generator = generator
+        self.patch_size = patch_size or max(SMALLEST_PATCH, round(PATCH_OF_VIEW * size))
+
+    def __call__(self, images: Tensor, index: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        """Input and target of a task.
+
+        Args:
+            images: (B, S, S, 3) uint8.
+            index: (B,) int64, which images of the data set they are.
+
+        Returns:
+            the views (B, 3, size, size) and their patches (9 B, 3, patch_size, patch_size), those of an image one
+            after another, float32; and ``index``.
+        """
+        pixels = images.permute(0, 3, 1, 2).float().contiguous()
+        view = draw_parameters(len(images), self.policy, self.generator)
+        patches = draw_patches(len(images), self.policy, self.generator)
+        # The nine grids of an image one below the other: it is read once, not copied nine times.
+        grid = sampling_grid(geometry(patches), self.patch_size).unflatten(0, (-1, PATCHES)).flatten(1, 2)
+        read = F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
+        read = read.unflatten(2, (PATCHES, -1)).transpose(1, 2).flatten(0, 1)
+        views = (
+            apply_view(pixels, view, self.size, self.mean, self.std),
+            recolour(read, patches, self.mean, self.std),
+        )
+        return views, index
+
+
+def draw_patches(count: int, policy: ViewPolicy, generator: torch.Generator) -> ViewParameters:
+    """Draw the parameters of nine shuffled patches of each of ``count`` images; every field is (9 count,)."""
+    crop = draw_parameters(count, replace(policy, crop_scale=CROP_SCALE), generator)
+    crop = ViewParameters(*(field.repeat_interleave(PATCHES) for field in crop))
+    u = torch.rand(3, count, PATCHES, generator=generator, device=generator.device)
+    cell = u[0].argsort(dim=1).flatten()  # a random order of the nine, for each image
+    slack = (1 - PATCH_SHARE) / GRID
+
+    def centre(column: Tensor, draw: Tensor) -> Tensor:  # in the crop, whose edges are at -1 and 1
+        return (column - 1) * 2 / GRID + slack * (2 * draw.flatten() - 1)
+
+    return draw_parameters(count * PATCHES, policy, generator)._replace(
+        x=crop.x + crop.width * crop.flip_x * centre(cell % GRID, u[1]),
+        y=crop.y + crop.height * crop.flip_y * centre(cell // GRID, u[2]),
+        width=crop.width * PATCH_SHARE / GRID,
+        height=crop.height * PATCH_SHARE / GRID,
+        flip_x=crop.flip_x,
+        flip_y=crop.flip_y,
+    )

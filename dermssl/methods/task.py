@@ -1,0 +1,77 @@
+"""What every method shares: the parts of a timm ``TrainingTask`` that the trainer and the checkpoints rely on."""
+
+from typing import Any, ClassVar
+
+from timm.task import TrainingTask
+from timm.utils.model import unwrap_model
+from torch import nn
+
+from dermssl.errors import DermsslError
+
+
+class PretrainingTask(TrainingTask):
+    """A timm task that trains ``trainable_module.backbone``, without labels.
+
+    A method sets ``trainable_module`` and writes ``forward(input, target)``, which returns ``loss`` and its parts.
+
+    Attributes:
+        views: what ``forward`` gets. ``"two"``: two views and the quarter turns of the first; ``"one"``: the first
+            alone; ``"jigsaw"``: a view, nine shuffled patches and the image's number in the data set.
+        rotates_query: whether the first view is turned by quarter turns.
+        state_modules: names of the modules beside ``trainable_module`` whose state belongs in a checkpoint.
+        momentum: of the momentum encoder, where there is one; may be set anew before any step.
+    """
+
+    views: ClassVar[str] = "two"
+    rotates_query: ClassVar[bool] = False
+    state_modules: ClassVar[tuple[str, ...]] = ()
+    momentum: float = 0.0
+    trainable_module: nn.Module
+
+    @property
+    def backbone(self) -> nn.Module:
+        """The backbone that is being trained."""
+        return unwrap_model(self.trainable_module).backbone
+
+    def chance_loss(self) -> float | None:
+        """The contrastive loss of guessing; None where guessing has no fixed loss."""
+        return None
+
+    def prepare_distributed(self, device_ids: list | None = None, **ddp_kwargs: Any) -> "PretrainingTask":
+        """Wrap what is trained in DistributedDataParallel; the state modules are not trained by it."""
+        from torch.nn.parallel import DistributedDataParallel
+
+        self.trainable_module = DistributedDataParallel(self.trainable_module, device_ids=device_ids, **ddp_kwargs)
+        return self
+
+    def compile(self, backend: str = "inductor", mode: str | None = None, **compile_kwargs: Any) -> nn.Module:  # type: ignore[override]
+        """Compile what is trained, before any distributed wrapping."""
+        self.trainable_module.compile(backend=backend, mode=mode, **compile_kwargs)  # in place: keys of the state stay
+        return self.trainable_module
+
+    def get_task_state(self, module: nn.Module | None = None, ema: bool = False) -> dict[str, Any]:
+        """State of ``state_modules``."""
+        return {name: getattr(self, name).state_dict() for name in self.state_modules}
+
+    def load_task_state(
+        self,
+        state: dict[str, Any] | None,
+        strict: bool = True,
+        module: nn.Module | None = None,
+        ema: bool = False,
+    ) -> None:
+        """Load what ``get_task_state`` returned."""
+        for name in self.state_modules:
+            if state is None or name not in state:
+                raise DermsslError(f"the checkpoint holds no {name}; it is another method's")
+            getattr(self, name).load_state_dict(state[name], strict=strict)
+
+
+def require(condition: bool, message: str) -> None:
+    """Refuse an argument.
+
+    Raises:
+        DermsslError: the condition does not hold.
+    """
+    if not condition:
+        raise DermsslError(message)
