@@ -24,7 +24,12 @@ METHODS = {
     "rotinstdisc": (
         "Instance discrimination against a queue of keys from a momentum encoder (MoCo), together with the prediction "
         "by which multiple of 90 degrees the query view was turned (Liu et al. 2023)"
-    )
+    ),
+    "moco": "Instance discrimination against a queue of keys from a momentum encoder (MoCo, He et al. 2020)",
+    "rotation": "Prediction by which multiple of 90 degrees a view was turned (Gidaris et al. 2018)",
+    "simclr": "Two views of an image find each other among the views of the batch (SimCLR, Chen et al. 2020)",
+    "byol": "A view predicts a momentum encoder's embedding of the other view (BYOL, Grill et al. 2020)",
+    "pirl": "An image and its shuffled patches match the memory of the image (PIRL, Misra and van der Maaten 2020)",
 }
 
 

@@ -1,8 +1,14 @@
-"""The two losses of the paper."""
+"""The losses of the methods, each a few lines of torch.
+
+lightly's ``NTXentLoss`` and ``NegativeCosineSimilarity`` give the same values (tests/methods/test_losses.py) and are
+the oracle there; they are not imported here, so that training needs no package beside torch and timm.
+"""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+ROTATION_ACTIVATIONS = ("sigmoid", "none")
 
 
 def info_nce(q: Tensor, k: Tensor, queue: Tensor, valid: Tensor, tau: float) -> Tensor:
@@ -12,7 +18,7 @@ def info_nce(q: Tensor, k: Tensor, queue: Tensor, valid: Tensor, tau: float) -> 
         q: (B, D) queries, unit length.
         k: (B, D) their keys, unit length, no gradient.
         queue: (K, D) keys of other images, unit length.
-        valid: (K,) bool, which of them count.
+        valid: (K,) or (B, K) bool, which of them count.
         tau: temperature.
 
     Returns:
@@ -37,3 +43,31 @@ def rotation_loss(outputs: Tensor, turns: Tensor, activation: str = "sigmoid") -
         () mean over the batch.
     """
     return F.cross_entropy(outputs.sigmoid() if activation == "sigmoid" else outputs, turns)
+
+
+def nt_xent(first: Tensor, second: Tensor, tau: float) -> Tensor:
+    """NT-Xent, SimCLR's eq. 1: cross-entropy of picking the other view of an image among all other views.
+
+    Args:
+        first, second: (B, D) embeddings of two views, of any length.
+        tau: temperature.
+
+    Returns:
+        () mean over the 2 B views.
+    """
+    z = F.normalize(torch.cat([first, second]), dim=1)
+    logits = (z @ z.T / tau).fill_diagonal_(-torch.inf)  # (2 B, 2 B)
+    return F.cross_entropy(logits, torch.arange(len(z), device=z.device).roll(len(first)))
+
+
+def cosine_distance(prediction: Tensor, target: Tensor) -> Tensor:
+    """BYOL's eq. 2: squared distance of the two at unit length, 2 - 2 cos.
+
+    Args:
+        prediction, target: (B, D), of any length.
+
+    Returns:
+        () mean over the batch, 0 to 4; lightly's ``NegativeCosineSimilarity`` is -cos, so a learning rate means there
+        half of what it means here.
+    """
+    return 2 - 2 * F.cosine_similarity(prediction, target, dim=1).mean()

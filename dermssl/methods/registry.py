@@ -1,9 +1,19 @@
 """The methods by the names that ``--method`` takes."""
 
-from collections.abc import Callable
-from typing import Any
-
+from dermssl.methods.byol import BYOL
+from dermssl.methods.moco import MoCo
+from dermssl.methods.pirl import PIRL
+from dermssl.methods.rotation import Rotation
 from dermssl.methods.rotinstdisc import RotInstDisc
+from dermssl.methods.simclr import SimCLR
+from dermssl.methods.task import PretrainingTask
 
-# Each makes a timm TrainingTask that also has ``backbone``, ``momentum``, ``rotates_query`` and ``chance_loss()``.
-METHODS: dict[str, Callable[..., Any]] = {"rotinstdisc": RotInstDisc}
+# The trainer gives each those of its options that the constructor names, and ``images``, their number.
+METHODS: dict[str, type[PretrainingTask]] = {
+    "rotinstdisc": RotInstDisc,
+    "moco": MoCo,
+    "rotation": Rotation,
+    "simclr": SimCLR,
+    "byol": BYOL,
+    "pirl": PIRL,
+}

@@ -13,12 +13,10 @@ from torch import Tensor, nn
 
 from dermssl.methods.backbone import create_backbone, feature_width
 from dermssl.methods.heads import mlp_head
-from dermssl.methods.losses import info_nce, rotation_loss
+from dermssl.methods.losses import ROTATION_ACTIVATIONS, info_nce, rotation_loss
 from dermssl.methods.momentum import KEY_NORMS, MomentumEncoder
 from dermssl.methods.queue import KeyQueue
 from dermssl.methods.task import PretrainingTask, require
-
-ROTATION_ACTIVATIONS = ("sigmoid", "none")
 
 
 class TwoHeadEncoder(nn.Module):

@@ -1,6 +1,7 @@
 """From a configuration to a trainer: task, views, random states."""
 
 import inspect
+import logging
 from typing import Any
 
 import torch
@@ -11,9 +12,11 @@ from dermssl.data.jigsaw import JigsawViews
 from dermssl.data.loader import Loader
 from dermssl.methods.backbone import pretrained_cfg
 from dermssl.methods.registry import METHODS
-from dermssl.pretraining.config import PretrainConfig
+from dermssl.pretraining.config import PretrainConfig, flag
 from dermssl.pretraining.resolved import Resolved
 from dermssl.pretraining.trainer import Trainer
+
+LOGGER = logging.getLogger("dermssl")
 
 
 def build_trainer(
@@ -51,6 +54,9 @@ def create_task(config: PretrainConfig, resolved: Resolved, backbone: nn.Module)
     }
     method = METHODS[config.method]
     wanted = inspect.signature(method).parameters
+    unused = [n for n in offered if n not in wanted and getattr(config, n, None) != getattr(PretrainConfig, n, None)]
+    if unused:
+        LOGGER.info("%s has no use for %s", config.method, ", ".join(map(flag, unused)))
     return method(backbone, **{name: value for name, value in offered.items() if name in wanted})
 
 

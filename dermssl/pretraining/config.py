@@ -19,7 +19,7 @@ def _option(default: Any, help: str, choices: tuple[str, ...] = ()) -> Any:
 class PretrainConfig:
     """The options of a run; each field's meaning, default and choices stand in its metadata."""
 
-    method: str = _option("rotinstdisc", "Self-supervised method.")
+    method: str = _option("rotinstdisc", "Self-supervised method: rotinstdisc, moco, rotation, simclr, byol or pirl.")
     backbone: str = _option("resnet18", "Any timm architecture.")
     recipe: str = _option(
         "default",

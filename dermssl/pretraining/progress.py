@@ -49,7 +49,7 @@ def describe_epoch(metrics: dict[str, Any], epochs: int) -> str:
     parts = ", ".join(
         f"{name.replace('_', ' ')} {value:.3f}"
         for name, value in metrics.items()
-        if name.startswith(("loss", "rotation", "knn"))
+        if name.startswith(("loss", "rotation", "spread", "knn"))
     )
     left = (epochs - metrics["epoch"]) * metrics["seconds"]
     return (
@@ -67,7 +67,7 @@ def warn_if_frozen(task: Any, metrics: dict[str, Any]) -> None:
     if metrics["epoch"] > 1 and abs(loss - chance) < FROZEN_WITHIN:
         LOGGER.warning(
             "the instance loss stands at %.3f = log(keys + 1), the value of guessing: nothing is learned. "
-            "Try a lower --lr, a longer --warmup-epochs or another --key-norm",
+            "Try a lower --lr, a longer --warmup-epochs or, with a momentum encoder, another --key-norm",
             chance,
         )
 

@@ -1,0 +1,89 @@
+"""BYOL: a view predicts what a momentum encoder makes of the other view; no negatives.
+
+Grill et al., Bootstrap Your Own Latent: A New Approach to Self-Supervised Learning, NeurIPS 2020.
+"""
+
+import torch
+import torch.nn.functional as F
+from timm.utils.model import unwrap_model
+from torch import Tensor, nn
+
+from dermssl.methods.encoder import Encoder
+from dermssl.methods.heads import mlp_head
+from dermssl.methods.losses import cosine_distance
+from dermssl.methods.momentum import KEY_NORMS, MomentumEncoder
+from dermssl.methods.task import PretrainingTask, require
+
+
+class PredictingEncoder(nn.Module):
+    """An encoder and a predictor on top of its embeddings."""
+
+    def __init__(self, backbone: str | nn.Module, embedding_dim: int, hidden_dim: int) -> None:
+        super().__init__()
+        self.encoder = Encoder(backbone, embedding_dim, hidden_dim)
+        self.predictor = mlp_head(embedding_dim, embedding_dim, hidden_dim)
+
+    @property
+    def backbone(self) -> nn.Module:
+        """The encoder's."""
+        return self.encoder.backbone
+
+    def forward(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+        """Predictions (B, D) of the views (B, 3, S, S); each kind of view has its own batch statistics."""
+        return self.predictor(self.encoder(first)), self.predictor(self.encoder(second))
+
+
+class BYOL(PretrainingTask):
+    """Both views predict the momentum encoder's embedding of the other.
+
+    Args:
+        backbone: name of a timm model (created with fresh weights) or a model made by timm with ``num_classes=0``.
+        momentum: of the momentum encoder; may be set anew before any step. BYOL's rises from 0.996 to 1
+            (``--momentum 0.996 --momentum-schedule cosine``).
+        key_norm: BatchNorm of the momentum encoder, see ``MomentumEncoder``; BYOL's is ``"batch"``.
+        embedding_dim, hidden_dim: of projector and predictor; BYOL's.
+        device, dtype, verbose: as in ``timm.task.TrainingTask``.
+    """
+
+    state_modules = ("key_encoder",)
+
+    def __init__(
+        self,
+        backbone: str | nn.Module = "resnet18",
+        *,
+        momentum: float = 0.99,
+        key_norm: str = "batch",
+        embedding_dim: int = 256,
+        hidden_dim: int = 4096,
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__(device=device, dtype=dtype, verbose=verbose)
+        require(0 <= momentum < 1, f"momentum is {momentum}; it must be in [0, 1)")
+        require(key_norm in KEY_NORMS, f"key_norm is {key_norm!r}; use one of {', '.join(KEY_NORMS)}")
+        self.momentum = momentum
+        network = PredictingEncoder(backbone, embedding_dim, hidden_dim).to(self.device, self.dtype)
+        self.trainable_module = network
+        self.key_encoder = MomentumEncoder(network.encoder, key_norm)
+
+    def forward(self, input: tuple[Tensor, Tensor], target: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
+        """Loss of a batch. In training mode the momentum encoder moves before.
+
+        Args:
+            input: two views of each image, (B, 3, S, S) each.
+            target: not used.
+
+        Returns:
+            ``loss``: (), 0 to 8; ``spread``: (), of the momentum encoder's embeddings over their directions, 0 where
+            all have become the same and about 1 where they point everywhere; ``output``: the predictions of the first
+            views (B, D).
+        """
+        if self.training:
+            self.key_encoder.update(unwrap_model(self.trainable_module).encoder, self.momentum)
+        targets = [F.normalize(self.key_encoder(view).float(), dim=1) for view in input]
+        first, second = (prediction.float() for prediction in self.trainable_module(*input))
+        with torch.autocast(first.device.type, enabled=False):
+            loss = cosine_distance(first, targets[1]) + cosine_distance(second, targets[0])
+        spread = targets[0].var(0, correction=0).sum().sqrt()
+        return {"loss": loss, "spread": spread, "output": first}
