@@ -27,6 +27,7 @@ _HOMES = {
     "pretrain": "dermssl.pretraining.run",
     "project": "dermssl.evaluation.projection",
     "push": "dermssl.hub.push",
+    "reproduce": "dermssl.paper.run",
 }
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "pretrain",
     "project",
     "push",
+    "reproduce",
 ]
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
     from dermssl.hub.push import push
     from dermssl.hub.weights import load_backbone
     from dermssl.methods.rotinstdisc import RotInstDisc
+    from dermssl.paper.run import reproduce
     from dermssl.pretraining.run import PretrainResult, pretrain
 
 

@@ -6,7 +6,7 @@ import sys
 import click
 
 from dermssl import __version__
-from dermssl.errors import DermsslError
+from dermssl.errors import DermsslError, SaidElsewhere
 
 # command name -> module; each module holds a click command called ``command``
 COMMANDS = {
@@ -16,6 +16,7 @@ COMMANDS = {
     "eval-knn": "dermssl.cli.eval_knn",
     "finetune": "dermssl.cli.finetune",
     "fewshot": "dermssl.cli.fewshot",
+    "reproduce": "dermssl.cli.reproduce",
     "cam": "dermssl.cli.cam",
     "project": "dermssl.cli.project",
     "leakage": "dermssl.cli.leakage",
@@ -42,6 +43,8 @@ def group() -> None:
 def main() -> None:
     try:
         group(prog_name="dermssl")
+    except SaidElsewhere:
+        sys.exit(1)
     except DermsslError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)

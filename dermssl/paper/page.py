@@ -1,0 +1,117 @@
+"""``report.html``: the tables of the report with the figures drawn."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from dermssl.files import write_text
+from dermssl.paper import numbers
+from dermssl.paper.cells import DONE, Cell, Ledger
+from dermssl.paper.plan import INSTANCE, OURS, Plan
+from dermssl.paper.values import estimate, read_report, status
+from dermssl.paper.views import View
+from dermssl.reporting import page
+from dermssl.reporting.figures import Estimate, against_fraction
+
+CAM_TITLES = {**numbers.TITLES, "rotation": "rotation alone", INSTANCE: "instance alone", OURS: "both"}
+
+
+def write_paper_page(
+    ledger: Ledger, plan: Plan, title: str, lead: str, reading: str, views: Mapping[str, Sequence[View]]
+) -> None:
+    """Write ``report.html`` into the output folder; it needs no other file."""
+    sections = []
+    for heading, shown in views.items():
+        blocks = [page.prose(reading)] if heading == "Tables" else []
+        for view in shown:
+            blocks += _blocks(view)
+        if heading == "Figures":
+            blocks += [*_scatters(ledger, plan), *_curves(ledger, plan)]
+        sections.append((heading, blocks))
+    if plan.figure("cam"):
+        sections.append(("Figure 6: where the networks look", _maps(ledger, plan)))
+    page.write_page(ledger.folder / "report.html", title, lead, sections)
+
+
+def _blocks(view: View) -> list[str]:
+    numeric = view.title not in ("Budget", "Errors")
+    caption = ". ".join(filter(None, (view.title, view.caption)))
+    return [page.table(view.header, view.rows, caption, numbers=numeric), *map(page.prose, view.notes)]
+
+
+def _scatters(ledger: Ledger, plan: Plan) -> list[str]:
+    """Figure 4, a scatter a row."""
+    blocks = []
+    for cell in plan.figure("tsne"):
+        if outcome := _done(ledger, cell):
+            title = numbers.TITLES[cell.subject]
+            svg = (ledger.folder / outcome["files"][0]).read_text(encoding="utf-8")
+            purity = 100 * outcome["result"]["purity"]["purity"]
+            blocks.append(page.plot(svg, f"t-SNE of {title}", f"Figure 4, {title}: purity {purity:.2f} %"))
+    return blocks
+
+
+def _curves(ledger: Ledger, plan: Plan) -> list[str]:
+    """Figure 5, for accuracy and for recall; also written as SVG files."""
+    reports: dict[str, list[dict[str, Any]]] = {}
+    for subject in dict.fromkeys(cell.subject for cell in plan.figure("few")):
+        keys = [f"few/{subject}-{fraction:g}" for fraction in numbers.FRACTIONS]
+        rows = [{} if status(plan, ledger, key) else read_report(ledger, key) for key in keys]
+        if any(rows):
+            reports[subject] = rows
+    if not reports:
+        return []
+    drawn = []
+    for metric, title in (("accuracy", "accuracy, %"), ("recall_macro", "recall over classes, %")):
+        series = {
+            numbers.TITLES[subject]: [_estimate(row, metric, numbers.TITLES[subject]) for row in rows]
+            for subject, rows in reports.items()
+        }
+        whole = next((rows for rows in reports.values() if all(rows)), None)
+        reference = [100 * row["majority_accuracy"] for row in whole] if whole and metric == "accuracy" else None
+        svg = against_fraction(title, numbers.FRACTIONS, series, reference=reference)
+        write_text(ledger.folder / "figures" / f"few-labels-{metric}.svg", svg)
+        drawn.append((svg, f"{title} against the share of the labels of {', '.join(series)}"))
+    caption = "Figure 5: against the share of the training labels. Bands: bootstrap 95 % intervals."
+    return [page.plots(drawn, caption)]
+
+
+def _estimate(report: dict[str, Any], metric: str, name: str) -> Estimate:
+    if not report:
+        return Estimate(name, *[float("nan")] * 3)
+    figures = estimate(report, metric)
+    return Estimate(name, *(float("nan") if v is None else v for v in (figures.value, figures.low, figures.high)))
+
+
+def _maps(ledger: Ledger, plan: Plan) -> list[str]:
+    """Figure 6: images, and under each what the networks look at."""
+    rows: list[tuple[str, list[page.Picture]]] = []
+    notes = []
+    for cell in plan.figure("cam"):
+        outcome = _done(ledger, cell)
+        if not outcome:
+            notes.append(page.prose(f"{CAM_TITLES[cell.subject]}: {status(plan, ledger, cell.key)}"))
+            continue
+        names, files = outcome["result"]["images"], outcome["files"]
+        images, maps = files[0::2], files[1::2]
+        if not rows:
+            rows.append(("image", [_picture(ledger, *pair) for pair in zip(images, names, strict=True)]))
+        title = CAM_TITLES[cell.subject]
+        rows.append((title, [_picture(ledger, file, "", alt=f"map of {title}") for file in maps]))
+    caption = (
+        "Grad-CAM of the pretrained networks, without a classifier: yellow is what makes up the features, whatever it "
+        "is. Each map is stretched from its own lowest to its own highest value."
+    )
+    return [*([page.picture_rows(rows, caption)] if rows else []), *notes]
+
+
+def _picture(ledger: Ledger, file: str, caption: str, alt: str = "") -> page.Picture:
+    with Image.open(ledger.folder / file) as image:
+        return page.Picture(np.asarray(image.convert("RGB")), alt or f"image {caption}", caption)
+
+
+def _done(ledger: Ledger, cell: Cell) -> dict[str, Any] | None:
+    outcome = ledger.outcome(cell.key)
+    return {"result": outcome.result, "files": outcome.files} if outcome and outcome.state == DONE else None
