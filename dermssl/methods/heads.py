@@ -10,4 +10,6 @@ def mlp_head(width: int, out: int, hidden: int | None = None) -> nn.Sequential:
     lightly's heads of these names compute the same; they are not used so that training needs torch and timm only.
     """
     hidden = hidden or width
-    return nn.Sequential(nn.Linear(width, hidden), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True), nn.Linear(hidden, out))
+    return nn.Sequential(
+        nn.Linear(width, hidden), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True), nn.Linear(hidden, out)
+    )

@@ -1,5 +1,7 @@
 """The methods by the names that ``--method`` takes."""
 
+from collections.abc import Callable
+
 from dermssl.methods.byol import BYOL
 from dermssl.methods.moco import MoCo
 from dermssl.methods.pirl import PIRL
@@ -9,7 +11,7 @@ from dermssl.methods.simclr import SimCLR
 from dermssl.methods.task import PretrainingTask
 
 # The trainer gives each those of its options that the constructor names, and ``images``, their number.
-METHODS: dict[str, type[PretrainingTask]] = {
+METHODS: dict[str, Callable[..., PretrainingTask]] = {
     "rotinstdisc": RotInstDisc,
     "moco": MoCo,
     "rotation": Rotation,
