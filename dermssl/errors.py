@@ -6,3 +6,7 @@ class DermsslError(Exception):
 
     The command line prints it without a traceback and exits with status 1.
     """
+
+
+class SaidElsewhere(DermsslError):
+    """Another process of the same job has the error and reports it; the command line only exits with status 1."""

@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "pretraining": {"pretraining", "methods", "data", "evaluation", "hub"},
     "paper": {"paper", "pretraining", "methods", "data", "evaluation", "reporting", "hub"},
 }
-EVERYWHERE = {"errors", "files", "devices"}
+EVERYWHERE = {"errors", "files", "devices", "distributed"}
 
 
 def imported_parts(path: Path) -> set[str]:

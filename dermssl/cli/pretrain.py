@@ -17,9 +17,10 @@ def _options(command: click.Command) -> click.Command:
     """Give ``command`` one option a field; only those that were typed are passed on, so that a recipe can fill in."""
     types_ = typing.get_type_hints(PretrainConfig)
     for f in dataclasses.fields(PretrainConfig):
-        choices = f.metadata["choices"]
+        choices, switch = f.metadata["choices"], types_[f.name] is bool
         option = click.Option(
-            [flag(f.name)],
+            [f"{flag(f.name)}/--no-{flag(f.name)[2:]}" if switch else flag(f.name)],
+            default=None,
             type=click.Choice(choices) if choices else _plain(types_[f.name]),
             help=f.metadata["help"] + (f"  [default: {f.default}]" if f.default is not None else ""),
         )
@@ -49,12 +50,16 @@ def command(data: Path, output: Path, resume: bool, as_json: bool, **options: An
 
     DATA is a folder of images, a folder per class, a HAM10000 or ISIC download, a CSV or a prepared cache.
     Stop with Ctrl-C at any time; the same command goes on from there.
+    On several GPUs or machines:  torchrun --nproc-per-node N -m dermssl pretrain DATA --output RUN ...
     """
     log_to_terminal()
     import dermssl
+    from dermssl import distributed
 
     given = {name: value for name, value in options.items() if value is not None}
     result = dermssl.pretrain(data, output, resume=resume, **given)
+    if not distributed.is_main():
+        return
     last = result.history[-1]
     if as_json:
         click.echo(json.dumps({"run": str(result.run), "backbone": str(result.run / "backbone"), "metrics": last}))

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dermssl import distributed
+
 FLIPS = ("none", "horizontal", "both")
 
 # ITU-R 601 luma, as PIL and torchvision use for grayscale, contrast and saturation
@@ -118,9 +120,7 @@ def apply_view(
     return recolour(F.grid_sample(images, grid, padding_mode="border", align_corners=False), parameters, mean, std)
 
 
-def recolour(
-    images: Tensor, parameters: ViewParameters, mean: tuple[float, ...], std: tuple[float, ...]
-) -> Tensor:
+def recolour(images: Tensor, parameters: ViewParameters, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
     """Change the colours of images (B, 3, H, W), values 0 to 255, and normalise them; as in ``apply_view``."""
     pixels = images.flatten(2)
     matrix, offset = colour_transform(parameters, pixels.mean(2) / 255)
@@ -234,8 +234,13 @@ class TwoViews:
             (query, key) or (query,), each (B, 3, size, size) float32, and the query's quarter turns (B,) int64.
         """
         pixels = images.permute(0, 3, 1, 2).float().contiguous()
-        query = draw_parameters(len(images), self.policy, self.generator, rotate=self.rotate_query)
+        query = self._draw(len(images), rotate=self.rotate_query)
         drawn = [query]
         if self.with_key:
-            drawn.append(draw_parameters(len(images), self.policy, self.generator))
+            drawn.append(self._draw(len(images)))
         return tuple(apply_view(pixels, p, self.size, self.mean, self.std) for p in drawn), query.turns
+
+    def _draw(self, count: int, *, rotate: bool = False) -> ViewParameters:
+        """Drawn for the images of all processes: what becomes of an image does not depend on how many there are."""
+        every = draw_parameters(count * distributed.world_size(), self.policy, self.generator, rotate=rotate)
+        return ViewParameters(*map(distributed.share, every))

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dermssl import distributed
 from dermssl.errors import DermsslError
 
 # Share of the free GPU memory that the images may take before they stay in host memory.
@@ -20,11 +21,11 @@ class Loader:
     """Shuffled batches of a cache; the last, incomplete batch of an epoch is dropped.
 
     The order of an epoch depends on (seed, epoch) only, so that a resumed run sees the batches an unbroken one
-    would have seen.
+    would have seen, and any number of processes the batches that one would see: each takes its share of every batch.
 
     Args:
         images: (N, S, S, 3) uint8, usually the memory map of a cache.
-        batch_size: images a batch, at most N.
+        batch_size: images a batch, of all processes together, at most N.
         seed: of the order.
         device: where batches are delivered. On CUDA all images are copied there once if they fit in
             ``RESIDENT_SHARE`` of its free memory; else a background thread gathers batches.
@@ -36,6 +37,8 @@ class Loader:
                 f"--batch-size {batch_size} is larger than the data set: {len(images)} images; "
                 f"use --batch-size {len(images)} or less, or more images"
             )
+        if batch_size % distributed.world_size():
+            _refuse_uneven(batch_size, distributed.world_size())
         self.images, self.batch_size, self.seed, self.device = images, batch_size, seed, device
         self.resident = device.type == "cuda" and _fits(images, device)
         if self.resident:
@@ -46,24 +49,33 @@ class Loader:
         return len(self.images) // self.batch_size
 
     def order(self, epoch: int) -> np.ndarray:
-        """(batches, batch_size) int64 indices of the images in an epoch."""
+        """(batches, batch_size) int64 indices of the images in an epoch, the same in every process."""
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.images))
         return order[: len(self) * self.batch_size].reshape(len(self), self.batch_size)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Tensor]:
-        """Batches (batch_size, S, S, 3) uint8 on the device, from batch ``start`` of an epoch on."""
+        """This process's shares (B, S, S, 3) uint8 of the batches of an epoch, on the device, from ``start`` on."""
         order = self.order(epoch)[start:]
         if self.resident:
             for index in torch.from_numpy(order).to(self.device):
-                yield self._on_device[index]
+                yield self._on_device[distributed.share(index)]
         else:
             for batch in _prefetched(self._gather(order)):
                 yield batch.to(self.device, non_blocking=True)
 
     def _gather(self, order: np.ndarray) -> Iterator[Tensor]:
         for index in order:
-            batch = torch.from_numpy(self.images[index])
+            batch = torch.from_numpy(self.images[distributed.share(index)])
             yield batch.pin_memory() if self.device.type == "cuda" else batch
+
+
+def _refuse_uneven(batch_size: int, processes: int) -> None:
+    below = batch_size // processes * processes
+    fitting = f"{below} or {below + processes}" if below else str(processes)
+    raise DermsslError(
+        f"--batch-size {batch_size} is the batch of all {processes} processes together and cannot be divided evenly "
+        f"among them; use {fitting}"
+    )
 
 
 def _fits(images: np.ndarray, device: torch.device) -> bool:

@@ -30,8 +30,8 @@ def create_backbone(name: str, *, image_size: int | None = None, seed: int = 0) 
     options: dict[str, Any] = (
         {"img_size": image_size} if image_size and get_pretrained_cfg_value(name, "fixed_input_size") else {}
     )
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
         return timm.create_model(name, pretrained=False, num_classes=0, **options)
 
 

@@ -4,6 +4,8 @@ import torch
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
+from dermssl import distributed
+
 KEY_NORMS = ("batch", "ema", "shuffle")
 
 # MoCo's per-GPU batch; smaller groups make the statistics of BatchNorm too noisy.
@@ -18,8 +20,8 @@ class MomentumEncoder(nn.Module):
         key_norm: what BatchNorm does in the key encoder.
             ``"batch"``: normalises by the statistics of the batch of keys;
             ``"ema"``: eval mode, the statistics are averaged along with the parameters (EMAN, Cai et al. 2021);
-            ``"shuffle"``: normalises by the statistics of groups of ``SHUFFLE_GROUP`` keys (MoCo's shuffling BN on
-            one device).
+            ``"shuffle"``: normalises by the statistics of groups of ``SHUFFLE_GROUP`` keys, each drawn from the whole
+            batch, that of all processes (MoCo's shuffling BN).
     """
 
     def __init__(self, encoder: nn.Module, key_norm: str) -> None:
@@ -40,11 +42,20 @@ class MomentumEncoder(nn.Module):
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
         """Embeddings (B, D) of images (B, 3, S, S)."""
+        if self.key_norm != "shuffle" or not self.training:
+            return self.average.module.embed(images)
+        # Batches arrive in random order, so a fixed stride mixes them as well as a drawn permutation, over the
+        # processes as within one; and the groups are those that one process would make.
+        processes = distributed.world_size()
+        every = distributed.gather(images.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        keys = distributed.gather(self._embed_in_groups(every[distributed.rank() :: processes]))
+        return distributed.share(keys.unflatten(0, (processes, -1)).transpose(0, 1).flatten(0, 1))
+
+    def _embed_in_groups(self, images: Tensor) -> Tensor:
         embed = self.average.module.embed
         groups = len(images) // SHUFFLE_GROUP
-        if self.key_norm != "shuffle" or groups < 2 or not self.training:
+        if groups < 2:
             return embed(images)
-        # Batches arrive in random order, so a fixed stride mixes them as well as a drawn permutation.
         keys = [embed(images[g::groups]) for g in range(groups)]
         out = keys[0].new_empty(len(images), keys[0].shape[1])
         for g, group in enumerate(keys):

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from timm.utils.model import unwrap_model
 from torch import Tensor, nn
 
+from dermssl.distributed import gather
 from dermssl.methods.backbone import create_backbone, feature_width
 from dermssl.methods.heads import mlp_head
 from dermssl.methods.losses import ROTATION_ACTIVATIONS, info_nce, rotation_loss
@@ -63,6 +64,7 @@ class RotInstDisc(PretrainingTask):
     """
 
     rotates_query = True
+    distributed = True
     state_modules = ("key_encoder", "queue")
 
     def __init__(
@@ -123,7 +125,7 @@ class RotInstDisc(PretrainingTask):
             loss_instance = info_nce(q, k, self.queue.keys.clone(), self.queue.valid(), self.temperature)
             loss_rotation = rotation_loss(rotation.float(), target, self.rotation_activation)
         if self.training:
-            self.queue.enqueue(k)
+            self.queue.enqueue(gather(k))
         return {
             "loss": self.rotation_weight * loss_rotation + loss_instance,
             "loss_instance": loss_instance.detach(),

@@ -20,12 +20,15 @@ class PretrainingTask(TrainingTask):
         rotates_query: whether the first view is turned by quarter turns.
         state_modules: names of the modules beside ``trainable_module`` whose state belongs in a checkpoint.
         momentum: of the momentum encoder, where there is one; may be set anew before any step.
+        distributed: whether several processes can train it: what it compares between images is then gathered from
+            all of them (``dermssl.distributed.gather``).
     """
 
     views: ClassVar[str] = "two"
     rotates_query: ClassVar[bool] = False
     state_modules: ClassVar[tuple[str, ...]] = ()
     momentum: float = 0.0
+    distributed: ClassVar[bool] = False
     trainable_module: nn.Module
 
     @property

@@ -5,8 +5,10 @@ import logging
 from typing import Any
 
 import torch
+from timm.layers import convert_sync_batchnorm
 from torch import nn
 
+from dermssl import distributed
 from dermssl.data.augment import TwoViews, ViewPolicy
 from dermssl.data.jigsaw import JigsawViews
 from dermssl.data.loader import Loader
@@ -25,6 +27,8 @@ def build_trainer(
     """The trainer of a run at step 0. Seeds torch's global generators, which dropout draws from."""
     torch.manual_seed(config.seed)
     task = create_task(config, resolved, backbone)
+    if config.sync_bn and distributed.world_size() > 1:
+        task = convert_sync_batchnorm(task)
     task.to(loader.device)
     for module in task.children():  # the task itself refuses a memory format (timm 1.0.27)
         module.to(memory_format=torch.channels_last)
@@ -41,9 +45,18 @@ def build_trainer(
     )
 
 
+def distribute(trainer: Trainer) -> None:
+    """Average the gradients of all ranks from now on. All ranks must come here."""
+    if distributed.world_size() == 1:
+        return
+    gpu = [trainer.device.index] if trainer.device.type == "cuda" else None
+    # The trainer averages the buffers. A static graph: parameters that a backbone does not use are no error.
+    trainer.task.prepare_distributed(device_ids=gpu, broadcast_buffers=False, static_graph=True)
+
+
 def create_task(config: PretrainConfig, resolved: Resolved, backbone: nn.Module) -> Any:
     """The method, with those of the options that it names among its own."""
-    offered = {
+    offered: dict[str, Any] = {
         "images": resolved.images,
         "queue_size": config.queue_size,
         "temperature": config.temperature,

@@ -27,7 +27,7 @@ class PretrainConfig:
         ("default", "short", "paper"),
     )
     epochs: int = _option(200, "Passes over the images.")
-    batch_size: int | None = _option(None, "Images a step; default 512 on CUDA, 128 on the CPU.")
+    batch_size: int | None = _option(None, "Images a step, in all processes; default 512 on CUDA, 128 on the CPU.")
     image_size: int | None = _option(None, "Edge of the views in pixels; default: the backbone's own.")
     fit: Fit = _option("squash", "How an image becomes square.", ("squash", "crop"))  # noqa: RUF009
     lr: float = _option(0.06, "Learning rate at a batch of --lr-batch images; scaled linearly with the batch.")
@@ -47,6 +47,7 @@ class PretrainConfig:
         "constant", "Keep the momentum, or raise it to 1 along a half cosine.", ("constant", "cosine")
     )
     key_norm: str = _option("batch", "BatchNorm of the key encoder.", ("batch", "ema", "shuffle"))
+    sync_bn: bool = _option(False, "BatchNorm over the batches of all GPUs (torchrun), not of each alone.")
     crop_scale: float = _option(0.2, "Smallest share of the image's area that a view keeps.")
     flip: str = _option(
         "horizontal",

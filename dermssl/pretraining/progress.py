@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 from tqdm import tqdm
 
+from dermssl import distributed
 from dermssl.data.cache import Cache
 from dermssl.evaluation.knn import evaluate_knn
 from dermssl.pretraining.resolved import Resolved
@@ -21,7 +22,8 @@ FROZEN_WITHIN = 0.01
 
 @contextlib.contextmanager
 def progress_bar(trainer: Trainer) -> Iterator[Callable[[dict[str, float]], None]]:
-    """A bar over the whole run, in images, with losses and time left; none where standard error is no terminal.
+    """A bar over the whole run, in images, with losses and time left; none where standard error is no terminal, nor
+    beside the main process.
 
     Yields:
         a function to call after every step, with the losses to show.
@@ -32,7 +34,7 @@ def progress_bar(trainer: Trainer) -> Iterator[Callable[[dict[str, float]], None
         initial=trainer.step * batch,
         unit="img",
         unit_scale=True,
-        disable=None,
+        disable=None if distributed.is_main() else True,
         mininterval=0.5,
     ) as bar:
 

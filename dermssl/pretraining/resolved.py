@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from dermssl import distributed
 from dermssl.data.loader import Loader
 from dermssl.methods.backbone import default_image_size, pretrained_cfg
 from dermssl.pretraining.config import PretrainConfig
@@ -21,6 +22,7 @@ class Resolved:
         lr: of the optimizer at its peak.
         momentum: m of the momentum encoder at the start.
         eval_every: epochs between two KNN evaluations.
+        processes: that shared the batches when the run was started; it may go on with more or fewer.
     """
 
     images: int
@@ -35,6 +37,7 @@ class Resolved:
     eval_every: int
     device: str
     precision: str
+    processes: int
 
 
 def resolve(config: PretrainConfig, loader: Loader, backbone: nn.Module, dtype: torch.dtype) -> Resolved:
@@ -53,6 +56,7 @@ def resolve(config: PretrainConfig, loader: Loader, backbone: nn.Module, dtype: 
         eval_every=config.eval_every or max(1, config.epochs // 10),
         device=str(loader.device),
         precision="bf16" if dtype == torch.bfloat16 else "fp32",
+        processes=distributed.world_size(),
     )
 
 

@@ -1,5 +1,6 @@
 """``pretrain``: from unlabelled images to a run directory with a pretrained backbone."""
 
+import contextlib
 import logging
 import platform
 import time
@@ -14,6 +15,7 @@ import torch
 from torch import nn
 
 import dermssl
+from dermssl import distributed
 from dermssl.data.cache import Cache, cached, source_size
 from dermssl.data.loader import Loader
 from dermssl.devices import hardware_name, resolve_device, resolve_precision
@@ -22,7 +24,7 @@ from dermssl.hub.export import save_backbone
 from dermssl.hub.weights import load_backbone
 from dermssl.methods.backbone import create_backbone
 from dermssl.methods.registry import METHODS
-from dermssl.pretraining.build import build_trainer
+from dermssl.pretraining.build import build_trainer, distribute
 from dermssl.pretraining.checkpoint import load_checkpoint, save_checkpoint
 from dermssl.pretraining.config import PretrainConfig, flag, make_config
 from dermssl.pretraining.progress import describe_epoch, online_knn, progress_bar, warn_if_frozen
@@ -78,28 +80,75 @@ def pretrain(data: str | Path, output: str | Path, *, resume: bool = True, **opt
         DermsslError: bad input; the message names the option or the file.
         Interrupted: SIGINT or SIGTERM came; a checkpoint was written.
     """
-    config = make_config(**options)
+    with distributed.process_group(), contextlib.ExitStack() as held:
+        with distributed.agreed():
+            config = make_config(**options)
+            device = distributed.own_device(resolve_device(config.device))
+            _refuse_method(config, device)
+            dtype = resolve_precision(config.precision, device)
+            backbone = create_backbone(config.backbone, image_size=config.image_size, seed=config.seed)
+            run = RunDirectory(output)
+            if distributed.is_main():
+                _claim(run, config, resume or distributed.restarted())
+                held.enter_context(run.locked())
+                held.enter_context(run.logged())
+        # all devices named: otherwise torch warns where there are several
+        held.enter_context(torch.random.fork_rng(devices=range(torch.cuda.device_count())))
+        size = source_size(image_size(config, backbone))
+        with distributed.one_a_machine_first():
+            cache = cached(data, size=size, fit=config.fit, workers=config.workers)
+        resuming = distributed.from_main(run.exists())
+        _refuse_unlike(run, cache, device, dtype)
+        with distributed.agreed():
+            images = _training_images(cache, config)
+            loader = Loader(images, batch_size(config, device), seed=config.seed, device=device)
+            resolved = resolve(config, loader, backbone, dtype)
+            trainer = build_trainer(config, resolved, backbone, loader, dtype)
+            labelled = _labelled(config, resolved) if distributed.is_main() else None
+            if resuming:
+                _refuse_other_images(run, cache)
+                trainer.load_state_dict(load_checkpoint(run.checkpoint))
+                LOGGER.info("resuming at step %d of %d", trainer.step, resolved.steps)
+            if distributed.is_main():
+                if not resuming:
+                    run.write_config(_describe(config, resolved, cache))
+                run.forget_after(trainer.epoch)
+        distribute(trainer)
+        _train(run, config, resolved, trainer, labelled)
+    return PretrainResult(run.path, load_backbone(run.path), run.history())
+
+
+def _refuse_method(config: PretrainConfig, device: torch.device) -> None:
+    """Refuse a method that does not exist, or not for several processes."""
     if config.method not in METHODS:
         raise DermsslError(f"--method {config.method}: unknown; use one of {', '.join(METHODS)}")
-    device = resolve_device(config.device)
-    dtype = resolve_precision(config.precision, device)
-    backbone = create_backbone(config.backbone, image_size=config.image_size, seed=config.seed)
-    run = RunDirectory(output)
-    _claim(run, config, resume)
-    with run.locked(), run.logged(), torch.random.fork_rng():
-        cache = cached(data, size=source_size(image_size(config, backbone)), fit=config.fit, workers=config.workers)
-        loader = Loader(_training_images(cache, config), batch_size(config, device), seed=config.seed, device=device)
-        resolved = resolve(config, loader, backbone, dtype)
-        trainer = build_trainer(config, resolved, backbone, loader, dtype)
-        if run.exists():
-            _refuse_other_images(run, cache)
-            trainer.load_state_dict(load_checkpoint(run.checkpoint))
-            LOGGER.info("resuming at step %d of %d", trainer.step, resolved.steps)
-        else:
-            run.write_config(_describe(config, resolved, cache))
-        run.forget_after(trainer.epoch)
-        _train(run, config, resolved, trainer, _labelled(config, resolved))
-    return PretrainResult(run.path, load_backbone(run.path), run.history())
+    if distributed.world_size() == 1:
+        return
+    able = [name for name, method in METHODS.items() if getattr(method, "distributed", False)]
+    if config.method not in able:
+        raise DermsslError(
+            f"--method {config.method} cannot be trained by several processes yet; start it without torchrun, or use "
+            f"one of {', '.join(able)}"
+        )
+    if config.sync_bn and device.type != "cuda":
+        raise DermsslError("--sync-bn: torch synchronises BatchNorm between GPUs only, not on the CPU; leave it out")
+
+
+def _refuse_unlike(run: RunDirectory, cache: Cache, device: torch.device, dtype: torch.dtype) -> None:
+    """Refuse machines that see other images than the main process, compute otherwise or do not reach the run."""
+    mine = {"images": cache.content_hash, "--device": device.type, "--precision": str(dtype)}
+    theirs = distributed.from_main(mine)
+    with distributed.agreed():
+        differing = [f"{name} {mine[name]} (there {theirs[name]})" for name in mine if mine[name] != theirs[name]]
+        if differing:
+            raise DermsslError(
+                f"{platform.node()} differs from the machine of process 0: {', '.join(differing)}; all need the same"
+            )
+        if not run.path.is_dir():
+            raise DermsslError(
+                f"--output {run.path}: not seen from {platform.node()}; it must be on a file system that all machines "
+                "share"
+            )
 
 
 def _claim(run: RunDirectory, config: PretrainConfig, resume: bool) -> None:
@@ -180,29 +229,40 @@ def _train(
     run: RunDirectory, config: PretrainConfig, resolved: Resolved, trainer: Trainer, labelled: Cache | None
 ) -> None:
     """Train to the end, or to a signal, with checkpoints on the way and the backbone written last."""
-    if trainer.step >= resolved.steps and run.backbone.exists():
+    if distributed.from_main(trainer.step >= resolved.steps and run.backbone.exists()):
         LOGGER.info("%s is complete: nothing to do", run.path)
         return
     LOGGER.info(
         f"{config.method}, {config.backbone}: {resolved.images} images, {config.epochs} epochs of "
         f"{len(trainer.loader)} steps, {resolved.image_size} px, batch {resolved.batch_size}, "
         f"{resolved.precision} on {resolved.device}"
+        + (f", shared by {distributed.world_size()} processes" if distributed.world_size() > 1 else "")
     )
     with StopRequest() as stop, progress_bar(trainer) as show:
+
+        def stopping() -> bool:
+            return distributed.any_rank(stop.received is not None)
+
         saved_at = time.monotonic()
-        while trainer.step < resolved.steps and not stop.received:
-            if trainer.train_epoch(lambda: stop.received is not None, show):
-                _end_epoch(run, config, resolved, trainer, labelled)
-            finished = trainer.step >= resolved.steps
-            if finished or stop.received or time.monotonic() - saved_at >= CHECKPOINT_EVERY:
-                save_checkpoint(run.checkpoint, trainer.state_dict())
-                saved_at = time.monotonic()
-    _write_backbone(run, config, resolved, trainer)
-    if trainer.step < resolved.steps and stop.received:
-        raise Interrupted(
-            f"stopped by {stop.received.name} after step {trainer.step} of {resolved.steps}; "
-            "a checkpoint was written, the same command goes on from there"
-        )
+        stopped = stopping()
+        while trainer.step < resolved.steps and not stopped:
+            complete = trainer.train_epoch(stopping, show)
+            stopped = stopping()
+            with distributed.agreed():
+                if complete:
+                    _end_epoch(run, config, resolved, trainer, labelled)
+                due = trainer.step >= resolved.steps or stopped or time.monotonic() - saved_at >= CHECKPOINT_EVERY
+                if due and distributed.is_main():
+                    save_checkpoint(run.checkpoint, trainer.state_dict())
+                    saved_at = time.monotonic()
+    with distributed.agreed():
+        if distributed.is_main():
+            _write_backbone(run, config, resolved, trainer)
+        if trainer.step < resolved.steps and stopped:
+            raise Interrupted(
+                f"stopped by {stop.received.name if stop.received else 'a signal to another process'} after step "
+                f"{trainer.step} of {resolved.steps}; a checkpoint was written, the same command goes on from there"
+            )
 
 
 def _end_epoch(
@@ -210,6 +270,8 @@ def _end_epoch(
 ) -> None:
     """Store and log the averages of an epoch, with the KNN accuracy where it is due."""
     metrics: dict[str, Any] = trainer.finish_epoch()
+    if not distributed.is_main():
+        return
     epoch = metrics["epoch"]
     if labelled is not None and (epoch % resolved.eval_every == 0 or epoch == config.epochs):
         metrics |= online_knn(trainer.task.backbone, labelled, resolved)

@@ -5,11 +5,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from timm.optim import create_optimizer_v2, list_optimizers
 from timm.scheduler import create_scheduler_v2
 from torch import Tensor
 
+from dermssl import distributed
 from dermssl.data.augment import TwoViews
 from dermssl.data.jigsaw import JigsawViews
 from dermssl.data.loader import Loader
@@ -63,7 +65,7 @@ class Trainer:
         """Train to the end of the current epoch.
 
         Args:
-            stop: asked after every step; True ends the epoch there.
+            stop: asked after every step; True ends the epoch there, on all ranks or on none.
             on_step: told the losses after every step (on CUDA: the last ones read).
 
         Returns:
@@ -75,7 +77,7 @@ class Trainer:
         losses: dict[str, float] = {}
         order = self.loader.order(self.epoch)[done:]
         for images, index in zip(self.loader.epoch(self.epoch, start=done), order, strict=True):
-            scalars = self._train_step(images, torch.from_numpy(index).to(self.device))
+            scalars = self._train_step(images, torch.from_numpy(distributed.share(index)).to(self.device))
             done += 1
             if self.device.type == "cpu" or done % READ_EVERY == 0 or done == len(self.loader):
                 losses = {name: value.item() for name, value in scalars.items()}
@@ -87,6 +89,8 @@ class Trainer:
         return True
 
     def _train_step(self, images: Tensor, index: Tensor) -> dict[str, Tensor]:
+        if distributed.world_size() > 1:  # the noise of dropout: other on each rank, nothing to keep in the checkpoint
+            torch.manual_seed(_seed(self.config.seed, self.step, distributed.rank()))
         views, target = self.views(images, index)
         views = tuple(view.contiguous(memory_format=torch.channels_last) for view in views)
         if self.config.momentum_schedule == "cosine":
@@ -100,12 +104,16 @@ class Trainer:
         self.step += 1
         self.scheduler.step_update(self.step)
         scalars = {name: value.detach() for name, value in result.items() if value.ndim == 0}
+        # Every rank has the same state after every step: rank 0's checkpoint is that of all. DDP sees to the weights.
+        distributed.average_([*scalars.values(), *self.task.get_trainable_module().buffers()])
         for name, value in scalars.items():
             self.totals[name] = self.totals.get(name, 0.0) + value.double()
         return scalars
 
     def _refuse_nan(self, loss: float) -> None:
-        if not math.isfinite(loss):
+        if math.isfinite(loss):
+            return
+        with distributed.agreed():  # the average loss: all ranks come here, one says it
             raise DermsslError(
                 f"the loss is {loss} at step {self.step} (epoch {self.epoch + 1}); the last checkpoint is kept. "
                 "Try a lower --lr, a longer --warmup-epochs or --precision fp32"
@@ -152,6 +160,10 @@ class Trainer:
         torch.set_rng_state(state["torch_rng"])
         if state["cuda_rng"] is not None and self.device.type == "cuda":
             torch.cuda.set_rng_state(state["cuda_rng"], self.device)
+
+
+def _seed(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 def _optimizer(config: PretrainConfig, task: Any, lr: float) -> torch.optim.Optimizer:

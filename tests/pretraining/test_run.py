@@ -89,8 +89,8 @@ def test_a_signal_ends_with_a_checkpoint_and_resume_is_exact(images, tiny, tmp_p
 
     plain_step = Trainer._train_step
 
-    def step_and_signal(trainer, batch):
-        scalars = plain_step(trainer, batch)
+    def step_and_signal(trainer, *batch):
+        scalars = plain_step(trainer, *batch)
         if trainer.step == stop_after:
             signal.raise_signal(number)
         return scalars
@@ -231,11 +231,11 @@ def test_a_nan_stops_the_run_and_keeps_the_last_checkpoint(images, tiny, tmp_pat
     monkeypatch.setattr(run_module, "CHECKPOINT_EVERY", 0.0)
     plain_step = Trainer._train_step
 
-    def poisoned(trainer, batch):
+    def poisoned(trainer, *batch):
         if trainer.step == 4:
             with torch.no_grad():
                 next(trainer.task.backbone.parameters()).fill_(math.nan)
-        return plain_step(trainer, batch)
+        return plain_step(trainer, *batch)
 
     monkeypatch.setattr(Trainer, "_train_step", poisoned)
     with pytest.raises(DermsslError, match=r"the loss is nan at step 5 \(epoch 2\).*--lr"):
