@@ -81,8 +81,9 @@ class PIRL(PretrainingTask):
 
     def chance_loss(self) -> float:
         """The loss of guessing: the log of the number of memories to choose from."""
-        others = int(self.memory.seen.sum()) - 1
-        return math.log(max(0, min(self.queue_size, others)) + 1)
+        seen, images = int(self.memory.seen.sum()), len(self.memory.seen)
+        drawn = min(self.queue_size, images)
+        return math.log(drawn * max(0, seen - 1) / images + 1)  # of those drawn, the share that counts
 
     def forward(self, input: tuple[Tensor, Tensor], target: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
         """Losses of a batch. In training mode the memory moves after.

@@ -1,7 +1,5 @@
 """The methods by the names that ``--method`` takes."""
 
-from collections.abc import Callable
-
 from dermssl.methods.byol import BYOL
 from dermssl.methods.moco import MoCo
 from dermssl.methods.pirl import PIRL
@@ -11,7 +9,7 @@ from dermssl.methods.simclr import SimCLR
 from dermssl.methods.task import PretrainingTask
 
 # The trainer gives each those of its options that the constructor names, and ``images``, their number.
-METHODS: dict[str, Callable[..., PretrainingTask]] = {
+METHODS: dict[str, type[PretrainingTask]] = {
     "rotinstdisc": RotInstDisc,
     "moco": MoCo,
     "rotation": Rotation,

@@ -65,7 +65,7 @@ def create_task(config: PretrainConfig, resolved: Resolved, backbone: nn.Module)
         "rotation_activation": config.rotation_activation,
         "key_norm": config.key_norm,
     }
-    method = METHODS[config.method]
+    method: Any = METHODS[config.method]
     wanted = inspect.signature(method).parameters
     unused = [n for n in offered if n not in wanted and getattr(config, n, None) != getattr(PretrainConfig, n, None)]
     if unused:

@@ -47,7 +47,7 @@ def test_any_backbone_runs_forward_and_backward(name, backbone):
     assert isinstance(task, TrainingTask)
     result = task(*batch(task))
     result["loss"].backward()
-    assert math.isfinite(float(result["loss"]))
+    assert result["loss"].isfinite()
     assert [n for n, p in task.trainable_module.named_parameters() if p.grad is None] == []
     trained = {id(p) for p in task.get_trainable_module().parameters()}
     assert {id(p) for p in task.parameters() if p.requires_grad} == trained
@@ -93,15 +93,13 @@ def test_the_state_of_another_method_is_refused(name):
 def pixels(tmp_path_factory) -> torch.Tensor:
     """64 synthetic images (64, 40, 40, 3) uint8."""
     folder = write_synthetic(tmp_path_factory.mktemp("synthetic"), images=64, size=40, seed=0)
-    return torch.from_numpy(cached(folder, size=40, workers=1, progress=False).images[:])
+    return torch.tensor(cached(folder, size=40, workers=1, progress=False).images)
 
 
 @pytest.mark.parametrize("name", PEERS)
 def test_a_few_steps_on_the_synthetic_set_lower_the_loss(name, pixels):
     """Four batches of 16 again and again; from the second round on queue and memory are full."""
     task = make(name, **({"queue_size": 32} if name == "moco" else {"images": 64} if name == "pirl" else {})).train()
-    if name == "byol":  # a target that stands still: its loss would first rise as the target moves away
-        task.momentum = 0.99
     generator = torch.Generator().manual_seed(0)
     common = (32, ViewPolicy(), (0.5,) * 3, (0.25,) * 3, generator)
     make_views = JigsawViews(*common) if task.views == "jigsaw" else TwoViews(*common, rotate_query=task.rotates_query)
@@ -118,7 +116,6 @@ def test_a_few_steps_on_the_synthetic_set_lower_the_loss(name, pixels):
             optimizer.step()
             total += float(loss.detach()) / 4
         rounds.append(total)
-    print(name, [round(r, 3) for r in rounds])
     assert rounds[-1] < 0.9 * rounds[1]
 
 
