@@ -1,0 +1,157 @@
+"""What the tests let each rank do. Results are numbers, text and NumPy arrays: they travel between processes."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.distributed.nn.functional import all_reduce
+
+import dermssl
+from dermssl import distributed
+from dermssl.data.augment import TwoViews, ViewPolicy
+from dermssl.data.loader import Loader
+from dermssl.methods import momentum
+from dermssl.methods.momentum import MomentumEncoder
+from dermssl.pretraining import run as run_module
+from dermssl.pretraining.trainer import Trainer
+
+CPU = torch.device("cpu")
+
+
+def exchange() -> dict[str, Any]:
+    """Everything of ``dermssl.distributed``, once."""
+    with distributed.process_group():
+        rank = distributed.rank()
+        rows = torch.arange(12.0).reshape(6, 2)
+        channels_last = distributed.share(torch.arange(6 * 12.0).reshape(6, 3, 2, 2)).contiguous(
+            memory_format=torch.channels_last
+        )
+        means = [torch.tensor([1.0, rank]), torch.tensor(float(rank)), torch.tensor([3 * rank])]
+        distributed.average_(means)
+        return {
+            "share": distributed.share(rows).numpy(),
+            "gathered": distributed.gather(distributed.share(rows)).numpy(),
+            "images": distributed.gather(channels_last).numpy(),
+            "means": [mean.numpy() for mean in means],
+            "any": [distributed.any_rank(rank == 1), distributed.any_rank(False)],
+            "from_main": distributed.from_main({"rank": rank}),
+            "main": distributed.is_main(),
+        }
+
+
+def batches(images: np.ndarray, batch_size: int) -> dict[str, np.ndarray]:
+    """This rank's images of an epoch, and its views of the first batch."""
+    with distributed.process_group():
+        loader = Loader(images, batch_size, seed=3, device=CPU)
+        views = TwoViews(16, ViewPolicy(), (0.5,) * 3, (0.25,) * 3, torch.Generator().manual_seed(5))
+        shares = list(loader.epoch(1))
+        (query, key), turns = views(shares[0])
+        return {
+            "order": loader.order(1),
+            "images": torch.stack(shares).numpy(),
+            "query": query.numpy(),
+            "key": key.numpy(),
+            "turns": turns.numpy(),
+        }
+
+
+def shuffled_keys(images: np.ndarray, group: int, width: int = 5) -> np.ndarray:
+    """Keys of this rank's images where BatchNorm sees groups of ``group``."""
+    momentum.SHUFFLE_GROUP = group
+    torch.manual_seed(0)
+    encoder = nn.Sequential(nn.Flatten(), nn.Linear(images[0].size, width), nn.BatchNorm1d(width, affine=False))
+    encoder.embed = encoder.forward
+    with distributed.process_group():
+        keys = MomentumEncoder(encoder, "shuffle").train()
+        return keys(distributed.share(torch.from_numpy(images))).numpy()
+
+
+def pretrain(
+    data: Path,
+    output: Path,
+    norm: str | None = None,
+    stop_after: int | None = None,
+    fail_after: int | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """A run and the state it ends in.
+
+    Args:
+        norm: what BatchNorm does; None as it always does, else one of ``NORMS``.
+        stop_after: the last rank gets SIGTERM in this step.
+        fail_after: an error in this step of the main process, while it writes the epoch's metrics.
+    """
+    if norm:
+        nn.modules.batchnorm._BatchNorm.forward = NORMS[norm]
+    written: list[str] = []
+    _watch_writes(written, output)
+    plain_step = Trainer._train_step
+
+    def step(trainer: Trainer, *batch: Any) -> Any:
+        scalars = plain_step(trainer, *batch)
+        if trainer.step == stop_after and distributed.rank() == distributed.world_size() - 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        states.append({name: value.clone() for name, value in trainer.task.state_dict().items()})
+        del states[:-1]
+        return scalars
+
+    def full_disk(*_: Any) -> None:
+        raise dermssl.DermsslError("cannot write metrics.jsonl: No space left on device")
+
+    states: list[dict[str, torch.Tensor]] = []
+    Trainer._train_step = step
+    if fail_after is not None:
+        run_module.describe_epoch = full_disk
+    failure = ""
+    try:
+        dermssl.pretrain(data, output, **options)
+    except dermssl.DermsslError as error:
+        failure = f"{type(error).__name__}: {error}"
+    state = {name.replace(".module.", "."): value.numpy() for name, value in (states or [{}])[-1].items()}
+    return {"failure": failure, "state": state, "written": written}
+
+
+def _watch_writes(written: list[str], output: Path) -> None:
+    """Record what this process makes, renames or opens for writing at or below ``output``."""
+
+    def hook(event: str, arguments: tuple) -> None:
+        if event not in ("open", "os.mkdir", "os.rename") or not str(arguments[0]).startswith(str(output)):
+            return
+        if event != "open" or arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            written.append(str(arguments[0]))
+
+    sys.addaudithook(hook)
+
+
+def frozen(self: nn.modules.batchnorm._BatchNorm, x: torch.Tensor) -> torch.Tensor:
+    """BatchNorm whose statistics are not the batch's: zero and one."""
+    return nn.functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+
+
+def synchronised(self: nn.modules.batchnorm._BatchNorm, x: torch.Tensor) -> torch.Tensor:
+    """BatchNorm over the batches of all ranks, spelled out: torch has it between GPUs only."""
+    if not self.training:
+        return frozen(self, x)
+    ranks = dist.get_world_size() if dist.is_initialized() else 1
+    total = all_reduce if ranks > 1 else lambda t: t.clone()
+    axes = [axis for axis in range(x.ndim) if axis != 1]
+    shape = [1, -1] + [1] * (x.ndim - 2)
+    count = ranks * x.numel() / x.shape[1]
+    mean = total(x.sum(axes)) / count
+    centred = x - mean.view(shape)
+    var = total(centred.square().sum(axes)) / count
+    with torch.no_grad():
+        self.num_batches_tracked += 1
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(var * count / (count - 1), self.momentum)
+    scale = self.weight / (var + self.eps).sqrt()
+    return centred * scale.view(shape) + self.bias.view(shape)
+
+
+NORMS = {"frozen": frozen, "synchronised": synchronised}
