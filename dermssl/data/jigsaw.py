@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dermssl import distributed
 from dermssl.data.augment import (
     ViewParameters,
     ViewPolicy,
@@ -19,7 +20,7 @@ from dermssl.data.augment import (
 GRID = 3
 PATCHES = GRID**2
 
-# PIRL (appendix A): the puzzle keeps at least 60 % of the area; a patch is 64 of the 85 pixels of its cell, so that
+# As the authors' code (VISSL, pirl_jigsaw): the puzzle keeps at least 60 % of the area; a patch is 64 of the 85 pixels of its cell, so that
 # edges do not continue from one patch to the next; it is seen at 64 pixels where the view has 224.
 CROP_SCALE = 0.6
 PATCH_SHARE = 64 / 85
@@ -32,7 +33,7 @@ SMALLEST_PATCH = 32
 class JigsawViews:
     """Makes a view of each image, nine shuffled patches of it, and passes on which image it is.
 
-    Each patch has its own place in its cell of a 3 x 3 grid over a crop of the image, and its own colours.
+    Each patch has its own place in its cell of a 3 x 3 grid over a crop of the image, and its own flip and colours.
 
     Args:
         size: edge of the view in pixels.
@@ -68,8 +69,10 @@ class JigsawViews:
             after another, float32; and ``index``.
         """
         pixels = images.permute(0, 3, 1, 2).float().contiguous()
-        view = draw_parameters(len(images), self.policy, self.generator)
-        patches = draw_patches(len(images), self.policy, self.generator)
+        # drawn for the images of all processes, as TwoViews does
+        count = len(images) * distributed.world_size()
+        view = share(draw_parameters(count, self.policy, self.generator))
+        patches = share(draw_patches(count, self.policy, self.generator))
         # The nine grids of an image one below the other: it is read once, not copied nine times.
         grid = sampling_grid(geometry(patches), self.patch_size).unflatten(0, (-1, PATCHES)).flatten(1, 2)
         read = F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
@@ -93,10 +96,13 @@ def draw_patches(count: int, policy: ViewPolicy, generator: torch.Generator) -> 
         return (column - 1) * 2 / GRID + slack * (2 * draw.flatten() - 1)
 
     return draw_parameters(count * PATCHES, policy, generator)._replace(
-        x=crop.x + crop.width * crop.flip_x * centre(cell % GRID, u[1]),
-        y=crop.y + crop.height * crop.flip_y * centre(cell // GRID, u[2]),
+        x=crop.x + crop.width * centre(cell % GRID, u[1]),
+        y=crop.y + crop.height * centre(cell // GRID, u[2]),
         width=crop.width * PATCH_SHARE / GRID,
         height=crop.height * PATCH_SHARE / GRID,
-        flip_x=crop.flip_x,
-        flip_y=crop.flip_y,
     )
+
+
+def share(parameters: ViewParameters) -> ViewParameters:
+    """Those of this process's images."""
+    return ViewParameters(*map(distributed.share, parameters))

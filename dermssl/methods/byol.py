@@ -45,6 +45,7 @@ class BYOL(PretrainingTask):
         device, dtype, verbose: as in ``timm.task.TrainingTask``.
     """
 
+    distributed = True
     state_modules = ("key_encoder",)
 
     def __init__(

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dermssl.distributed import gather
 from dermssl.methods.backbone import create_backbone, feature_width
 from dermssl.methods.losses import info_nce
 from dermssl.methods.memory import MemoryBank
@@ -52,6 +53,7 @@ class PIRL(PretrainingTask):
     """
 
     views = "jigsaw"
+    distributed = True
     state_modules = ("memory",)
 
     def __init__(
@@ -103,7 +105,7 @@ class PIRL(PretrainingTask):
             loss_patches = info_nce(patches, memory, negatives, valid, self.temperature)
             loss_image = info_nce(image, memory, negatives, valid, self.temperature)
             if self.training:
-                self.memory.update(target, image.detach(), self.memory_momentum)
+                self.memory.update(gather(target), gather(image.detach()), self.memory_momentum)
         return {
             "loss": self.patch_weight * loss_patches + (1 - self.patch_weight) * loss_image,
             "loss_patches": loss_patches.detach(),

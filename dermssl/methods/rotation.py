@@ -24,6 +24,7 @@ class Rotation(PretrainingTask):
 
     views = "one"
     rotates_query = True
+    distributed = True
 
     def __init__(
         self,
