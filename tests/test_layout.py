@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "pretraining": {"pretraining", "methods", "data", "evaluation", "hub"},
     "paper": {"paper", "pretraining", "methods", "data", "evaluation", "reporting", "hub"},
 }
-EVERYWHERE = {"errors", "files", "devices", "distributed"}
+EVERYWHERE = {"errors", "files", "devices", "memory", "distributed"}
 
 
 def imported_parts(path: Path) -> set[str]:

@@ -41,6 +41,7 @@ def group() -> None:
 
 
 def main() -> None:
+    keep_freed_memory()
     try:
         group(prog_name="dermssl")
     except SaidElsewhere:

@@ -22,6 +22,7 @@ from dermssl.devices import hardware_name, resolve_device, resolve_precision
 from dermssl.errors import DermsslError
 from dermssl.hub.export import save_backbone
 from dermssl.hub.weights import load_backbone
+from dermssl.memory import keep_freed_memory
 from dermssl.methods.backbone import create_backbone
 from dermssl.methods.registry import METHODS
 from dermssl.pretraining.build import build_trainer, distribute
@@ -86,6 +87,8 @@ def pretrain(data: str | Path, output: str | Path, *, resume: bool = True, **opt
             device = distributed.own_device(resolve_device(config.device))
             _refuse_method(config, device)
             dtype = resolve_precision(config.precision, device)
+            if device.type == "cpu":
+                keep_freed_memory()
             backbone = create_backbone(config.backbone, image_size=config.image_size, seed=config.seed)
             run = RunDirectory(output)
             if distributed.is_main():

@@ -4,39 +4,50 @@
 
 lightly as its documentation shows it: its MoCoV2Transform on image files in a DataLoader, a worker per core, its
 projection head, NTXentLoss with a memory bank, SGD; in fp32 and, a row more, in our precision. Ours: the loop of
-``dermssl pretrain`` from a cache that was built beforehand, as any second run finds it. Same images, backbone,
-size, batch and queue. All are measured in turns and their medians compared, since the speed of a shared machine drifts.
+``dermssl pretrain`` from a cache that was built beforehand, as any second run finds it. Same images, backbone, size,
+batch and queue.
+
+Each row lives in a process of its own and is measured in turns with the others; medians are compared, since the speed of
+a shared machine drifts. "network alone" is the row's own forward and backward on a batch that is already there; the rest
+of its time is loading, augmentation, optimizer, momentum update, queue and logging. Memory: on the CPU the proportional
+set size of the row's process and its workers, on CUDA the peak that torch allocated.
 """
 
 import argparse
 import copy
+import multiprocessing
 import os
 import statistics
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightly.data import LightlyDataset
-from lightly.loss import NTXentLoss
-from lightly.models.modules import MoCoProjectionHead
-from lightly.models.utils import deactivate_requires_grad, update_momentum
-from lightly.transforms import MoCoV2Transform
-from pretrain_throughput import bare_step, end_to_end, make_trainer, timed
+from pretrain_throughput import bare_step, end_to_end, make_trainer
 from torch import nn
 
-from dermssl.devices import autocast
+from dermssl.devices import autocast, resolve_device, resolve_precision
 from dermssl.methods.backbone import create_backbone, feature_width
 
+# Run before every timing: the workers of a DataLoader have batches ready after a pause, which are not to be counted.
+UNTIMED_STEPS = 5
 
-def endless(loader: torch.utils.data.DataLoader) -> Iterator[Any]:
-    while True:
-        yield from loader
+Steps = Callable[[int], None]
 
 
 def lightly_moco(
     images: str, backbone: str, image_size: int, batch: int, queue: int, device: torch.device, dtype: torch.dtype
-) -> Callable[[int], None]:
+) -> tuple[Steps, Steps]:
+    """lightly's training loop, and its network on a batch that is there."""
+    from lightly.data import LightlyDataset
+    from lightly.loss import NTXentLoss
+    from lightly.models.modules import MoCoProjectionHead
+    from lightly.models.utils import deactivate_requires_grad, update_momentum
+    from lightly.transforms import MoCoV2Transform
+
     model = create_backbone(backbone, image_size=image_size)
     width = feature_width(model)
     query = nn.Sequential(model, MoCoProjectionHead(width, width, 128)).to(device)
@@ -56,25 +67,105 @@ def lightly_moco(
     )
     batches = endless(loader)
 
-    def run(steps: int) -> None:
+    def loss_of(view_q: torch.Tensor, view_k: torch.Tensor) -> torch.Tensor:
+        with autocast(device, dtype):
+            q = query(view_q)
+            with torch.no_grad():
+                k = key(view_k)
+            return criterion(q.float(), k.float())
+
+    def train(steps: int) -> None:
         for _ in range(steps):
             (view_q, view_k), _, _ = next(batches)
             update_momentum(query, key, m=0.99)
-            with autocast(device, dtype):
-                q = query(view_q.to(device, non_blocking=True))
-                with torch.no_grad():
-                    k = key(view_k.to(device, non_blocking=True))
-                loss = criterion(q.float(), k.float())
+            loss = loss_of(view_q.to(device, non_blocking=True), view_k.to(device, non_blocking=True))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
 
-    return run
+    ready = torch.randn(2, batch, 3, image_size, image_size, device=device)
+
+    def network(steps: int) -> None:
+        for _ in range(steps):
+            loss_of(*ready).backward()
+            query.zero_grad()
+
+    return train, network
+
+
+def endless(loader: torch.utils.data.DataLoader) -> Iterator[Any]:
+    while True:
+        yield from loader
+
+
+def dermssl_rotinstdisc(images: str, queue: int, batch: int, **common: Any) -> tuple[Steps, Steps]:
+    trainer = make_trainer(images, batch_size=batch, queue_size=queue, **common)
+    trainer.task.train()
+    return lambda steps: end_to_end(trainer, steps), bare_step(trainer)
+
+
+def row_process(name: str, images: str, options: dict[str, Any], connection: Connection) -> None:
+    """Build a row, then time what the parent asks for: (what, steps) -> (seconds, bytes)."""
+    device = resolve_device()
+    dtype = resolve_precision("auto", device)
+    if name == "dermssl":
+        train, network = dermssl_rotinstdisc(images, **options)
+    else:
+        precision = torch.float32 if name.endswith("fp32") else dtype
+        train, network = lightly_moco(images, device=device, dtype=precision, **options)
+    kinds = {"train": train, "network": network}
+    connection.send((str(device), str(dtype).removeprefix("torch.")))
+    while (asked := connection.recv()) is not None:
+        kind, steps = asked
+        kinds[kind](UNTIMED_STEPS if kind == "train" else 1)
+        synchronize(device)
+        started = time.perf_counter()
+        kinds[kind](steps)
+        synchronize(device)
+        connection.send((time.perf_counter() - started, memory(device)))
+
+
+def synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def memory(device: torch.device) -> int:
+    """Bytes in use by this process and its children; on CUDA the peak of what torch allocated there."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated()
+    tree = [os.getpid(), *(child.pid for child in multiprocessing.active_children() if child.pid)]
+    return sum(proportional_set_size(pid) for pid in tree)
+
+
+def proportional_set_size(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+
+@dataclass
+class Row:
+    """A row of the table: its process and what was measured."""
+
+    name: str
+    connection: Connection
+    speeds: dict[str, list[float]] = field(default_factory=lambda: {"train": [], "network": []})
+    memory: int = 0
+
+    def measure(self, steps: int, batch: int) -> None:
+        for kind, speeds in self.speeds.items():
+            self.connection.send((kind, steps))
+            seconds, used = self.connection.recv()
+            speeds.append(steps * batch / seconds)
+            self.memory = max(self.memory, used)
+
+    def median(self, kind: str) -> float:
+        return statistics.median(self.speeds[kind])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("images", type=Path, help="folder of image files")
+    parser.add_argument("images", help="folder of image files")
     parser.add_argument("--backbone", default="resnet18")
     parser.add_argument("--image-size", type=int, default=64)
     parser.add_argument("--batch-size", type=int, default=128)
@@ -82,29 +173,37 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=8)
     args = parser.parse_args()
-    common = {"backbone": args.backbone, "image_size": args.image_size}
-    trainer = make_trainer(str(args.images), batch_size=args.batch_size, queue_size=args.queue_size, **common)
-    trainer.task.train()
-    device, dtype = trainer.device, trainer.dtype
-    theirs = {"batch": args.batch_size, "queue": args.queue_size, "device": device, **common}
-    rows: dict[str, Callable[[int], None]] = {
-        "lightly, fp32": lightly_moco(str(args.images), dtype=torch.float32, **theirs),
-        f"lightly, {dtype}".replace("torch.", ""): lightly_moco(str(args.images), dtype=dtype, **theirs),
-        "dermssl": lambda steps: end_to_end(trainer, steps),
-        "bare step of dermssl": bare_step(trainer),
+    options = {
+        "backbone": args.backbone,
+        "image_size": args.image_size,
+        "batch": args.batch_size,
+        "queue": args.queue_size,
     }
-    speeds: dict[str, list[float]] = {name: [] for name in rows}
-    for run in rows.values():
-        run(3)
+    context = multiprocessing.get_context("spawn")
+    rows = []
+    for name in ("lightly, fp32", "lightly, same precision", "dermssl"):
+        ours, theirs = context.Pipe()
+        # not a daemon: those may not start the workers of a DataLoader
+        context.Process(target=row_process, args=(name, args.images, options, theirs)).start()
+        device, dtype = ours.recv()  # one after the other: the first may have to build the cache
+        rows.append(Row(name, ours))
     for _ in range(args.rounds):
-        for name, run in rows.items():
-            speeds[name].append(timed(run, args.steps, args.batch_size, device))
-    base = statistics.median(speeds["lightly, fp32"])
-    print(f"{args.backbone}, {args.image_size} px, batch {args.batch_size}, {device}, torch {torch.__version__}")
-    print("| | images/s | range | ratio |\n| --- | ---: | --- | ---: |")
-    for name, values in speeds.items():
-        median = statistics.median(values)
-        print(f"| {name} | {median:.1f} | {min(values):.1f} to {max(values):.1f} | {median / base:.2f} |")
+        for row in rows:
+            row.measure(args.steps, args.batch_size)
+    for row in rows:
+        row.connection.send(None)
+    print(
+        f"{args.backbone}, {args.image_size} px, batch {args.batch_size}, {dtype} on {device}, torch {torch.__version__}"
+    )
+    print("| | images/s | range | ratio | network alone | share outside it | memory |")
+    print("| --- | ---: | --- | ---: | ---: | ---: | ---: |")
+    for row in rows:
+        speed, network, speeds = row.median("train"), row.median("network"), row.speeds["train"]
+        print(
+            f"| {row.name} | {speed:.1f} | {min(speeds):.1f} to {max(speeds):.1f} | "
+            f"{speed / rows[0].median('train'):.2f} | {network:.1f} | {1 - speed / network:.0%} | "
+            f"{row.memory / 2**30:.1f} GiB |"
+        )
 
 
 if __name__ == "__main__":
