@@ -50,8 +50,8 @@ def distribute(trainer: Trainer) -> None:
     if distributed.world_size() == 1:
         return
     gpu = [trainer.device.index] if trainer.device.type == "cuda" else None
-    # The trainer averages the buffers. A static graph: parameters that a backbone does not use are no error.
-    trainer.task.prepare_distributed(device_ids=gpu, broadcast_buffers=False, static_graph=True)
+    # A static graph: parameters that a backbone does not use are no error.
+    trainer.task.prepare_distributed(device_ids=gpu, static_graph=True)
 
 
 def create_task(config: PretrainConfig, resolved: Resolved, backbone: nn.Module) -> Any:

@@ -4,6 +4,7 @@ The ranks are forked by a server that has imported torch once: a rank starts in 
 not forked, for it may have threads.
 """
 
+import functools
 import multiprocessing
 import os
 import queue as queues
@@ -12,30 +13,32 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+TIMEOUT = 100
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["torch", "dermssl.pretraining.run", "dermssl.methods.registry"])
 
 
-def on_ranks(ranks: int, job: Callable[..., Any], folder: Path, *args: Any, timeout: float = 100) -> list[Any]:
-    """What ``job(*args)`` returns on each of ``ranks`` processes, an exception where it raised one.
+def on_ranks(ranks: int, job: Callable[..., Any], folder: Path, *args: Any, **options: Any) -> list[Any]:
+    """What ``job(*args, **options)`` returns on each of ``ranks`` processes, an exception where it raised one.
 
     Args:
         folder: a fresh one, where the ranks find each other.
     """
     folder.mkdir(parents=True)
     answers = FORKS.Queue()
+    work = functools.partial(job, *args, **options)
     processes = [
-        FORKS.Process(target=_run, args=(rank, ranks, folder / "store", job, args, answers)) for rank in range(ranks)
+        FORKS.Process(target=_run, args=(rank, ranks, folder / "store", work, answers)) for rank in range(ranks)
     ]
     for process in processes:
         process.start()
     results: dict[int, Any] = {}
     try:
         while len(results) < ranks:
-            rank, result = answers.get(timeout=timeout)
+            rank, result = answers.get(timeout=TIMEOUT)
             results[rank] = result
     except queues.Empty:
-        raise AssertionError(f"only ranks {sorted(results)} of {ranks} answered within {timeout} s") from None
+        raise AssertionError(f"only ranks {sorted(results)} of {ranks} answered within {TIMEOUT} s") from None
     finally:
         for process in processes:
             process.join(5)
@@ -43,7 +46,7 @@ def on_ranks(ranks: int, job: Callable[..., Any], folder: Path, *args: Any, time
     return [results[rank] for rank in range(ranks)]
 
 
-def _run(rank: int, ranks: int, store: Path, job: Callable[..., Any], args: tuple, answers: Any) -> None:
+def _run(rank: int, ranks: int, store: Path, work: Callable[[], Any], answers: Any) -> None:
     import torch
     import torch.distributed as dist
 
@@ -52,7 +55,7 @@ def _run(rank: int, ranks: int, store: Path, job: Callable[..., Any], args: tupl
     try:
         if ranks > 1:
             dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=ranks)
-        answers.put((rank, job(*args)))
+        answers.put((rank, work()))
     except Exception as error:
         traceback.print_exc()
         answers.put((rank, error))

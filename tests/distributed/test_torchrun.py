@@ -1,0 +1,85 @@
+"""The command under torchrun: a process that is lost, a restart, a signal."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jobs
+import pytest
+import torch
+from ranks import on_ranks
+from test_pretrain import assert_same_weights
+
+HERE = Path(__file__).parent
+
+
+def torchrun(*arguments: str | Path) -> subprocess.Popen:
+    """torchrun with two processes on a free port."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", *map(str, arguments)]
+    return subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+
+
+def options(tiny: dict) -> list[str]:
+    return [text for name, value in tiny.items() for text in (f"--{name.replace('_', '-')}", str(value))]
+
+
+@pytest.fixture(scope="module")
+def unbroken(images, tmp_path_factory):
+    """The run of two processes of which none is lost."""
+    folder = tmp_path_factory.mktemp("unbroken")
+
+    def get(tiny: dict) -> Path:
+        if not (folder / "run").exists():
+            on_ranks(2, jobs.pretrain, folder / "group", images, folder / "run", **tiny)
+        return folder / "run"
+
+    return get
+
+
+def test_torchrun_restarts_a_lost_process_and_the_run_ends_as_if_nothing_had_been(images, tiny, tmp_path, unbroken):
+    job = torchrun(
+        "--max-restarts=1", HERE / "killed.py", "5", "pretrain", images, "--output", tmp_path / "run", "--json",
+        *options(tiny),
+    )  # fmt: skip
+    out, err = job.communicate(timeout=120)
+    assert job.returncode == 0, err
+    assert "resuming at step 3 of 6" in err
+    assert len(out.splitlines()) == 1, "one process prints"
+    assert json.loads(out)["metrics"]["epoch"] == 2
+    assert_same_weights(tmp_path / "run", unbroken(tiny))
+
+
+def test_a_lost_process_ends_the_job_and_the_same_command_goes_on(images, tiny, tmp_path, unbroken):
+    job = torchrun(
+        "--max-restarts=0", HERE / "killed.py", "5", "pretrain", images, "--output", tmp_path / "run", *options(tiny)
+    )
+    _, err = job.communicate(timeout=120)
+    assert job.returncode != 0
+    assert "process 0: another process of this job has ended" in err
+    assert "Traceback (most recent call last):\n  File \"" + str(HERE) not in err
+    assert torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["step"] == 3
+    again = on_ranks(2, jobs.pretrain, tmp_path / "group", images, tmp_path / "run", **tiny)
+    assert not again[0]["failure"]
+    assert_same_weights(tmp_path / "run", unbroken(tiny))
+
+
+def test_sigterm_to_torchrun_ends_with_a_checkpoint(images, tiny, tmp_path):
+    run = tmp_path / "run"
+    job = torchrun("-m", "dermssl", "pretrain", images, "--output", run, *options({**tiny, "epochs": 100_000}))
+    deadline = time.monotonic() + 100
+    while not (run / "metrics.jsonl").exists() or not (run / "metrics.jsonl").read_text().count("\n"):
+        assert job.poll() is None, job.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    job.send_signal(signal.SIGTERM)
+    _, err = job.communicate(timeout=60)
+    assert job.returncode != 0
+    assert err.count("Error: stopped by SIGTERM after step") == 1, err
+    assert torch.load(run / "checkpoint.pt", weights_only=True)["step"] >= 3
+    assert (run / "backbone" / "model.safetensors").exists()
