@@ -66,11 +66,13 @@ def command(as_json: bool, output: Path, **options: Any) -> None:
     """
     log_to_terminal()
     import dermssl
+    from dermssl.distributed import is_main
 
     given = {name: value for name, value in options.items() if value is not None}
     report = dermssl.reproduce(output=output, progress=True, **given)
-    click.echo(report.to_json() if as_json else report.to_markdown())
-    if not as_json:
+    if is_main():
+        click.echo(report.to_json() if as_json else report.to_markdown())
+    if is_main() and not as_json:
         click.echo(f"\nReport: {report.output / 'report.html'}")
     if report.failed:
         click.echo(f"Error: {len(report.failed)} cells failed: {', '.join(report.failed)}", err=True)

@@ -11,7 +11,7 @@ from dermssl.paper import numbers
 from dermssl.paper.cells import DONE, Cell, Ledger
 from dermssl.paper.plan import INSTANCE, OURS, Plan
 from dermssl.paper.values import estimate, read_report, status
-from dermssl.paper.views import View
+from dermssl.paper.views import FIGURE_4, FIGURE_5, View
 from dermssl.reporting import page
 from dermssl.reporting.figures import Estimate, against_fraction
 
@@ -27,8 +27,8 @@ def write_paper_page(
         blocks = [page.prose(reading)] if heading == "Tables" else []
         for view in shown:
             blocks += _blocks(view)
-        if heading == "Figures":
-            blocks += [*_scatters(ledger, plan), *_curves(ledger, plan)]
+            if view.title in _PICTURES:
+                blocks += _PICTURES[view.title](ledger, plan)
         sections.append((heading, blocks))
     if plan.figure("cam"):
         sections.append(("Figure 6: where the networks look", _maps(ledger, plan)))
@@ -38,19 +38,22 @@ def write_paper_page(
 def _blocks(view: View) -> list[str]:
     numeric = view.title not in ("Budget", "Errors")
     caption = ". ".join(filter(None, (view.title, view.caption)))
-    return [page.table(view.header, view.rows, caption, numbers=numeric), *map(page.prose, view.notes)]
+    rows = view.rows
+    if numeric:  # a row stays a line where there is room
+        rows = [[cell.replace(" to ", "\u00a0to\u00a0") for cell in row] for row in rows]
+    return [page.table(view.header, rows, caption, numbers=numeric), *map(page.prose, view.notes)]
 
 
 def _scatters(ledger: Ledger, plan: Plan) -> list[str]:
     """Figure 4, a scatter a row."""
-    blocks = []
+    figures = []
     for cell in plan.figure("tsne"):
         if outcome := _done(ledger, cell):
             title = numbers.TITLES[cell.subject]
             svg = (ledger.folder / outcome["files"][0]).read_text(encoding="utf-8")
             purity = 100 * outcome["result"]["purity"]["purity"]
-            blocks.append(page.plot(svg, f"t-SNE of {title}", f"Figure 4, {title}: purity {purity:.2f} %"))
-    return blocks
+            figures.append(page.plot(svg, f"t-SNE of {title}", f"Figure 4, {title}: purity {purity:.2f} %"))
+    return [f'<div class="plots">{"".join(figures)}</div>'] if figures else []
 
 
 def _curves(ledger: Ledger, plan: Plan) -> list[str]:
@@ -83,6 +86,9 @@ def _estimate(report: dict[str, Any], metric: str, name: str) -> Estimate:
         return Estimate(name, *[float("nan")] * 3)
     figures = estimate(report, metric)
     return Estimate(name, *(float("nan") if v is None else v for v in (figures.value, figures.low, figures.high)))
+
+
+_PICTURES = {FIGURE_4: _scatters, FIGURE_5: _curves}
 
 
 def _maps(ledger: Ledger, plan: Plan) -> list[str]:

@@ -31,7 +31,7 @@ WAIT = 1.0  # seconds between two looks at the cells that other processes hold
 REPORT_EVERY = 60.0  # seconds between two reports on the way
 
 # torchrun's: the cells are shared out by their locks, and inside a cell nothing may look for other ranks
-_RANKS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "ROLE_RANK")
+_RANKS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT")
 
 
 def reproduce(

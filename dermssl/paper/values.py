@@ -36,6 +36,7 @@ class Value:
         metric: ``accuracy``, ``recall`` (over classes), ``precision`` or ``f1`` (over images, or as the paper's row).
         paper_gain: the paper's number less its own number for random weights; None where it has none.
         gain: ours less ours for random weights, over the same images.
+        majority: accuracy of always answering the training folds' most frequent class.
         note: why there is no figure; "" if there is one.
     """
 
@@ -48,6 +49,7 @@ class Value:
     paper_gain: float | None
     ours: Estimate | None
     gain: Estimate | None
+    majority: float | None
     note: str
 
 
@@ -103,6 +105,7 @@ def table_values(plan: Plan, ledger: Ledger) -> list[Value]:
                         paper_gain=_paper_gain(row, table.base, metric),
                         ours=estimate(report, name) if report else None,
                         gain=_estimate(gains[name]["difference"], gains[name]["interval"]) if gains else None,
+                        majority=100 * report["majority_accuracy"] if report else None,
                         note=note,
                     )
                 )

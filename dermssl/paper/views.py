@@ -11,6 +11,7 @@ from dermssl.paper.plan import Plan
 from dermssl.paper.values import Estimate, Lead, Value, estimate, read_report, status
 
 NONE = "–"
+FIGURE_4, FIGURE_5 = "Figure 4: features after transfer, by t-SNE", "Figure 5: few labels"
 NAMES = {"accuracy": "accuracy", "recall": "recall", "precision": "precision", "f1": "F1"}
 AVERAGES = {
     "accuracy": "",
@@ -54,22 +55,27 @@ def table_views(values: Sequence[Value]) -> list[View]:
                 " The paper's numbers for the instance task alone fit averages over classes, and ours in that row are "
                 "such; no difference to random is formed of it."
             )
+        rows = [
+            [
+                value.row,
+                f"{value.paper:.2f}",
+                *(_parts(value.ours) if value.ours else (_short(value.note), NONE)),
+                NONE if value.paper_gain is None else f"{value.paper_gain:+.2f}",
+                *_parts(value.gain, sign="+"),
+            ]
+            for value in group
+        ]
+        majority = next((value.majority for value in group if value.majority is not None), None)
+        if metric == "accuracy" and majority is not None:
+            rows.append(["(most frequent class)", NONE, f"{majority:.2f}", NONE, NONE, NONE, NONE])
         views.append(
             View(
                 f"Table {number}, {title}: {NAMES[metric]}",
                 ["%", "paper", "ours", "95 % interval", "paper − random", "ours − random", "95 % interval "],
-                [
-                    [
-                        value.row,
-                        f"{value.paper:.2f}",
-                        *(_parts(value.ours) if value.ours else (_short(value.note), NONE)),
-                        NONE if value.paper_gain is None else f"{value.paper_gain:+.2f}",
-                        *_parts(value.gain, sign="+"),
-                    ]
-                    for value in group
-                ],
+                rows,
                 caption,
-                tuple(dict.fromkeys(f"{value.row}: {value.note}" for value in group if value.note)),
+                # the reasons once, under the table's first part
+                tuple(f"{v.row}: {v.note}" for v in group if v.note and v.metric == "accuracy"),
             )
         )
     return views
@@ -105,7 +111,7 @@ def verdict(lead: Lead) -> str:
 
 def few_view(plan: Plan, ledger: Ledger) -> View:
     """Accuracy and recall of Figure 5 as a table."""
-    header = ["%", *(f"{100 * fraction:g} % of the labels" for fraction in numbers.FRACTIONS)]
+    header = ["%, by share of the labels", *(f"{100 * fraction:g} %" for fraction in numbers.FRACTIONS)]
     rows, notes = [], []
     for subject in dict.fromkeys(cell.subject for cell in plan.figure("few")):
         lines: dict[str, list[str]] = {"accuracy": [], "recall_macro": []}
@@ -113,13 +119,13 @@ def few_view(plan: Plan, ledger: Ledger) -> View:
             key = f"few/{subject}-{fraction:g}"
             note = status(plan, ledger, key)
             if note:
-                notes.append(f"{numbers.TITLES[subject]}, {100 * fraction:g} %: {note}")
+                notes.append(f"{numbers.TITLES[subject]}: {note}")
             report = {} if note else read_report(ledger, key)
             for metric, line in lines.items():
                 line.append(" [".join(_parts(estimate(report, metric))) + "]" if report else _short(note))
         for metric, name in (("accuracy", "accuracy"), ("recall_macro", "recall")):
             rows.append([f"{numbers.TITLES[subject]}: {name}", *lines[metric]])
-    return View("Figure 5: few labels", header, rows, "In brackets: 95 % interval.", tuple(notes))
+    return View(FIGURE_5, header, rows, "In brackets: 95 % interval.", tuple(dict.fromkeys(notes)))
 
 
 def tsne_view(plan: Plan, ledger: Ledger) -> View:
@@ -136,7 +142,7 @@ def tsne_view(plan: Plan, ledger: Ledger) -> View:
         )]  # fmt: skip
         rows.append([numbers.TITLES[cell.subject], *(f"{100 * share:.2f}" for share in shares)])
     return View(
-        "Figure 4: features after transfer, by t-SNE",
+        FIGURE_4,
         ["%", "purity", "purity, mean of classes", "by chance", "purity in the plane"],
         rows,
         "Fine-tuned on all folds but one, shown on the images of that one. Purity: share of an image's nearest "

@@ -99,7 +99,8 @@ def against_fraction(
     shares = [100 * fraction for fraction in fractions]
     for i, (name, rows) in enumerate(series.items()):
         colour = COLOURS[i % len(COLOURS)]
-        axes.plot(shares, [row.value for row in rows], color=colour, marker=MARKERS[i % len(MARKERS)], label=name)
+        marker, style = MARKERS[i % len(MARKERS)], "-" if i < len(COLOURS) else ":"  # colours repeat after seven
+        axes.plot(shares, [row.value for row in rows], style, color=colour, marker=marker, label=name)
         axes.fill_between(
             shares, [row.low for row in rows], [row.high for row in rows], color=colour, alpha=0.15, linewidth=0
         )
