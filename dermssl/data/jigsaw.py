@@ -20,8 +20,9 @@ from dermssl.data.augment import (
 GRID = 3
 PATCHES = GRID**2
 
-# As the authors' code (VISSL, pirl_jigsaw): the puzzle keeps at least 60 % of the area; a patch is 64 of the 85 pixels of its cell, so that
-# edges do not continue from one patch to the next; it is seen at 64 pixels where the view has 224.
+# As in the authors' code (VISSL, pirl_jigsaw): the puzzle keeps at least 60 % of the area; a patch is 64 of the 85
+# pixels of its cell, so that edges do not continue from one patch to the next; it is seen at 64 pixels where the view
+# has 224.
 CROP_SCALE = 0.6
 PATCH_SHARE = 64 / 85
 PATCH_OF_VIEW = 64 / 224
