@@ -7,7 +7,7 @@ import platform
 import time
 import traceback
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +93,7 @@ class _Run:
 
     plan: Plan
     bench: Bench
-    reported: float = 0.0
+    reported: float = field(default_factory=time.monotonic)
 
     def work(self) -> None:
         """Make cells until each is done, or cannot be."""

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from torch.distributed.nn.functional import all_reduce
 
 import dermssl
@@ -115,6 +118,52 @@ def pretrain(
         failure = f"{type(error).__name__}: {error}"
     state = {name.replace(".module.", "."): value.numpy() for name, value in (states or [{}])[-1].items()}
     return {"failure": failure, "state": state, "written": written}
+
+
+def elastic(kill_at: list[int], restarts: int, data: Path, output: Path, **options: Any) -> dict[str, Any]:
+    """What torchrun does with ``--nproc-per-node 2 --max-restarts``, in processes that need not import torch anew.
+
+    Args:
+        kill_at: rank 1 gets SIGKILL before the first of these steps; after a restart before the second; ...
+
+    Returns:
+        ``failure`` of the job and, where the last processes got as far as ending it, of each: ``said``.
+    """
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=2,
+        run_id=str(uuid.uuid4()),
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",  # a free port, as --standalone
+        max_restarts=restarts,
+        monitor_interval=0.1,
+        start_method="fork",
+    )
+    failure = ""
+    try:
+        elastic_launch(config, _one_is_killed)(kill_at, data, output, options)
+    except ChildFailedError as error:
+        failure = str(error)
+    return {"failure": failure, "said": [path.read_text() for path in sorted(output.parent.glob("said-*"))]}
+
+
+def _one_is_killed(kill_at: list[int], data: Path, output: Path, options: dict[str, Any]) -> None:
+    plain_step, rank = Trainer._train_step, os.environ["RANK"]
+    restarts = int(os.environ["TORCHELASTIC_RESTART_COUNT"])
+
+    def step(trainer: Trainer, *batch: Any) -> Any:
+        if rank == "1" and restarts < len(kill_at) and trainer.step == kill_at[restarts]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return plain_step(trainer, *batch)
+
+    Trainer._train_step = step
+    run_module.CHECKPOINT_EVERY = 0.0
+    try:
+        dermssl.pretrain(data, output, **options)
+    except dermssl.DermsslError as error:
+        (output.parent / f"said-{rank}").write_text(str(error))
+        raise
 
 
 def _watch_writes(written: list[str], output: Path) -> None:

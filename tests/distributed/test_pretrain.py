@@ -76,9 +76,7 @@ def test_several_processes_do_what_one_does(images, tiny, tmp_path, alone, ranks
 
 def test_every_process_ends_in_the_same_state_and_the_main_one_writes(images, tiny, tmp_path):
     """With BatchNorm as it is: statistics of each process's own batch, averaged after the step."""
-    ours = on_ranks(
-        2, jobs.pretrain, tmp_path / "group", images, tmp_path / "run", eval_data=str(images), **tiny
-    )
+    ours = on_ranks(2, jobs.pretrain, tmp_path / "group", images, tmp_path / "run", eval_data=str(images), **tiny)
     first, second = (one["state"] for one in ours)
     own = {name for name in first if name.startswith("key_encoder") and "running" in name}  # replaced before each use
     assert all(np.array_equal(first[name], second[name]) for name in first.keys() - own)
@@ -126,17 +124,13 @@ def test_a_run_goes_on_with_another_number_of_processes(images, tiny, tmp_path, 
     ],
 )
 def test_what_does_not_fit_ends_all_and_one_says_it(images, tiny, tmp_path, options, message):
-    first, second = on_ranks(
-        2, jobs.pretrain, tmp_path / "group", images, tmp_path / "run", **{**tiny, **options}
-    )
+    first, second = on_ranks(2, jobs.pretrain, tmp_path / "group", images, tmp_path / "run", **{**tiny, **options})
     assert first["failure"].startswith(f"DermsslError: {message}")
     assert second["failure"].startswith(f"SaidElsewhere: process 0 of this job failed: {message}")
 
 
 def test_an_error_of_the_main_process_ends_the_others(images, tiny, tmp_path):
-    first, second = on_ranks(
-        2, jobs.pretrain, tmp_path / "group", images, tmp_path / "run", None, None, 3, **tiny
-    )
+    first, second = on_ranks(2, jobs.pretrain, tmp_path / "group", images, tmp_path / "run", None, None, 3, **tiny)
     assert first["failure"] == "DermsslError: cannot write metrics.jsonl: No space left on device"
     assert second["failure"] == "SaidElsewhere: process 0 of this job failed: cannot write metrics.jsonl: " + (
         "No space left on device"
