@@ -7,10 +7,10 @@ projection head, NTXentLoss with a memory bank, SGD; in fp32 and, a row more, in
 ``dermssl pretrain`` from a cache that was built beforehand, as any second run finds it. Same images, backbone, size,
 batch and queue.
 
-Each row lives in a process of its own and is measured in turns with the others; medians are compared, since the speed of
-a shared machine drifts. "network alone" is the row's own forward and backward on a batch that is already there; the rest
-of its time is loading, augmentation, optimizer, momentum update, queue and logging. Memory: on the CPU the proportional
-set size of the row's process and its workers, on CUDA the peak that torch allocated.
+Each row lives in a process of its own and is measured in turns with the others; medians are compared, since the speed
+of a shared machine drifts. "network alone" is the row's own forward and backward on a batch that is already there; the
+rest of its time is loading, augmentation, optimizer, momentum update, queue and logging. Memory: on the CPU the
+proportional set size of the row's process and its workers, on CUDA the peak that torch allocated.
 """
 
 import argparse
@@ -192,9 +192,8 @@ def main() -> None:
             row.measure(args.steps, args.batch_size)
     for row in rows:
         row.connection.send(None)
-    print(
-        f"{args.backbone}, {args.image_size} px, batch {args.batch_size}, {dtype} on {device}, torch {torch.__version__}"
-    )
+    setting = f"{args.backbone}, {args.image_size} px, batch {args.batch_size}"
+    print(f"{setting}, {dtype} on {device}, torch {torch.__version__}")
     print("| | images/s | range | ratio | network alone | share outside it | memory |")
     print("| --- | ---: | --- | ---: | ---: | ---: | ---: |")
     for row in rows:
