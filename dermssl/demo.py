@@ -33,7 +33,7 @@ OPTIONS: dict[str, Any] = {
     "backbone": "resnet18",
     "recipe": "short",
     "image_size": 48,
-    "epochs": 20,
+    "epochs": 14,
     "batch_size": 64,
     "queue_size": 512,
     "device": "auto",

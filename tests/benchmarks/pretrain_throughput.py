@@ -18,6 +18,7 @@ import torch
 from dermssl.data.cache import cached, source_size
 from dermssl.data.loader import Loader
 from dermssl.devices import autocast, resolve_device, resolve_precision
+from dermssl.memory import keep_freed_memory
 from dermssl.methods.backbone import create_backbone
 from dermssl.pretraining.build import build_trainer
 from dermssl.pretraining.config import make_config
@@ -26,6 +27,7 @@ from dermssl.pretraining.trainer import Trainer
 
 
 def make_trainer(data: str, **options: Any) -> Trainer:
+    keep_freed_memory()  # as pretrain() does
     config = make_config(epochs=1000, **options)
     device = resolve_device(config.device)
     dtype = resolve_precision(config.precision, device)
