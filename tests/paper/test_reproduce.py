@@ -99,13 +99,26 @@ def test_a_failing_cell_is_told_and_tried_again(images, tiny, tmp_path, monkeypa
     assert all(value["ours"] is not None for value in values["values"])
 
 
-def started(output: Path, arguments: list[str]) -> subprocess.Popen:
-    code = "from dermssl.cli import main; main()"
-    log = open(output.with_suffix(".log"), "w")  # noqa: SIM115
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-c", code, "reproduce", *arguments], stdout=log, stderr=log, env=environment
-    )
+@pytest.fixture
+def started():
+    """Starts the command in a process of its own, which ends with the test at the latest."""
+    processes = []
+
+    def start(output: Path, arguments: list[str]) -> subprocess.Popen:
+        code = "from dermssl.cli import main; main()"
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        with open(output.with_suffix(".log"), "w") as log:
+            processes.append(
+                subprocess.Popen(
+                    [sys.executable, "-c", code, "reproduce", *arguments], stdout=log, stderr=log, env=environment
+                )
+            )
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
 
 
 def wait_for(condition, process: subprocess.Popen, log: Path) -> None:
@@ -121,7 +134,7 @@ def made(text: str) -> list[str]:
     return [line.split("] ")[1].split(":")[0] for line in text.splitlines() if line.startswith("[")]
 
 
-def test_killed_anywhere_it_goes_on_and_two_processes_share(images, tiny, tmp_path, caplog):
+def test_killed_anywhere_it_goes_on_and_two_processes_share(images, tiny, tmp_path, caplog, started):
     caplog.set_level("INFO", "dermssl")
     output, log = tmp_path / "out", tmp_path / "out.log"
     arguments = command_line(images, output, tiny, "--tables", "1,4", "--methods", "random,rotinstdisc")
