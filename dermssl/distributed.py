@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
 from dermssl.errors import DermsslError, SaidElsewhere
 
@@ -67,7 +68,7 @@ def process_group() -> Iterator[None]:
     launched = dist.is_torchelastic_launched() and int(os.environ.get("WORLD_SIZE", "1")) > 1
     ours = launched and not dist.is_initialized()
     if ours:
-        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+        _join()
     if world_size() == 1:
         yield
         return
@@ -89,6 +90,19 @@ def process_group() -> Iterator[None]:
     _news = None
     if ours:
         dist.destroy_process_group()
+
+
+def _join() -> None:
+    """Meet the other processes where torchrun says."""
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    if os.environ["LOCAL_WORLD_SIZE"] != os.environ["WORLD_SIZE"]:
+        dist.init_process_group(backend)
+        return
+    # torchrun keeps one store over all its restarts, and in it the addresses of processes that are gone
+    # (pytorch#135712). Between machines the count of restarts may differ, so that is for torchrun to solve.
+    store, rank_, size = next(rendezvous("env://"))
+    store = dist.PrefixStore(f"start {os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
+    dist.init_process_group(backend, store=store, rank=rank_, world_size=size)
 
 
 def own_device(device: torch.device) -> torch.device:

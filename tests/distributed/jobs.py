@@ -81,6 +81,7 @@ def pretrain(
     norm: str | None = None,
     stop_after: int | None = None,
     fail_after: int | None = None,
+    kill_at: int | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """A run and the state it ends in.
@@ -88,7 +89,8 @@ def pretrain(
     Args:
         norm: what BatchNorm does; None as it always does, else one of ``NORMS``.
         stop_after: the last rank gets SIGTERM in this step.
-        fail_after: an error in this step of the main process, while it writes the epoch's metrics.
+        fail_after: an error of the main process after this epoch, while it writes the metrics.
+        kill_at: the last rank gets SIGKILL before this step.
     """
     if norm:
         nn.modules.batchnorm._BatchNorm.forward = NORMS[norm]
@@ -97,14 +99,19 @@ def pretrain(
     plain_step = Trainer._train_step
 
     def step(trainer: Trainer, *batch: Any) -> Any:
+        last = distributed.rank() == distributed.world_size() - 1
+        if last and trainer.step == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
         scalars = plain_step(trainer, *batch)
-        if trainer.step == stop_after and distributed.rank() == distributed.world_size() - 1:
+        if last and trainer.step == stop_after:
             os.kill(os.getpid(), signal.SIGTERM)
         states.append({name: value.clone() for name, value in trainer.task.state_dict().items()})
         del states[:-1]
         return scalars
 
-    def full_disk(*_: Any) -> None:
+    def full_disk(metrics: dict[str, Any], _: int) -> str:
+        if metrics["epoch"] < fail_after:
+            return ""
         raise dermssl.DermsslError("cannot write metrics.jsonl: No space left on device")
 
     states: list[dict[str, torch.Tensor]] = []
@@ -120,14 +127,11 @@ def pretrain(
     return {"failure": failure, "state": state, "written": written}
 
 
-def elastic(kill_at: list[int], restarts: int, data: Path, output: Path, **options: Any) -> dict[str, Any]:
+def elastic(kill_at: list[int], restarts: int, data: Path, output: Path, **options: Any) -> dict[str, str]:
     """What torchrun does with ``--nproc-per-node 2 --max-restarts``, in processes that need not import torch anew.
 
     Args:
         kill_at: rank 1 gets SIGKILL before the first of these steps; after a restart before the second; ...
-
-    Returns:
-        ``failure`` of the job and, where the last processes got as far as ending it, of each: ``said``.
     """
     config = LaunchConfig(
         min_nodes=1,
@@ -145,7 +149,7 @@ def elastic(kill_at: list[int], restarts: int, data: Path, output: Path, **optio
         elastic_launch(config, _one_is_killed)(kill_at, data, output, options)
     except ChildFailedError as error:
         failure = str(error)
-    return {"failure": failure, "said": [path.read_text() for path in sorted(output.parent.glob("said-*"))]}
+    return {"failure": failure}
 
 
 def _one_is_killed(kill_at: list[int], data: Path, output: Path, options: dict[str, Any]) -> None:
@@ -159,11 +163,7 @@ def _one_is_killed(kill_at: list[int], data: Path, output: Path, options: dict[s
 
     Trainer._train_step = step
     run_module.CHECKPOINT_EVERY = 0.0
-    try:
-        dermssl.pretrain(data, output, **options)
-    except dermssl.DermsslError as error:
-        (output.parent / f"said-{rank}").write_text(str(error))
-        raise
+    dermssl.pretrain(data, output, **options)
 
 
 def _watch_writes(written: list[str], output: Path) -> None:

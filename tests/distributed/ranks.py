@@ -4,10 +4,12 @@ The ranks are forked by a server that has imported torch once: a rank starts in 
 not forked, for it may have threads.
 """
 
+import contextlib
 import functools
 import multiprocessing
 import os
 import queue as queues
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +21,7 @@ FORKS.set_forkserver_preload(["torch", "dermssl.pretraining.run", "dermssl.metho
 
 
 def on_ranks(ranks: int, job: Callable[..., Any], folder: Path, *args: Any, **options: Any) -> list[Any]:
-    """What ``job(*args, **options)`` returns on each of ``ranks`` processes, an exception where it raised one.
+    """What ``job(*args, **options)`` returns on each of ``ranks`` processes; None where the process was killed.
 
     Args:
         folder: a fresh one, where the ranks find each other.
@@ -33,12 +35,15 @@ def on_ranks(ranks: int, job: Callable[..., Any], folder: Path, *args: Any, **op
     for process in processes:
         process.start()
     results: dict[int, Any] = {}
+    deadline = time.monotonic() + TIMEOUT
     try:
         while len(results) < ranks:
-            rank, result = answers.get(timeout=TIMEOUT)
-            results[rank] = result
-    except queues.Empty:
-        raise AssertionError(f"only ranks {sorted(results)} of {ranks} answered within {TIMEOUT} s") from None
+            with contextlib.suppress(queues.Empty):
+                rank, result = answers.get(timeout=0.1)
+                results[rank] = result
+            lost = {rank: None for rank, process in enumerate(processes) if process.exitcode not in (None, 0)}
+            results = {**lost, **results}
+            assert time.monotonic() < deadline, f"only ranks {sorted(results)} of {ranks} answered in {TIMEOUT} s"
     finally:
         for process in processes:
             process.join(5)

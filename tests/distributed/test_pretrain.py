@@ -1,6 +1,7 @@
 """A run shared by two or three processes: the same as in one, one that writes, and all that end together."""
 
 import json
+import time
 from pathlib import Path
 
 import jobs
@@ -89,7 +90,7 @@ def test_every_process_ends_in_the_same_state_and_the_main_one_writes(images, ti
 def test_a_signal_to_one_process_stops_all_at_the_same_step_and_the_run_goes_on(images, tiny, tmp_path):
     unbroken = on_ranks(2, jobs.pretrain, tmp_path / "a", images, tmp_path / "unbroken", **tiny)
     assert not unbroken[0]["failure"]
-    first, second = on_ranks(2, jobs.pretrain, tmp_path / "b", images, tmp_path / "broken", None, 4, **tiny)
+    first, second = on_ranks(2, jobs.pretrain, tmp_path / "b", images, tmp_path / "broken", stop_after=4, **tiny)
     stopped = "stopped by a signal to another process after step 4 of 6; a checkpoint was written"
     assert first["failure"].startswith(f"Interrupted: {stopped}")
     assert second["failure"].startswith(f"SaidElsewhere: process 0 of this job failed: {stopped}")
@@ -104,9 +105,9 @@ def test_a_run_goes_on_with_another_number_of_processes(images, tiny, tmp_path, 
     _, state = alone("frozen", "ema", tiny)
     tiny["key_norm"] = "ema"
     run = tmp_path / "run"
-    stopped = on_ranks(3, jobs.pretrain, tmp_path / "a", images, run, "frozen", 2, **tiny)
+    stopped = on_ranks(3, jobs.pretrain, tmp_path / "a", images, run, "frozen", stop_after=2, **tiny)
     assert "after step 2 of 6" in stopped[0]["failure"]
-    stopped = on_ranks(2, jobs.pretrain, tmp_path / "b", images, run, "frozen", 4, **tiny)
+    stopped = on_ranks(2, jobs.pretrain, tmp_path / "b", images, run, "frozen", stop_after=4, **tiny)
     assert "after step 4 of 6" in stopped[0]["failure"]
     (one,) = on_ranks(1, jobs.pretrain, tmp_path / "c", images, run, "frozen", **tiny)
     assert not one["failure"]
@@ -130,8 +131,17 @@ def test_what_does_not_fit_ends_all_and_one_says_it(images, tiny, tmp_path, opti
 
 
 def test_an_error_of_the_main_process_ends_the_others(images, tiny, tmp_path):
-    first, second = on_ranks(2, jobs.pretrain, tmp_path / "group", images, tmp_path / "run", None, None, 3, **tiny)
+    first, second = on_ranks(2, jobs.pretrain, tmp_path / "group", images, tmp_path / "run", fail_after=1, **tiny)
     assert first["failure"] == "DermsslError: cannot write metrics.jsonl: No space left on device"
     assert second["failure"] == "SaidElsewhere: process 0 of this job failed: cannot write metrics.jsonl: " + (
         "No space left on device"
     )
+
+
+def test_a_lost_process_ends_the_others_at_once(images, tiny, tmp_path):
+    started = time.monotonic()
+    every = on_ranks(3, jobs.pretrain, tmp_path / "group", images, tmp_path / "run", kill_at=4, **tiny)
+    assert time.monotonic() - started < 30
+    assert every[2] is None
+    for rank in (0, 1):
+        assert every[rank]["failure"].startswith(f"DermsslError: process {rank}: another process of this job has ended")

