@@ -114,12 +114,14 @@ def to_input(
     The interpolation runs in float on every device: the CPU's faster uint8 one rounds, and the features of
     one backbone would depend on the device.
     """
-    pixels = batch.permute(0, 3, 1, 2).float()  # a channels_last view of (n, S, S, 3): nothing is moved
+    pixels = batch.permute(0, 3, 1, 2)
     if resize and pixels.shape[-1] != image_size:
-        pixels = F.interpolate(pixels, (image_size, image_size), mode="bilinear", antialias=True)
-    scale = 1 / (255 * pixels.new_tensor(std))
-    shift = -pixels.new_tensor(mean) / pixels.new_tensor(std)
-    normal = pixels * scale[:, None, None] + shift[:, None, None]
+        # resizing planes is a third faster than resizing interleaved channels (2 CPU cores, 144 to 128 px)
+        planes = pixels.to(torch.float32, memory_format=torch.contiguous_format)
+        pixels = F.interpolate(planes, (image_size, image_size), mode="bilinear", antialias=True)
+    spread = torch.tensor(std, device=batch.device)[:, None, None]
+    shift = -torch.tensor(mean, device=batch.device)[:, None, None] / spread
+    normal = torch.addcmul(shift, pixels.float(), 1 / (255 * spread))
     return normal.contiguous(memory_format=torch.channels_last)
 
 
