@@ -13,7 +13,6 @@ import torch.distributed as dist
 from torch import nn
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-from torch.distributed.nn.functional import all_reduce
 
 import dermssl
 from dermssl import distributed
@@ -183,12 +182,28 @@ def frozen(self: nn.modules.batchnorm._BatchNorm, x: torch.Tensor) -> torch.Tens
     return nn.functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
 
 
+class SumOfRanks(torch.autograd.Function):
+    """Sum over the ranks; so is its gradient."""
+
+    @staticmethod
+    def forward(_: Any, x: torch.Tensor) -> torch.Tensor:
+        x = x.clone()
+        dist.all_reduce(x)
+        return x
+
+    @staticmethod
+    def backward(_: Any, gradient: torch.Tensor) -> torch.Tensor:
+        gradient = gradient.clone()
+        dist.all_reduce(gradient)
+        return gradient
+
+
 def synchronised(self: nn.modules.batchnorm._BatchNorm, x: torch.Tensor) -> torch.Tensor:
     """BatchNorm over the batches of all ranks, spelled out: torch has it between GPUs only."""
     if not self.training:
         return frozen(self, x)
     ranks = dist.get_world_size() if dist.is_initialized() else 1
-    total = all_reduce if ranks > 1 else lambda t: t.clone()
+    total = SumOfRanks.apply if ranks > 1 else torch.clone
     axes = [axis for axis in range(x.ndim) if axis != 1]
     shape = [1, -1] + [1] * (x.ndim - 2)
     count = ranks * x.numel() / x.shape[1]

@@ -12,8 +12,8 @@ from ranks import on_ranks
 
 from dermssl.methods.registry import METHODS
 
-# float32 sums in another order, over six updates; measured: below 2e-6
-TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
+# float32 sums in another order, over six updates; measured: below 1e-6 (with BatchNorm as it is: 0.3)
+TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 # what BatchNorm does, and in the key encoder: statistics that do not depend on how the batch is divided
 INDEPENDENT = [("frozen", "ema"), ("synchronised", "batch")]
 
