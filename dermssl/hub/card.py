@@ -179,7 +179,7 @@ def _data(record: dict[str, Any]) -> str:
         "set": data["name"],
         "images used": _count(_used(record)),
         "images in the set": _count(data["images"]),
-        "files left out (unreadable, missing, duplicate)": data["problems"],
+        "files unreadable, missing or copies of others": data["problems"],
         "labels": "not used",
         "made square by": settings.get("fit"),
         "hash of the records": f"`{data['content_hash']}`" if data["content_hash"] else None,

@@ -25,7 +25,7 @@ def provenance(config: dict[str, Any], sha256: str, name: str) -> str:
     commands = [_pretrain(data["folder"], run, settings), *filter(None, evaluations)]
     facts = {
         "weights": f"`model.safetensors`, sha256 `{sha256}`",
-        "images": f"{data['name']}, {data['images']} images, {data['problems']} left out",
+        "images": f"{data['name']}, {data['images']} images, {data['problems']} files unreadable, missing or copies",
         "hash of the records": f"`{data['content_hash']}`",
         "seed": settings.get("seed"),
         "machine": training.get("hardware"),
