@@ -165,10 +165,9 @@ def main() -> None:
                 images.drop()
                 name = f"storage alone, {threads} thread{'s' * (threads > 1)}"
                 table.time(name, "loader", count, lambda run_all=run_all: sum(run_all(images.read_row, order)))
-    print(
-        f"{options['backbone']}, {options['image_size']} px, batch {loader.batch_size}, "
-        f"images of {table.image_bytes:,} bytes, a cache of {images.mapped.nbytes / 2**30:.2f} GiB; {hardware_name(device)}, torch {torch.__version__}"
-    )
+    setting = f"{options['backbone']}, {options['image_size']} px, batch {loader.batch_size}"
+    cache = f"{images.mapped.nbytes / 2**30:.2f} GiB of images of {table.image_bytes:,} bytes"
+    print(f"{setting}, {cache}; {hardware_name(device)}, torch {torch.__version__}")
     table.print()
 
 
