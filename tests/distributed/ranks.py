@@ -9,6 +9,7 @@ import functools
 import multiprocessing
 import os
 import queue as queues
+import signal
 import time
 import traceback
 from collections.abc import Callable
@@ -48,6 +49,8 @@ def on_ranks(ranks: int, job: Callable[..., Any], folder: Path, *args: Any, **op
         for process in processes:
             process.join(5)
             process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # with what it has started itself
     return [results[rank] for rank in range(ranks)]
 
 
@@ -55,6 +58,7 @@ def _run(rank: int, ranks: int, store: Path, work: Callable[[], Any], answers: A
     import torch
     import torch.distributed as dist
 
+    os.setpgrp()
     torch.set_num_threads(1)
     os.environ["LOCAL_RANK"] = str(rank)
     try:
