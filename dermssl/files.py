@@ -30,6 +30,11 @@ def replaced_file(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def is_partial(path: Path) -> bool:
+    """Whether ``path`` is what a process killed inside :func:`replaced_file` left behind: safe to ignore or delete."""
+    return path.name.startswith(".") and path.name.endswith(".part")
+
+
 def write_text(path: Path, text: str) -> None:
     """Replace ``path`` by ``text`` (UTF-8), whole or not at all."""
     with replaced_file(path) as temporary:

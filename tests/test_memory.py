@@ -24,9 +24,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 def faults(keep: bool) -> int:
     """Page faults of four steps that need 64 MB each, in a process of its own."""
-    run = subprocess.run(
-        [sys.executable, "-c", FAULTS.format(keep=keep)], check=True, capture_output=True, text=True
-    )
+    run = subprocess.run([sys.executable, "-c", FAULTS.format(keep=keep)], check=True, capture_output=True, text=True)
     return int(run.stdout)
 
 

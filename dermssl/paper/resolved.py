@@ -12,7 +12,7 @@ from dermssl.data.cache import Cache, cached, source_size
 from dermssl.devices import resolve_device
 from dermssl.errors import DermsslError
 from dermssl.evaluation.recipes import find_recipe
-from dermssl.files import write_text
+from dermssl.files import is_partial, write_text
 from dermssl.methods.backbone import create_backbone
 from dermssl.paper.images import labelled_share
 from dermssl.paper.numbers import QUEUE
@@ -117,7 +117,8 @@ def _stored(output: Path) -> dict[str, Any] | None:
         raise DermsslError(f"--output {output}: is a file; name a folder") from error
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DermsslError(f"{file}: cannot be read ({error}); name another --output") from error
-    if output.is_dir() and any(path.name not in ("locks", "log.txt") for path in output.iterdir()):
+    early = ("locks", "log.txt")  # what there is before the settings are
+    if output.is_dir() and any(path.name not in early and not is_partial(path) for path in output.iterdir()):
         raise DermsslError(f"--output {output}: holds files, but no {FILE} of a reproduction; name a new folder")
     return None
 

@@ -67,7 +67,7 @@ class PretrainConfig:
     limit: int | None = _option(None, "Use only so many images, drawn at random.")
     eval_data: str | None = _option(None, "Labelled images: KNN accuracy is logged during the run.")
     eval_every: int | None = _option(None, "Epochs between two such evaluations; default: a tenth of all.")
-    workers: int | None = _option(None, "Processes that decode images; default: one a core.")
+    workers: int | None = _option(None, "Threads that decode images; default: one a core.")
 
     def __post_init__(self) -> None:
         self._require_types()

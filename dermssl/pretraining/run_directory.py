@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dermssl.errors import DermsslError
-from dermssl.files import write_text
+from dermssl.files import is_partial, write_text
 
 LOGGER = logging.getLogger("dermssl")
 
@@ -38,7 +38,7 @@ class RunDirectory:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             own = {"config.json", "metrics.jsonl", "backbone", "log.txt", ".lock"}  # of a run without a checkpoint
-            foreign = [p.name for p in self.path.iterdir() if p.name not in own]
+            foreign = [p.name for p in self.path.iterdir() if p.name not in own and not is_partial(p)]
         except OSError as error:
             raise DermsslError(f"--output {self.path}: cannot be written: {error.strerror}") from error
         if foreign:

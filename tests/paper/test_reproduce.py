@@ -171,6 +171,9 @@ def test_other_settings_images_and_folders_are_refused(images, tiny, tmp_path):
     with pytest.raises(DermsslError, match=r"--eval-data: --output .* was made with other images"):
         dermssl.reproduce(**{**data, "eval_data": other}, output=tmp_path / "out", **tiny)
     (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / ".settings.json.1.part").touch()  # of a process killed while it wrote its first file
+    dermssl.reproduce(**data, output=tmp_path / "mine", **tiny)
+    (tmp_path / "mine" / "settings.json").unlink()
     (tmp_path / "mine" / "thesis.txt").touch()
     with pytest.raises(DermsslError, match="holds files, but no settings"):
         dermssl.reproduce(**data, output=tmp_path / "mine", **tiny)

@@ -212,6 +212,12 @@ def test_an_output_with_foreign_files_is_refused(images, tiny, tmp_path):
     assert (tmp_path / "thesis.tex").read_text() == "chapter 1"
 
 
+def test_an_output_where_a_process_was_killed_in_its_first_write_is_used(images, tiny, tmp_path):
+    (tmp_path / ".config.json.1.part").write_text('{"con')
+    dermssl.pretrain(images, tmp_path, **tiny)
+    assert (tmp_path / "checkpoint.pt").exists()
+
+
 def test_an_output_that_cannot_be_made_is_refused(images, tiny, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DermsslError, match=r"--output .*file.run: cannot be written"):
