@@ -9,7 +9,7 @@ both for the last ``--batches`` of one. The cache is read from
 - storage, an epoch at a time: the system is told to drop its pages before the epoch (of a memory map: first to unmap
   them, for a mapped page stays). What one read brings in beside the image it was for, a later batch finds;
 - storage, a batch at a time: dropped before every batch, as if the cache were many times the memory;
-- the same without read-ahead (MADV_RANDOM), which dermssl does not ask for;
+- the same without advice: the system is not told which images come, and reads ahead as it likes;
 - on CUDA, the GPU's memory; the others are then streamed through pinned memory, as beyond ``RESIDENT_SHARE``.
 
 The last rows bound what storage can give: single images read at random places, by one thread and by many.
@@ -18,58 +18,62 @@ that pages were not dropped (tmpfs, some containers), and above 1 that read-ahea
 """
 
 import argparse
+import contextlib
 import mmap
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
 from against_lightly import synchronize
 from each_gain import end_of_an_epoch
 from pretrain_throughput import end_to_end, make_trainer
+from torch import Tensor
 from tqdm import tqdm
 
 from dermssl.data.layouts.prepared import HEADER_BYTES
+from dermssl.data.loader import Loader
 from dermssl.devices import hardware_name
 
 THREADS = 16
 
 
-class Images:
-    """The memory map of a cache, as a Loader reads it; its pages can be dropped, before every batch if asked for."""
+class FromStorage(Loader):
+    """A Loader of which the system can be made to forget the cache, before every batch if asked for."""
 
-    def __init__(self, mapped: np.memmap) -> None:
-        self.mapped, self.every_batch = mapped, False
-        self.file = os.open(str(mapped.filename), os.O_RDONLY)
+    every_batch, advised = False, True
 
-    def __len__(self) -> int:
-        return len(self.mapped)
-
-    def __getitem__(self, index: np.ndarray) -> np.ndarray:
-        if self.every_batch:
-            self.drop()
-        return self.mapped[index]
+    def _gather(self, order: np.ndarray) -> Iterator[Tensor]:
+        with contextlib.nullcontext() if self.advised else mock.patch("dermssl.data.loader._read_ahead"):
+            for index in order:
+                if self.every_batch:
+                    self.drop()
+                yield from super()._gather(index[None])
 
     def drop(self) -> None:
-        self.mapped._mmap.madvise(mmap.MADV_DONTNEED)
-        os.posix_fadvise(self.file, 0, 0, os.POSIX_FADV_DONTNEED)
+        self.images.base.madvise(mmap.MADV_DONTNEED)
+        with open(self.images.filename, "rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
     def touch(self) -> None:
-        self.mapped.reshape(-1)[:: mmap.PAGESIZE].max()
+        self.images.reshape(-1)[:: mmap.PAGESIZE].max()
 
-    def read_ahead(self, allowed: bool) -> None:
-        """Of the map by page faults and of the file by reads."""
-        self.mapped._mmap.madvise(mmap.MADV_NORMAL if allowed else mmap.MADV_RANDOM)
-        os.posix_fadvise(self.file, 0, 0, os.POSIX_FADV_NORMAL if allowed else os.POSIX_FADV_RANDOM)
 
-    def read_row(self, row: int) -> int:
-        size = self.mapped[0].nbytes
-        return len(os.pread(self.file, size, HEADER_BYTES + int(row) * size))
+class Reads:
+    """Single images by plain reads, without read-ahead."""
+
+    def __init__(self, images: np.memmap) -> None:
+        self.file, self.size = os.open(str(images.filename), os.O_RDONLY), images[0].nbytes
+        os.posix_fadvise(self.file, 0, 0, os.POSIX_FADV_RANDOM)
+
+    def __call__(self, row: int) -> int:
+        return len(os.pread(self.file, self.size, HEADER_BYTES + int(row) * self.size))
 
 
 def bytes_read() -> int:
@@ -124,8 +128,8 @@ def main() -> None:
     options: dict[str, Any] = vars(parser.parse_args())
     rounds, batches = options.pop("rounds"), options.pop("batches")
     trainer = make_trainer(**options)
-    loader, device = trainer.loader, trainer.device
-    images = loader.images = Images(loader.images)  # type: ignore[assignment]
+    device = trainer.device
+    loader = trainer.loader = FromStorage(trainer.loader.images, trainer.loader.batch_size, seed=0, device=device)
     batches = min(batches, len(loader))
     count, on_gpu = batches * loader.batch_size, loader.resident
     end_to_end(trainer, 3)
@@ -139,34 +143,32 @@ def main() -> None:
         end_of_an_epoch(trainer, batches)
         synchronize(device)
 
-    # name: (how the pages are made ready, dropped before every batch, read-ahead, from the GPU's memory)
+    # name: (how the pages are made ready, dropped before every batch, advised, from the GPU's memory)
     rows: dict[str, tuple[Callable[[], None], bool, bool, bool]] = {
-        "memory": (images.touch, False, True, False),
-        "storage, an epoch at a time": (images.drop, False, True, False),
-        "storage, a batch at a time": (images.drop, True, True, False),
-        "the same without read-ahead": (images.drop, True, False, False),
+        "memory": (loader.touch, False, True, False),
+        "storage, an epoch at a time": (loader.drop, False, True, False),
+        "storage, a batch at a time": (loader.drop, True, True, False),
+        "the same without advice": (loader.drop, True, False, False),
     }
     if on_gpu:
-        rows = {"the GPU's memory": (images.touch, False, True, True), **rows}
-    table = Table(images.mapped[0].nbytes)
-    order = np.random.default_rng(0).permutation(len(images))[:count]
+        rows = {"the GPU's memory": (loader.touch, False, True, True), **rows}
+    table = Table(loader.images[0].nbytes)
+    order = np.random.default_rng(0).permutation(len(loader.images))[:count]
+    read = Reads(loader.images)
     with ThreadPoolExecutor(THREADS) as pool:
         for _ in tqdm(range(rounds), desc="rounds"):
-            for name, (prepare, every_batch, read_ahead, loader.resident) in rows.items():
-                images.read_ahead(read_ahead)
+            for name, (prepare, every_batch, loader.advised, loader.resident) in rows.items():
                 for column, run in (("loader", load), ("training", train)):
-                    images.every_batch = False
+                    loader.every_batch = False
                     prepare()
-                    images.every_batch = every_batch
+                    loader.every_batch = every_batch
                     table.time(name, column, count, run)
-            images.every_batch = False
-            images.read_ahead(False)
             for threads, run_all in ((1, map), (THREADS, pool.map)):
-                images.drop()
+                loader.drop()
                 name = f"storage alone, {threads} thread{'s' * (threads > 1)}"
-                table.time(name, "loader", count, lambda run_all=run_all: sum(run_all(images.read_row, order)))
+                table.time(name, "loader", count, lambda run_all=run_all: sum(run_all(read, order)))
     setting = f"{options['backbone']}, {options['image_size']} px, batch {loader.batch_size}"
-    cache = f"{images.mapped.nbytes / 2**30:.2f} GiB of images of {table.image_bytes:,} bytes"
+    cache = f"{loader.images.nbytes / 2**30:.2f} GiB of images of {table.image_bytes:,} bytes"
     print(f"{setting}, {cache}; {hardware_name(device)}, torch {torch.__version__}")
     table.print()
 

@@ -1,5 +1,6 @@
 """Batches: every image once an epoch, an order that depends on seed and epoch only, errors that arrive."""
 
+import mmap
 import threading
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from dermssl import DermsslError
-from dermssl.data.loader import Loader
+from dermssl.data.loader import Loader, _pages, _read_ahead
 
 CPU = torch.device("cpu")
 
@@ -80,3 +81,17 @@ def test_an_error_while_reading_is_raised_to_the_one_who_trains(images, monkeypa
 def test_a_batch_larger_than_the_data_set_is_refused(images):
     with pytest.raises(DermsslError, match="--batch-size 24 is larger than the data set: 23 images"):
         Loader(images, 24, seed=0, device=CPU)
+
+
+def test_read_ahead_asks_for_whole_images_and_little_more(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (40, 40, 40, 3), np.uint8)  # an image is more than a page
+    np.save(tmp_path / "images.npy", images)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    index = np.array([39, 0, 17])
+    for i, (start, length) in zip(index, _pages(mapped, index), strict=True):
+        assert start % mmap.PAGESIZE == 0
+        assert images[i].tobytes() in mapped.base[start : start + length]
+        assert length < images[i].nbytes + mmap.PAGESIZE
+    _read_ahead(mapped, index)
+    _read_ahead(images, index)  # nothing to read
+    assert np.array_equal(mapped[index], images[index])
