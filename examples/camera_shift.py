@@ -45,7 +45,7 @@ def main(args: argparse.Namespace) -> None:
             )
             for weights in args.weights
         ]
-        figures = " | ".join(f"{cell(report, 'accuracy')} | {cell(report, 'macro_recall')}" for report in reports)
+        figures = " | ".join(f"{cell(report, 'accuracy')} | {cell(report, 'recall_macro')}" for report in reports)
         print(f"| {name} | {test.sum():,} | {100 * reports[0].majority_accuracy:.1f} | {figures} |", flush=True)
 
 

@@ -9,18 +9,19 @@
 # that --lr-batch names), and FINETUNE_EPOCHS=2 before the command. Stopped anywhere, the same command goes on. Each
 # evaluation is done for the random backbone as well.
 set -euo pipefail
-ham=$1 images=$2 run=$3 published=$4
+ham=$1 images=$2 run=${3%/} published=${4%/}
 shift 4
 
 dermssl pretrain "$images" --output "$run" --recipe short --epochs 400 --image-size 128 --batch-size 512 \
   --lr-batch 512 --queue-size 8192 "$@"
 
-size=$(python -c 'import json, sys; print(json.load(open(sys.argv[1]))["pretrained_cfg"]["input_size"][-1])' \
-  "$run/backbone/config.json")
+read -r untrained size < <(python -c 'import json, sys
+config = json.load(open(sys.argv[1]))
+print("random:" + config["architecture"], config["pretrained_cfg"]["input_size"][-1])' "$run/backbone/config.json")
 evaluate() { # NAME COMMAND OPTIONS...: a report for the run and one for the random backbone, unless they are there
   local name=$1 command=$2 weights output
   shift 2
-  for weights in "$run" random:resnet18; do
+  for weights in "$run" "$untrained"; do
     output=$run/evaluations/$name$([ "$weights" = "$run" ] || echo -random).json
     [ -e "$output" ] && continue
     dermssl "$command" "$weights" "$ham" --image-size "$size" --json "$@" > "$output.part"
@@ -32,7 +33,7 @@ evaluate knn eval-knn
 evaluate frozen finetune --freeze
 evaluate finetune finetune ${FINETUNE_EPOCHS:+--epochs "$FINETUNE_EPOCHS"}
 
-[ -e "$run/fewshot" ] || dermssl fewshot "$run" random:resnet18 "$ham" --image-size "$size" --freeze --output "$run/fewshot"
-python "$(dirname "$0")/camera_shift.py" "$ham" "$run" random:resnet18 --image-size "$size" | tee "$run/camera_shift.md"
+[ -e "$run/fewshot" ] || dermssl fewshot "$run" "$untrained" "$ham" --image-size "$size" --freeze --output "$run/fewshot"
+python "$(dirname "$0")/camera_shift.py" "$ham" "$run" "$untrained" --image-size "$size" | tee "$run/camera_shift.md"
 dermssl export "$run" "$published"
 python -m dermssl.hub.check "$(dirname "$published")"
