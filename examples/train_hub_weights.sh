@@ -35,5 +35,7 @@ evaluate finetune finetune ${FINETUNE_EPOCHS:+--epochs "$FINETUNE_EPOCHS"}
 
 [ -e "$run/fewshot" ] || dermssl fewshot "$run" "$untrained" "$ham" --image-size "$size" --freeze --output "$run/fewshot"
 python "$(dirname "$0")/camera_shift.py" "$ham" "$run" "$untrained" --image-size "$size" | tee "$run/camera_shift.md"
-dermssl export "$run" "$published"
+dermssl export "$run" "$published" --license cc-by-nc-4.0 \
+  --attribution "Tschandl, Rosendahl, Kittler: The HAM10000 dataset. Scientific Data 5, 180161 (2018), doi:10.1038/sdata.2018.161" \
+  --attribution "International Skin Imaging Collaboration, ISIC Archive; Codella et al. (2018), doi:10.1109/ISBI.2018.8363547"
 python -m dermssl.hub.check "$(dirname "$published")"
