@@ -211,6 +211,7 @@ class Transfer:
         return {
             "evaluation": "finetune" if self.features is None else "frozen",
             "recipe": self.recipe_name,
+            "epochs": epochs,
             **{key: split.get(key) for key in ("split", "folds")},
             "test": None if test is train else test.source,
             "fraction": fraction,

@@ -6,8 +6,13 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from dermssl.hub.datasets import KNOWN
+
 # protocol key of a report -> option of the command that made it
-_EVALUATION_OPTIONS = ("k", "weighting", "recipe", "split", "folds", "fraction", "seed", "image_size", "fit", "test")
+_EVALUATION_OPTIONS = (
+    *("k", "weighting", "recipe", "epochs", "split", "folds", "fraction"),
+    *("seed", "image_size", "fit", "test"),
+)
 
 
 def provenance(config: dict[str, Any], sha256: str, name: str) -> str:
@@ -42,7 +47,7 @@ def provenance(config: dict[str, Any], sha256: str, name: str) -> str:
         "",
         "```",
         *commands,
-        f"dermssl export {run} hub/{name}",
+        _export(record, run, name),
         "```",
         "",
         "On one kind of CPU the same versions give the same weights to the bit. Elsewhere the last digits of each step "
@@ -64,8 +69,21 @@ def stated_sha256(text: str) -> str | None:
 
 
 def _pretrain(folder: str, run: str, settings: dict[str, Any]) -> str:
-    options = [f"--{key.replace('_', '-')} {shlex.quote(str(v))}" for key, v in settings.items() if v is not None]
+    options = [_option(key, value) for key, value in settings.items() if value is not None]
     return " ".join(["dermssl pretrain", shlex.quote(folder), "--output", run, *options])
+
+
+def _option(key: str, value: Any) -> str:
+    name = key.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no-{name}"
+    return f"--{name} {shlex.quote(str(value))}"
+
+
+def _export(record: dict[str, Any], run: str, name: str) -> str:
+    licensed = [_option("license", record["license"])] if record["license"] else []
+    sources = [] if record["data"]["layout"] in KNOWN else record["attribution"]  # of a known set they need not be named
+    return " ".join(["dermssl export", run, f"hub/{name}", *licensed, *(_option("attribution", s) for s in sources)])
 
 
 def _evaluate(result: dict[str, Any], run: str) -> str | None:

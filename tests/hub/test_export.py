@@ -2,16 +2,19 @@
 
 import json
 import os
+import shlex
 import shutil
 
+import click
 import pytest
 import timm
 import torch
 from click.testing import CliRunner
-from hub_fixtures import write_report
+from hub_fixtures import write_report, write_run
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save_file
 
+from dermssl.cli import group
 from dermssl.cli.export import command
 from dermssl.errors import DermsslError
 from dermssl.hub import check as checking
@@ -90,6 +93,18 @@ def test_provenance_names_commands_and_hashes(exported):
     assert "dermssl eval-knn random:resnet10t ham" in text
     for fact in ("c0ffee", "seed: 0", "a machine", "300.0 s"):
         assert fact in text
+
+
+def test_the_commands_of_the_provenance_are_commands(tmp_path):
+    run = write_run(tmp_path / "run", layout="image folder")
+    export(run, tmp_path / "out", license="cc-by-nc-4.0", attribution=["A. Uthor, her photographs"])
+    text = (tmp_path / "out" / "PROVENANCE.md").read_text()
+    commands = [shlex.split(line) for line in text.splitlines() if line.startswith("dermssl ")]
+    for _, name, *arguments in commands:
+        called = group.get_command(click.Context(group), name)
+        called.make_context(name, arguments)  # fails for an unknown option or value
+    assert [words[1] for words in commands] == ["pretrain", "export"]
+    assert commands[1][-4:] == ["--license", "cc-by-nc-4.0", "--attribution", "A. Uthor, her photographs"]
 
 
 def test_every_backbone_is_loaded_by_timm_equal_to_the_bit(tmp_path):
