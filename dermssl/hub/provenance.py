@@ -82,7 +82,7 @@ def _option(key: str, value: Any) -> str:
 
 def _export(record: dict[str, Any], run: str, name: str) -> str:
     licensed = [_option("license", record["license"])] if record["license"] else []
-    sources = [] if record["data"]["layout"] in KNOWN else record["attribution"]  # of a known set they need not be named
+    sources = [] if record["data"]["layout"] in KNOWN else record["attribution"]  # those of a known set are known
     return " ".join(["dermssl export", run, f"hub/{name}", *licensed, *(_option("attribution", s) for s in sources)])
 
 
