@@ -1,5 +1,6 @@
 """The model card, written from an exported ``config.json`` alone."""
 
+import math
 import textwrap
 from typing import Any
 
@@ -13,6 +14,7 @@ from dermssl.hub.results import BIBTEX, SOFTWARE, results_section
 
 TAGS = ["timm", "dermssl", "dermatology", "dermoscopy", "medical", "self-supervised-learning"]
 PIPELINE = "image-feature-extraction"
+PAPER_SEEN = 200 * 33_126  # epochs and images of the paper's pretraining
 # metric of a report -> type and name of it in the model index
 INDEXED = {
     "accuracy": ("accuracy", "accuracy"),
@@ -250,6 +252,18 @@ def _limits(record: dict[str, Any]) -> str:
         - Rulers, ink, hair, gel and vignettes are in the images it learned from, and it may have learned them.
         - Where the evaluation images come from the set it was pretrained on, it has seen them (without labels): the
           figures above may then be better than on other images."""
+    ) + _budget(record["resolved"])
+
+
+def _budget(resolved: dict[str, Any]) -> str:
+    """What a training shorter than half of the paper's has to say of itself."""
+    seen = resolved.get("steps", math.inf) * resolved.get("batch_size", math.inf)
+    if seen > PAPER_SEEN / 2:
+        return ""
+    return "\n" + textwrap.dedent(
+        f"""\
+        - **A small budget**: it was shown {seen:,} images at {resolved.get("image_size")} px; the paper's training
+          shows {PAPER_SEEN:,} at 224 px. Expect more of a longer one."""
     )
 
 

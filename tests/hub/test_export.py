@@ -19,7 +19,7 @@ from dermssl.cli.export import command
 from dermssl.errors import DermsslError
 from dermssl.hub import check as checking
 from dermssl.hub import export as exporting
-from dermssl.hub.card import check_card
+from dermssl.hub.card import card, check_card
 from dermssl.hub.export import FILES, export, save_backbone
 from dermssl.hub.verify import verify
 from dermssl.hub.weights import load_backbone
@@ -84,6 +84,14 @@ def test_card(exported):
         'name = "hf-hub:ORG/resnet10t.dermssl_ham10000"',
     ):
         assert text.lower() in card.content.lower()
+
+
+def test_a_card_says_when_the_training_was_short(exported):
+    config = json.loads((exported / "config.json").read_text())
+    assert "it was shown 144 images at 32 px; the paper's training\n  shows 6,625,200 at 224 px" in card(config, "name")
+    config["dermssl"]["resolved"]["steps"] = 13_000
+    config["dermssl"]["resolved"]["batch_size"] = 512
+    assert "small budget" not in card(config, "name")
 
 
 def test_provenance_names_commands_and_hashes(exported):
