@@ -24,7 +24,9 @@ def run(command: list[str], folder: Path) -> str:
 def test_weights_are_trained_proven_and_exported(tmp_path):
     write_synthetic(tmp_path / "images", images=280, size=36)
     script = str(EXAMPLES / "train_hub_weights.sh")
-    output = run(["bash", script, "images/", "images/", "run/", "hub/resnet10t.dermssl_drawn", *TINY], tmp_path)
+    output = run(
+        ["bash", script, "images/", "images/HAM10000_images/", "run/", "hub/resnet10t.dermssl_drawn", *TINY], tmp_path
+    )
     assert "| synthetic_a |" in output
     card = (tmp_path / "hub" / "resnet10t.dermssl_drawn" / "README.md").read_text(encoding="utf-8")
     assert card.count("### ") == 3, card  # KNN, frozen and fine-tuned
