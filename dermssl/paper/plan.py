@@ -160,6 +160,8 @@ class _Runs:
         return self.add(Cell(kind, subject, options, self._weights(subject)))
 
     def compare(self, evaluation: str, subject: str, base: str) -> str:
+        for row in (subject, base):  # all tables compare with random weights; only 1 and 2 have them as a row
+            self.evaluate(evaluation, row)
         return self.add(difference(evaluation, subject, base))
 
     def _weights(self, subject: str) -> tuple[str, ...]:

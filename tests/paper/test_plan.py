@@ -39,6 +39,18 @@ def test_cells_shared_between_tables_are_there_once():
         assert set(cell.needs) <= set(plan.cells)
 
 
+@pytest.mark.parametrize("methods", [None, ["rotinstdisc"], ["random", "rotinstdisc"], ["moco", "rotation"]])
+@pytest.mark.parametrize(
+    ("tables", "figures"), [*(([number], None) for number in range(1, 6)), (None, [4]), (None, [6])]
+)
+def test_any_part_by_itself_has_all_that_it_needs(methods, tables, figures):
+    plan = make_plan(make_request(methods, tables, figures), FULL, images=10015, known=METHODS)
+    for cell in plan.cells.values():
+        assert set(cell.needs) <= set(plan.cells)
+    if tables in ([4], [5]) and methods == ["random", "rotinstdisc"]:
+        assert kinds(plan, "difference")  # to random weights, which are no row there
+
+
 def test_a_queue_longer_than_the_images_cannot_be_run():
     plan = make_plan(make_request(None, [5], None), FULL, images=10015, known=TITLES)
     absent = {cell.subject: cell.absent for cell in plan.cells.values() if cell.absent}
