@@ -38,15 +38,14 @@ def main(args: argparse.Namespace) -> None:
     print("| left out | images | commonest class |", *(f"{w}: accuracy | macro recall |" for w in args.weights))
     print("| --- | ---: | ---: |" + " ---: | ---: |" * len(args.weights))
     for name in np.unique(set_up):
-        test = set_up == name
+        others, left_out = part(cache, set_up != name), part(cache, set_up == name)
         reports = [
-            dermssl.evaluate_knn(
-                weights, part(cache, ~test), test=part(cache, test), k=args.k, image_size=args.image_size
-            )
+            dermssl.evaluate_knn(weights, others, test=left_out, k=args.k, image_size=args.image_size)
             for weights in args.weights
         ]
         figures = " | ".join(f"{cell(report, 'accuracy')} | {cell(report, 'recall_macro')}" for report in reports)
-        print(f"| {name} | {test.sum():,} | {100 * reports[0].majority_accuracy:.1f} | {figures} |", flush=True)
+        commonest = 100 * reports[0].majority_accuracy
+        print(f"| {name} | {len(left_out.records):,} | {commonest:.1f} | {figures} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@
 # HAM10000/ has the labels for the evaluation; pretraining is on IMAGES/, without labels: HAM10000/ itself, or a folder
 # that holds it and the further images of ISIC. Without options: 128 px, 400 epochs, batch 512, about ten thousand steps.
 # On two CPU cores: --epochs 20 --image-size 64 --batch-size 256 --lr-batch 256 (AdamW's rate of 0.001 is for the batch
-# that --lr-batch names), and FINETUNE_EPOCHS=2 before the command. Stopped anywhere, the same command goes on. Each
+# that --lr-batch names), and FINETUNE_EPOCHS=3 before the command. Stopped anywhere, the same command goes on. Each
 # evaluation is done for the random backbone as well.
 set -euo pipefail
 ham=$1 images=$2 run=${3%/} published=${4%/}

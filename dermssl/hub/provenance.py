@@ -10,8 +10,17 @@ from dermssl.hub.datasets import KNOWN
 
 # protocol key of a report -> option of the command that made it
 _EVALUATION_OPTIONS = (
-    *("k", "weighting", "recipe", "epochs", "split", "folds", "fraction"),
-    *("seed", "image_size", "fit", "test"),
+    "k",
+    "weighting",
+    "recipe",
+    "epochs",
+    "split",
+    "folds",
+    "fraction",
+    "seed",
+    "image_size",
+    "fit",
+    "test",
 )
 
 

@@ -14,7 +14,6 @@ Every measurement is a process of its own, since some of it lasts as long as the
 are compared. A row's ratio is its speed over that of the whole: 0.5 is a part that doubles the speed.
 """
 
-import argparse
 import os
 import statistics
 import time
@@ -28,7 +27,7 @@ import pretrain_throughput
 import torch
 from against_lightly import UNTIMED_STEPS, endless, synchronize
 from PIL import Image
-from pretrain_throughput import end_to_end, make_trainer
+from pretrain_throughput import end_to_end, make_trainer, training_parser
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -158,14 +157,7 @@ class TwoViewsOfAnImage(Dataset):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data")
-    parser.add_argument("--backbone", default="resnet18")
-    parser.add_argument("--image-size", type=int, default=64)
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--queue-size", type=int, default=4096)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = training_parser(__doc__, rounds=3)
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS, help="only these; the first is the whole")
     options = vars(parser.parse_args())

@@ -17,7 +17,6 @@ The last rows bound what storage can give: single images read at random places, 
 that pages were not dropped (tmpfs, some containers), and above 1 that read-ahead brings more than is used. Linux only.
 """
 
-import argparse
 import contextlib
 import mmap
 import os
@@ -33,7 +32,7 @@ import numpy as np
 import torch
 from against_lightly import synchronize
 from each_gain import end_of_an_epoch
-from pretrain_throughput import end_to_end, make_trainer
+from pretrain_throughput import end_to_end, make_trainer, training_parser
 from torch import Tensor
 from tqdm import tqdm
 
@@ -116,14 +115,7 @@ class Table:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data")
-    parser.add_argument("--backbone", default="resnet18")
-    parser.add_argument("--image-size", type=int, default=64)
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--queue-size", type=int, default=4096)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = training_parser(__doc__, rounds=3)
     parser.add_argument("--batches", type=int, default=20, help="a measurement, at most those of an epoch")
     options: dict[str, Any] = vars(parser.parse_args())
     rounds, batches = options.pop("rounds"), options.pop("batches")

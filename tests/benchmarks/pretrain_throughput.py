@@ -26,6 +26,19 @@ from dermssl.pretraining.resolved import batch_size, image_size, resolve
 from dermssl.pretraining.trainer import Trainer
 
 
+def training_parser(description: str | None, rounds: int) -> argparse.ArgumentParser:
+    """The images, what ``make_trainer`` takes, and the rounds: what all benchmarks of the training loop ask for."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data")
+    parser.add_argument("--backbone", default="resnet18")
+    parser.add_argument("--image-size", type=int, default=64)
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--queue-size", type=int, default=4096)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--rounds", type=int, default=rounds)
+    return parser
+
+
 def make_trainer(data: str, **options: Any) -> Trainer:
     keep_freed_memory()  # as pretrain() does
     config = make_config(epochs=1000, **options)
@@ -71,14 +84,7 @@ def timed(run: Callable[[int], None], steps: int, images: int, device: torch.dev
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data")
-    parser.add_argument("--backbone", default="resnet18")
-    parser.add_argument("--image-size", type=int, default=64)
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--queue-size", type=int, default=4096)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser = training_parser(__doc__, rounds=5)
     parser.add_argument("--steps", type=int, default=12)
     options = vars(parser.parse_args())
     rounds, steps = options.pop("rounds"), options.pop("steps")
