@@ -10,7 +10,7 @@ from huggingface_hub.utils import validate_repo_id
 
 from dermssl import __version__
 from dermssl.hub.datasets import KNOWN, id_of
-from dermssl.hub.results import BIBTEX, SOFTWARE, results_section
+from dermssl.hub.results import BIBTEX, SOFTWARE, figures_section, results_section, share_of_labels
 
 TAGS = ["timm", "dermssl", "dermatology", "dermoscopy", "medical", "self-supervised-learning"]
 PIPELINE = "image-feature-extraction"
@@ -50,6 +50,7 @@ def card(config: dict[str, Any], name: str) -> str:
         _data(record),
         _training(config, record),
         results_section(record["results"]),
+        *([figures_section(record["figures"])] if record.get("figures") else []),
         _limits(record),
         _license(record),
         _citation(record),
@@ -107,6 +108,8 @@ def _eval_results(result: dict[str, Any]) -> list[EvalResult]:
     how = result["evaluation"]
     if protocol.get("k"):
         how += f", k = {protocol['k']}"
+    if share_of_labels(result) < 1:
+        how += f", {100 * share_of_labels(result):g} % of the labels"
     how += f", test set {protocol['test']}" if protocol.get("test") else f", {_folds(protocol)}"
     return [
         EvalResult(

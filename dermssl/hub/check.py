@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dermssl.errors import DermsslError
 from dermssl.hub.card import check_card
-from dermssl.hub.export import CARD_FILE, FILES, PROVENANCE_FILE
+from dermssl.hub.export import CARD_FILE, FILES, PROVENANCE_FILE, files_of
 from dermssl.hub.provenance import sha256_of, stated_sha256
 from dermssl.hub.record import read_config
 from dermssl.hub.verify import verify
@@ -33,10 +33,12 @@ def _files(folder: Path) -> list[str]:
         return problems
     try:
         config = read_config((folder / CONFIG_FILE).read_text(encoding="utf-8"), CONFIG_FILE)
+        figures = set(files_of(config["dermssl"])) - set(FILES)
     except DermsslError as error:
         return [str(error)]
     text = (folder / CARD_FILE).read_text(encoding="utf-8")
     problems = [f"{CARD_FILE}: {problem}" for problem in check_card(text)]
+    problems += [f"{name} is missing" for name in sorted(figures) if not (folder / name).is_file()]
     if config["dermssl"]["license"] is None:
         problems.append("the licence is not specified")
     elif f"license: {config['dermssl']['license']}\n" not in text:

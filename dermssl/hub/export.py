@@ -20,7 +20,7 @@ from dermssl.files import replaced_file, write_text
 from dermssl.hub.card import card, check_card
 from dermssl.hub.datasets import KNOWN
 from dermssl.hub.provenance import provenance, sha256_of
-from dermssl.hub.record import read_config, read_run
+from dermssl.hub.record import PICTURES, figures, read_config, read_run
 from dermssl.hub.verify import verify
 from dermssl.hub.weights import CONFIG_FILE, METADATA_KEY, WEIGHTS_FILE, load_backbone
 from dermssl.methods.backbone import default_image_size, pretrained_cfg
@@ -62,7 +62,7 @@ def export(
             cannot be written, or timm does not load exactly these tensors.
     """
     run, folder = Path(run), Path(folder)
-    _claim(run, folder)
+    earlier = _claim(run, folder)
     record = read_run(run, license=license, attribution=tuple(attribution))
     model = load_backbone(run)
     _refuse_nonfinite(run, model)
@@ -83,16 +83,33 @@ def export(
                 tag=f"dermssl_{data.tag}" if data else "dermssl",
                 license=record["license"],
             )
+            for figure in figures(run):
+                shutil.copyfile(figure, draft / figure.name)
             write_pages(draft, folder.name)
             _verify(draft)
             folder.mkdir(exist_ok=True)
-            for name in FILES:
+            for name in set(earlier) - set(files_of(record)):
+                (folder / name).unlink(missing_ok=True)
+            for name in files_of(record):
                 os.replace(draft / name, folder / name)
     except OSError as error:
         raise DermsslError(f"cannot write {folder}: {error.strerror or error}") from error
     if record["license"] is None:
         LOGGER.warning("the licence of the images is not known: the card says so; name one with --license")
     return folder
+
+
+def files_of(record: dict[str, Any]) -> tuple[str, ...]:
+    """The names of an export's files: those that each has, and the figures of its card.
+
+    Raises:
+        DermsslError: a figure's name is a path; whoever wrote that wants another file to be pushed or removed.
+    """
+    names = tuple(record.get("figures", ()))
+    for name in names:
+        if not isinstance(name, str) or Path(name).name != name or Path(name).suffix not in PICTURES:
+            raise DermsslError(f"{CONFIG_FILE} names a figure {name!r}; it must be a picture beside it")
+    return (*FILES, *names)
 
 
 def write_pages(folder: Path, name: str) -> None:
@@ -172,8 +189,8 @@ def _settle_header(file: Path) -> None:
             opened.write(text.ljust(length))
 
 
-def _claim(run: Path, folder: Path) -> None:
-    """Refuse what is not a run, and a folder that holds something else."""
+def _claim(run: Path, folder: Path) -> tuple[str, ...]:
+    """Refuse what is not a run, and a folder that holds something else. The files of the export that stands there."""
     if not (run / "backbone").is_dir():
         what = "it is an export already" if (run / WEIGHTS_FILE).exists() else "it holds no backbone"
         raise DermsslError(f"{run} is not a run directory with a backbone: {what}")
@@ -181,9 +198,11 @@ def _claim(run: Path, folder: Path) -> None:
         raise DermsslError(f"{folder} is a file; name a folder")
     if folder.is_dir() and any(folder.iterdir()):
         try:
-            read_config((folder / CONFIG_FILE).read_text(encoding="utf-8"), str(folder))
+            config = read_config((folder / CONFIG_FILE).read_text(encoding="utf-8"), str(folder))
+            return files_of(config["dermssl"])
         except (OSError, DermsslError) as error:
             raise DermsslError(f"{folder} holds something that is not an export; name another folder") from error
+    return ()
 
 
 def _refuse_nonfinite(run: Path, model: nn.Module) -> None:

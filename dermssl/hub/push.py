@@ -15,7 +15,7 @@ from huggingface_hub.utils import validate_repo_id
 
 from dermssl.errors import DermsslError
 from dermssl.hub.card import check_card
-from dermssl.hub.export import CARD_FILE, FILES, export, write_pages
+from dermssl.hub.export import CARD_FILE, PROVENANCE_FILE, export, files_of, write_pages
 from dermssl.hub.record import read_config
 from dermssl.hub.repository import Repository
 from dermssl.hub.verify import verify
@@ -93,7 +93,8 @@ def push(
             raise DermsslError(
                 "--public: the licence of the images is not known; name that of the weights: --license ID"
             )
-        files = {name: (folder / name).stat().st_size for name in FILES}
+        names = files_of(config["dermssl"])
+        files = {name: (folder / name).stat().st_size for name in names}
         url = f"{endpoint}/{repo_id}"
         if dry_run:
             return PushResult(repo_id, url, None, not public, files, card)
@@ -105,9 +106,9 @@ def push(
                 "no token for the Hub: run `hf auth login`, or set HF_TOKEN to one with the right to write"
             )
         repository = Repository(repo_id, endpoint=endpoint, token=token, revision=revision)
-        _refuse_others(repository, config["architecture"], force)
+        _refuse_others(repository, names, config["architecture"], force)
         repository.create()
-        commit = repository.commit(folder, FILES, message or f"{config['architecture']} pretrained by dermssl")
+        commit = repository.commit(folder, names, message or f"{config['architecture']} pretrained by dermssl")
         LOGGER.info("uploaded as %s; loading it back by timm", commit[:8])
         _load_back(folder, f"hf-hub:{repo_id}@{commit}", endpoint, token, Path(temporary))
         if tag:
@@ -138,10 +139,10 @@ def _prepare(run: Path, temporary: Path, repo_id: str, license: str | None, attr
         config = run / CONFIG_FILE
         if not config.is_file():
             raise DermsslError(f"{run}: {CONFIG_FILE} is missing; export the run again")
-        read_config(config.read_text(encoding="utf-8"), str(config))
+        record = read_config(config.read_text(encoding="utf-8"), str(config))["dermssl"]
         try:
             folder.mkdir()
-            for name in (CONFIG_FILE, WEIGHTS_FILE):
+            for name in set(files_of(record)) - {CARD_FILE, PROVENANCE_FILE}:
                 shutil.copyfile(run / name, folder / name)
         except OSError as error:
             raise DermsslError(f"cannot copy {run} to {folder}: {error.strerror or error}") from error
@@ -155,8 +156,8 @@ def _prepare(run: Path, temporary: Path, repo_id: str, license: str | None, attr
     return folder
 
 
-def _refuse_others(repository: Repository, architecture: str, force: bool) -> None:
-    others = repository.look(FILES, architecture)
+def _refuse_others(repository: Repository, names: Sequence[str], architecture: str, force: bool) -> None:
+    others = repository.look(names, architecture)
     if others and not force:
         raise DermsslError(
             f"{repository.name} holds something else ({', '.join(others[:5])}{', ...' if len(others) > 5 else ''}); "

@@ -13,11 +13,13 @@ from typing import Any
 
 from dermssl.errors import DermsslError
 from dermssl.hub.datasets import KNOWN, last_part, name_of
+from dermssl.hub.results import THIS
 from dermssl.hub.weights import WEIGHTS_FILE, weights_folder
 
 LOGGER = logging.getLogger("dermssl")
 
 EVALUATIONS = "evaluations"
+PICTURES = (".png", ".svg")
 
 # A copied folder's files may be dated in any order, but close to one another.
 _SAME_TIME = 60.0
@@ -62,7 +64,14 @@ def read_run(run: Path, *, license: str | None = None, attribution: tuple[str, .
         "license": known.license if known else license,
         "attribution": list(known.attribution if known else attribution),
         "results": _results(run),
+        "figures": [file.name for file in figures(run)],
     }
+
+
+def figures(run: Path) -> list[Path]:
+    """The pictures in a run's ``evaluations/`` itself; an export takes them along and its card shows them."""
+    folder = run / EVALUATIONS
+    return sorted(file for file in folder.iterdir() if file.suffix in PICTURES) if folder.is_dir() else []
 
 
 def read_config(text: str, source: str) -> dict[str, Any]:
@@ -129,7 +138,7 @@ def _result(report: dict[str, Any], run: Path) -> dict[str, Any]:
     train, test = records.get("train") or {}, records.get("test") or records.get("train") or {}
     return {
         "own": own,
-        "weights": "this model" if own else (weights if path is None else path.name),
+        "weights": THIS if own else (weights if path is None else path.name),
         "evaluation": report.get("kind") or report["protocol"].get("evaluation"),
         "data": {
             "name": name_of(test.get("layout"), test.get("source") or report.get("data")),

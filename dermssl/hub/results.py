@@ -1,5 +1,6 @@
 """The part of a model card that says how good the features are."""
 
+from pathlib import PurePath
 from typing import Any
 
 # metric -> column of the card's table
@@ -9,6 +10,16 @@ COLUMNS = {
     "f1_macro": "F1, macro",
     "auroc_macro": "AUROC, macro",
 }
+
+TITLES = {
+    "knn": "Nearest neighbours, features as they are",
+    "frozen": "Linear classifier on frozen features",
+    "finetune": "Whole network fine-tuned",
+}
+# how the card calls the weights that it is about
+THIS = "this model"
+# what differs between evaluations with more and with fewer labels: the recipe too, as steps are counted by image
+_OF_THE_SHARE = ("fraction", "train_images", "training")
 
 BIBTEX = """\
 @article{liu2023dermoscopic,
@@ -38,26 +49,41 @@ def results_section(results: list[dict[str, Any]]) -> str:
     ]
     for same in _alike(results):
         if any(result["own"] for result in same):
-            parts += [f"### {_heading(same[0])}", _protocol(same[0]), _table(same), *_notes(same)]
+            table = _few_labels(same) if share_of_labels(same[0]) < 1 else _table(same)
+            parts += [f"### {_heading(same[0])}", _protocol(same[0]), table, *_notes(same)]
     return "\n\n".join(parts)
 
 
+def figures_section(figures: list[str]) -> str:
+    """The pictures that go along, each called by its file's name."""
+    shown = [f"![{PurePath(name).stem.replace('-', ' ')}]({name})" for name in figures]
+    return "\n\n".join(["## Figures", *shown])
+
+
+def share_of_labels(result: dict[str, Any]) -> float:
+    """The part of the training labels that an evaluation used, as a fraction of 1."""
+    return float(result["protocol"].get("fraction") or 1)
+
+
 def _alike(results: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """Results that may be compared: one evaluation, one protocol, the same images."""
+    """Results that stand in one table: one evaluation, one protocol, the same images.
+
+    Those with a part of the labels make a table together, whatever the part, after those with all.
+    """
     groups: dict[str, list[dict[str, Any]]] = {}
-    for result in results:
-        data = result["data"]
-        key = str((result["evaluation"], sorted(result["protocol"].items(), key=str), data.get("content_hash")))
+    for result in sorted(results, key=lambda result: share_of_labels(result) < 1):
+        few = share_of_labels(result) < 1
+        protocol = {k: v for k, v in result["protocol"].items() if not (few and k in _OF_THE_SHARE)}
+        key = str((result["evaluation"], few, sorted(protocol.items(), key=str), result["data"].get("content_hash")))
         groups.setdefault(key, []).append(result)
     return list(groups.values())
 
 
 def _heading(result: dict[str, Any]) -> str:
-    kinds = {"knn": "Nearest neighbours, features as they are", "finetune": "Whole network fine-tuned"}
-    title = kinds.get(
-        result["evaluation"], {"frozen": "Linear classifier on frozen features"}.get(result["evaluation"])
-    )
-    return f"{title or result['evaluation']}: {result['data']['name']}"
+    title = TITLES.get(result["evaluation"], result["evaluation"])
+    test = result["protocol"].get("test")
+    few = ", few labels" if share_of_labels(result) < 1 else ""
+    return f"{title}{few}: {result['data']['name']}{f', tested on {test}' if test else ''}"
 
 
 def _protocol(result: dict[str, Any]) -> str:
@@ -68,7 +94,9 @@ def _protocol(result: dict[str, Any]) -> str:
     values = ", ".join(
         f"{key.replace('_', ' ')} {value}"
         for key, value in result["protocol"].items()
-        if isinstance(value, str | int | float) and key != "evaluation"
+        if isinstance(value, str | int | float)
+        and key != "evaluation"
+        and not (key in _OF_THE_SHARE and share_of_labels(result) < 1)
     )
     return f"{counts}{f' ({classes})' if classes else ''}. Protocol: {values}."
 
@@ -89,6 +117,21 @@ def _table(results: list[dict[str, Any]]) -> str:
         if classes:
             cells["balanced_accuracy"] = f"{100 / classes:.1f}"
         lines.append("| always the most frequent class | " + " | ".join(cells.get(key, "") for key in shown) + " |")
+    return "\n".join(lines)
+
+
+def _few_labels(results: list[dict[str, Any]]) -> str:
+    """A line a share of the labels, accuracy and balanced accuracy of all weights side by side."""
+    weights = list(dict.fromkeys(result["weights"] for result in results))
+    by_share: dict[float, dict[str, dict[str, Any]]] = {}
+    for result in results:
+        by_share.setdefault(float(result["protocol"]["fraction"]), {})[result["weights"]] = result
+    columns = [(name, key) for name in weights for key in ("accuracy", "balanced_accuracy")]
+    head = " | ".join(f"{'**this model**' if name == THIS else f'`{name}`'}: {COLUMNS[key]}" for name, key in columns)
+    lines = [f"| labels | {head} |", "| --- |" + " --- |" * len(columns)]
+    for share, found in sorted(by_share.items()):
+        cells = [_cell(found[name], key) if name in found else "" for name, key in columns]
+        lines.append(f"| {100 * share:g} % | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

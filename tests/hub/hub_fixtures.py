@@ -46,16 +46,16 @@ def write_run(folder: Path, backbone: str = "resnet10t", layout: str = "ham10000
     return folder
 
 
-def write_report(file: Path, weights: str, accuracy: float = 0.725) -> Path:
-    """A report as ``eval-knn`` saves it."""
+def write_report(file: Path, weights: str, accuracy: float = 0.725, **protocol) -> Path:
+    """A report as ``eval-knn`` saves it, but for what is given of the protocol."""
     classes = ("mel", "nv")
     train = {"source": "/home/me/private/ham", "layout": "ham10000", "images": 60, "groups": 40, "content_hash": "ab"}
     figures = dict.fromkeys(METRICS, 0.5) | {"accuracy": accuracy}
     report = Report(
-        kind="knn",
+        kind=protocol.get("evaluation", "knn"),
         weights=weights,
         data="/home/me/private/ham",
-        protocol={"evaluation": "knn", "k": 10, "split": "lesion", "folds": 5, "test": None, "seed": 0},
+        protocol={"evaluation": "knn", "k": 10, "split": "lesion", "folds": 5, "test": None, "seed": 0} | protocol,
         classes=classes,
         metrics=figures,
         std=dict.fromkeys(METRICS, 0.01),

@@ -21,6 +21,7 @@ from dermssl.hub import check as checking
 from dermssl.hub import export as exporting
 from dermssl.hub.card import card, check_card
 from dermssl.hub.export import FILES, export, save_backbone
+from dermssl.hub.push import push
 from dermssl.hub.verify import verify
 from dermssl.hub.weights import load_backbone
 from dermssl.methods.backbone import create_backbone
@@ -158,6 +159,71 @@ def test_export_again_replaces_an_export_only(run, exported, tmp_path, unverifie
     assert [file.name for file in other.iterdir()] == ["thesis.txt"]
     with pytest.raises(DermsslError, match="is a file"):
         export(run, other / "thesis.txt")
+
+
+def test_few_labels_stand_in_one_table(run, tmp_path, unverified):
+    copy = shutil.copytree(run, tmp_path / "run")
+    for share, accuracy in ((0.1, 0.71), (0.01, 0.65)):
+        for name, weights in (("own", str(copy)), ("random", "random:resnet10t")):
+            # the folds' sizes and the recipe's steps follow from the share
+            settings = {"evaluation": "frozen", "k": None, "fraction": share, "train_images": [int(60 * share)]}
+            file = copy / "evaluations" / "few" / f"{name}-{share}.json"
+            write_report(file, weights, accuracy - (name == "random") / 10, **settings)
+    write_report(copy / "evaluations" / "all.json", str(copy), 0.75, evaluation="frozen", k=None, fraction=1.0)
+    card = ModelCard.load(export(copy, tmp_path / "out") / "README.md")
+    table = card.text.split("frozen features, few labels: HAM10000")[1].split("\n\n")[2].splitlines()
+    assert table[0] == (
+        "| labels | **this model**: accuracy | **this model**: balanced accuracy "
+        "| `random:resnet10t`: accuracy | `random:resnet10t`: balanced accuracy |"
+    )
+    assert [line[:14] for line in table[2:]] == ["| 1 % | 65.0 ±", "| 10 % | 71.0 "]
+    assert "| 55.0 ± 1.0 [70.0, 75.0] |" in table[2]
+    assert "fraction" not in card.text.split("few labels: HAM10000")[1].split("\n\n")[1]
+    results = card.data.eval_results
+    assert {r.dataset_config: r.metric_value for r in results if r.metric_type == "accuracy"} == {
+        "knn, k = 10, 5 folds grouped by lesion": 0.725,
+        "frozen, 5 folds grouped by lesion": 0.75,
+        "frozen, 10 % of the labels, 5 folds grouped by lesion": 0.71,
+        "frozen, 1 % of the labels, 5 folds grouped by lesion": 0.65,
+    }
+
+
+def test_a_test_set_is_named(run, tmp_path, unverified):
+    copy = shutil.copytree(run, tmp_path / "run")
+    write_report(copy / "evaluations" / "camera.json", str(copy), test="/home/me/ham, new camera")
+    assert "Nearest neighbours, features as they are: HAM10000, tested on ham, new camera" in (
+        (export(copy, tmp_path / "out") / "README.md").read_text()
+    )
+
+
+def test_pictures_go_along(run, tmp_path, unverified):
+    copy = shutil.copytree(run, tmp_path / "run")
+    picture = copy / "evaluations" / "features-in-the-plane.svg"
+    picture.write_text("<svg/>")
+    folder = export(copy, tmp_path / "out")
+    assert "## Figures\n\n![features in the plane](features-in-the-plane.svg)\n" in (folder / "README.md").read_text()
+    assert (folder / picture.name).read_text() == "<svg/>"
+    assert checking._files(folder) == []
+    (folder / picture.name).unlink()
+    assert checking._files(folder) == [f"{picture.name} is missing"]
+    picture.rename(picture.with_name("other.png"))
+    export(copy, folder)
+    assert sorted(file.name for file in folder.iterdir()) == sorted([*FILES, "other.png"])  # none of the earlier
+
+
+def test_a_figure_is_no_way_to_other_files(run, exported, tmp_path, unverified):
+    folder = shutil.copytree(exported, tmp_path / "again")
+    (tmp_path / "mine.png").write_text("mine")
+    config = json.loads((folder / "config.json").read_text())
+    for name in ("../mine.png", "token.txt", 3):
+        config["dermssl"]["figures"] = [name]
+        (folder / "config.json").write_text(json.dumps(config))
+        assert "must be a picture beside it" in str(checking._files(folder))
+        with pytest.raises(DermsslError, match="must be a picture beside it"):
+            push(folder, "me/it", dry_run=True)
+        with pytest.raises(DermsslError, match="not an export"):
+            export(run, folder)
+    assert (tmp_path / "mine.png").exists()
 
 
 def test_a_failed_check_writes_nothing(run, tmp_path, monkeypatch):

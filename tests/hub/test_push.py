@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from dermssl.cli.push import command
 from dermssl.errors import DermsslError
 from dermssl.hub import push as pushing
-from dermssl.hub.export import FILES
+from dermssl.hub.export import FILES, export
 from dermssl.hub.push import push
 from dermssl.hub.verify import Verdict
 from dermssl.hub.weights import load_backbone
@@ -110,6 +110,16 @@ def test_push_of_an_export_and_again(hub, exported, unverified):
     repo = hub.repos[NAME]
     assert repo.branches["trial"] == third.commit
     assert repo.tags == {"t1": third.commit}
+
+
+def test_pictures_are_pushed(hub, run, exported, tmp_path, unverified):
+    copy = shutil.copytree(run, tmp_path / "run")
+    (copy / "evaluations" / "plane.svg").write_text("<svg/>")
+    push(copy, NAME, endpoint=hub.url, token=WRITE)
+    files = hub.repos[NAME].at("main").files
+    assert files.keys() == {".gitattributes", *FILES, "plane.svg"}
+    push(export(copy, tmp_path / "out"), NAME, endpoint=hub.url, token=WRITE)  # the same, as an export
+    assert hub.repos[NAME].at("main").files.keys() == files.keys()
 
 
 def test_public_only_when_asked_and_last(hub, exported, unverified, monkeypatch):
