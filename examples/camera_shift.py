@@ -1,6 +1,6 @@
 """KNN across cameras: trained on all camera set-ups of HAM10000 but one, tested on that one.
 
-    python examples/camera_shift.py HAM10000/ RUN random:resnet18 [--image-size 64]
+    python examples/camera_shift.py HAM10000/ RUN random:resnet18 [--image-size 64] [--output RUN/evaluations/camera]
 
 The set-ups are the `dataset` column of HAM10000_metadata.csv. Prints a Markdown table, a row a set-up left out, with
 the accuracy and macro recall of each WEIGHTS and their 95 % bootstrap intervals over lesions.
@@ -8,6 +8,7 @@ the accuracy and macro recall of each WEIGHTS and their 95 % bootstrap intervals
 
 import argparse
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 
@@ -20,11 +21,13 @@ parser.add_argument("weights", nargs="+")
 parser.add_argument("--image-size", type=int, default=128)
 parser.add_argument("--column", default="dataset", help="of the table: what is left out in turn")
 parser.add_argument("--k", type=int, default=100)
+parser.add_argument("--output", type=Path, help="folder for the reports: one for each set-up and WEIGHTS")
 
 
-def part(cache: Cache, chosen: np.ndarray) -> Cache:
+def part(cache: Cache, chosen: np.ndarray, name: str) -> Cache:
     index = np.flatnonzero(chosen)
-    return dataclasses.replace(cache, images=cache.images[index], records=cache.records.select(index))
+    records = dataclasses.replace(cache.records.select(index), source=Path(name))
+    return dataclasses.replace(cache, images=cache.images[index], records=records, content_hash=name)
 
 
 def cell(report: dermssl.Report, metric: str) -> str:
@@ -38,11 +41,13 @@ def main(args: argparse.Namespace) -> None:
     print("| left out | images | commonest class |", *(f"{w}: accuracy | macro recall |" for w in args.weights))
     print("| --- | ---: | ---: |" + " ---: | ---: |" * len(args.weights))
     for name in np.unique(set_up):
-        others, left_out = part(cache, set_up != name), part(cache, set_up == name)
+        others, left_out = part(cache, set_up != name, f"all but {name}"), part(cache, set_up == name, str(name))
         reports = [
             dermssl.evaluate_knn(weights, others, test=left_out, k=args.k, image_size=args.image_size)
             for weights in args.weights
         ]
+        for number, report in enumerate(reports if args.output else ()):
+            report.save(args.output / f"{name}-{number}.json")
         figures = " | ".join(f"{cell(report, 'accuracy')} | {cell(report, 'recall_macro')}" for report in reports)
         commonest = 100 * reports[0].majority_accuracy
         print(f"| {name} | {len(left_out.records):,} | {commonest:.1f} | {figures} |", flush=True)

@@ -88,7 +88,8 @@ def _unnamable(front: dict[str, Any]) -> list[str]:
 
 def _front_matter(config: dict[str, Any], record: dict[str, Any], name: str) -> ModelCardData:
     licensed = record["license"]
-    results = [found for result in record["results"] if result["own"] for found in _eval_results(result)]
+    whole = [result for result in record["results"] if result["own"] and share_of_labels(result) == 1]
+    results = [found for result in whole for found in _eval_results(result)]
     return ModelCardData(
         license=licensed or "other",
         license_name=None if licensed else "unspecified",
@@ -108,8 +109,6 @@ def _eval_results(result: dict[str, Any]) -> list[EvalResult]:
     how = result["evaluation"]
     if protocol.get("k"):
         how += f", k = {protocol['k']}"
-    if share_of_labels(result) < 1:
-        how += f", {100 * share_of_labels(result):g} % of the labels"
     how += f", test set {protocol['test']}" if protocol.get("test") else f", {_folds(protocol)}"
     return [
         EvalResult(

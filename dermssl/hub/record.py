@@ -138,7 +138,7 @@ def _result(report: dict[str, Any], run: Path) -> dict[str, Any]:
     train, test = records.get("train") or {}, records.get("test") or records.get("train") or {}
     return {
         "own": own,
-        "weights": THIS if own else (weights if path is None else path.name),
+        "weights": THIS if own else (weights if path is None else _called(path)),
         "evaluation": report.get("kind") or report["protocol"].get("evaluation"),
         "data": {
             "name": name_of(test.get("layout"), test.get("source") or report.get("data")),
@@ -150,6 +150,11 @@ def _result(report: dict[str, Any], run: Path) -> dict[str, Any]:
         **{key: report.get(key) for key in ("metrics", "std", "interval", "majority_accuracy")},
         "notes": list(report.get("notes") or ()),
     }
+
+
+def _called(weights: Path) -> str:
+    """The last part of a path that tells it from others: each run has a ``backbone``."""
+    return weights.parent.name if weights.name == "backbone" else weights.name
 
 
 def _is_of(weights: Path, run: Path) -> bool:
