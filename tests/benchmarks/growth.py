@@ -35,7 +35,7 @@ from tqdm import tqdm
 from dermssl.data.build import build
 from dermssl.data.cache import source_size
 from dermssl.data.records import Records
-from dermssl.data.synthetic import draw
+from dermssl.data.synthetic_photographs import draw
 from dermssl.devices import hardware_name, resolve_device
 from dermssl.evaluation.knn import knn_probabilities
 from dermssl.files import write_text

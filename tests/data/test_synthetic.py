@@ -7,7 +7,8 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from dermssl.data.folds import make_folds
 from dermssl.data.records import read_records
-from dermssl.data.synthetic import SHARES, class_counts, draw, write_synthetic
+from dermssl.data.synthetic import SHARES, class_counts, write_synthetic
+from dermssl.data.synthetic_photographs import draw
 from dermssl.errors import DermsslError
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from dermssl.cli.leakage import FOUND, command
 from dermssl.data.cache import prepare
-from dermssl.data.synthetic import draw
+from dermssl.data.synthetic_photographs import draw
 from dermssl.errors import DermsslError
 from dermssl.evaluation.leakage import NEIGHBOURS, SIZE, _embedding_neighbours, leakage
 from dermssl.evaluation.leakage_align import likeness
