@@ -5,15 +5,16 @@
 #
 # HAM10000/ has the labels for the evaluation; pretraining is on IMAGES/, without labels: HAM10000/ itself, or a folder
 # that holds it and the further images of ISIC. Without options: 128 px, 400 epochs, batch 512, about ten thousand steps.
-# On two CPU cores: --epochs 20 --image-size 64 --batch-size 256 --lr-batch 256 (AdamW's rate of 0.001 is for the batch
-# that --lr-batch names), and FINETUNE_EPOCHS=3 before the command. Stopped anywhere, the same command goes on. Each
-# evaluation is done for the random backbone as well.
+# On two CPU cores (AdamW's rate of 0.001 is for the batch that --lr-batch names): FINETUNE_EPOCHS=3 before it, and
+#   --epochs 30 --image-size 64 --batch-size 128 --lr-batch 128 --queue-size 1024 --rotation-weight 0.5 --momentum 0.99 \
+#   --brightness 0.2 --contrast 0.2 --saturation 0.2 --hue 0.05 --grayscale 0.1
+# Stopped anywhere, the same command goes on. Each evaluation is done for the random backbone as well.
 set -euo pipefail
 ham=$1 images=$2 run=${3%/} published=${4%/}
 shift 4
 
 dermssl pretrain "$images" --output "$run" --recipe short --epochs 400 --image-size 128 --batch-size 512 \
-  --lr-batch 512 --queue-size 8192 "$@"
+  --lr-batch 512 --queue-size 8192 --rotation-weight 0.1 "$@"
 
 read -r untrained size < <(python -c 'import json, sys
 config = json.load(open(sys.argv[1]))

@@ -14,7 +14,7 @@ from dermssl.data.jigsaw import JigsawViews
 from dermssl.data.loader import Loader
 from dermssl.methods.backbone import pretrained_cfg
 from dermssl.methods.registry import METHODS
-from dermssl.pretraining.config import PretrainConfig, flag
+from dermssl.pretraining.config import RECIPES, PretrainConfig, flag
 from dermssl.pretraining.resolved import Resolved
 from dermssl.pretraining.trainer import Trainer
 
@@ -67,7 +67,8 @@ def create_task(config: PretrainConfig, resolved: Resolved, backbone: nn.Module)
     }
     method: Any = METHODS[config.method]
     wanted = inspect.signature(method).parameters
-    unused = [n for n in offered if n not in wanted and getattr(config, n, None) != getattr(PretrainConfig, n, None)]
+    usual = {**vars(PretrainConfig), **RECIPES[config.recipe]}  # what nobody asked for by name
+    unused = [n for n in offered if n not in wanted and getattr(config, n, None) != usual.get(n)]
     if unused:
         LOGGER.info("%s has no use for %s", config.method, ", ".join(map(flag, unused)))
     return method(backbone, **{name: value for name, value in offered.items() if name in wanted})

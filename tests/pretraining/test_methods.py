@@ -86,6 +86,13 @@ def test_options_that_a_method_has_no_use_for_are_named(images, tiny, tmp_path, 
     assert "byol has no use for --queue-size, --temperature" in caplog.text
 
 
+def test_what_only_the_recipe_says_is_not_named(images, tiny, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "dermssl")
+    del tiny["queue_size"]
+    dermssl.pretrain(images, tmp_path / "run", method="byol", recipe="short", **{**tiny, "epochs": 1})
+    assert "has no use for" not in caplog.text
+
+
 @pytest.mark.parametrize("method", ["simclr", "pirl"])
 def test_a_frozen_loss_is_reported(images, tiny, tmp_path, monkeypatch, caplog, method):
     plain = METHODS[method].forward
