@@ -2,9 +2,9 @@
 
     python examples/card_figures.py HAM10000/ RUN random:resnet18 --output RUN/evaluations [--image-size 64]
 
-`features-by-t-SNE.png` has a panel a WEIGHTS, points coloured by class. `mean-activation.png` has the activation map of
-the features (`dermssl cam`), each map divided by its sum, averaged over images of all classes alike. What lies in the
-middle is printed with its 95 % bootstrap interval over images: lesions are photographed in the middle.
+`features-in-the-plane.png` has a panel for each WEIGHTS, points coloured by class. `mean-activation.png` has the
+activation map of the features (`dermssl cam`), each map divided by its sum, averaged over images of all classes alike.
+What lies in the middle is printed with its 95 % bootstrap interval over images: lesions are photographed there.
 """
 
 import argparse
@@ -75,7 +75,7 @@ def called(weights: str) -> str:
 
 def main(args: argparse.Namespace) -> None:
     args.output.mkdir(parents=True, exist_ok=True)
-    planes(args).savefig(args.output / "features-by-t-SNE.png", dpi=110)
+    planes(args).savefig(args.output / "features-in-the-plane.png", dpi=110)
     activation(args).savefig(args.output / "mean-activation.png", dpi=110)
 
 

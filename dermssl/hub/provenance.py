@@ -103,7 +103,8 @@ def _evaluate(result: dict[str, Any], run: str) -> str | None:
     weights = run if result["own"] else result["weights"]
     parts = ["dermssl", command, shlex.quote(weights), shlex.quote(result["data"]["train_folder"])]
     parts += ["--freeze"] if result["evaluation"] == "frozen" else []
+    no_option = ("split", "folds") if protocol.get("test") else ()  # there are no folds beside a test set
     for key in _EVALUATION_OPTIONS:
-        if protocol.get(key) is not None:
+        if protocol.get(key) is not None and key not in no_option:
             parts += [f"--{key.replace('_', '-')}", shlex.quote(str(protocol[key]))]
     return " ".join([*parts, "--json"])

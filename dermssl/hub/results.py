@@ -68,10 +68,13 @@ def share_of_labels(result: dict[str, Any]) -> float:
 def _alike(results: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     """Results that stand in one table: one evaluation, one protocol, the same images.
 
-    Those with a part of the labels make a table together, whatever the part, after those with all.
+    Those with a part of the labels make a table together, whatever the part, after those with all; other test sets
+    come last.
     """
     groups: dict[str, list[dict[str, Any]]] = {}
-    for result in sorted(results, key=lambda result: share_of_labels(result) < 1):
+    for result in sorted(
+        results, key=lambda result: (bool(result["protocol"].get("test")), share_of_labels(result) < 1)
+    ):
         few = share_of_labels(result) < 1
         protocol = {k: v for k, v in result["protocol"].items() if not (few and k in _OF_THE_SHARE)}
         key = str((result["evaluation"], few, sorted(protocol.items(), key=str), result["data"].get("content_hash")))

@@ -34,5 +34,5 @@ def test_weights_are_trained_proven_and_exported(tmp_path):
     assert card.count("### ") == 3 + 1 + cameras, card  # KNN, frozen and fine-tuned; few labels; cameras
     assert card.count("\n| `random:resnet10t`") == 3 + cameras
     assert "tested on synthetic_a\n" in card
-    assert card.count("](features-by-t-SNE.png)") == card.count("](mean-activation.png)") == 1
+    assert card.count("](features-in-the-plane.png)") == card.count("](mean-activation.png)") == 1
     timm.create_model(f"local-dir:{tmp_path}/hub/resnet10t.dermssl_drawn", pretrained=True, num_classes=7)

@@ -106,14 +106,17 @@ def test_provenance_names_commands_and_hashes(exported):
 
 def test_the_commands_of_the_provenance_are_commands(tmp_path):
     run = write_run(tmp_path / "run", layout="image folder")
+    write_report(run / "evaluations" / "a.json", str(run))
+    write_report(run / "evaluations" / "b.json", str(run), test="/x/new camera", split="test set", folds=None)
+    write_report(run / "evaluations" / "c.json", str(run), evaluation="frozen", k=None, fraction=0.01)
     export(run, tmp_path / "out", license="cc-by-nc-4.0", attribution=["A. Uthor, her photographs"])
     text = (tmp_path / "out" / "PROVENANCE.md").read_text()
     commands = [shlex.split(line) for line in text.splitlines() if line.startswith("dermssl ")]
     for _, name, *arguments in commands:
         called = group.get_command(click.Context(group), name)
         called.make_context(name, arguments)  # fails for an unknown option or value
-    assert [words[1] for words in commands] == ["pretrain", "export"]
-    assert commands[1][-4:] == ["--license", "cc-by-nc-4.0", "--attribution", "A. Uthor, her photographs"]
+    assert [words[1] for words in commands] == ["pretrain", "eval-knn", "eval-knn", "finetune", "export"]
+    assert commands[-1][-4:] == ["--license", "cc-by-nc-4.0", "--attribution", "A. Uthor, her photographs"]
 
 
 def test_every_backbone_is_loaded_by_timm_equal_to_the_bit(tmp_path):
@@ -188,10 +191,10 @@ def test_few_labels_stand_in_one_table(run, tmp_path, unverified):
 
 def test_a_test_set_is_named(run, tmp_path, unverified):
     copy = shutil.copytree(run, tmp_path / "run")
-    write_report(copy / "evaluations" / "camera.json", str(copy), test="/home/me/ham, new camera")
-    assert "Nearest neighbours, features as they are: HAM10000, tested on ham, new camera" in (
-        (export(copy, tmp_path / "out") / "README.md").read_text()
-    )
+    write_report(copy / "evaluations" / "a camera.json", str(copy), test="/home/me/new camera")
+    text = (export(copy, tmp_path / "out") / "README.md").read_text()
+    titles = [line.removeprefix("### Nearest neighbours, ") for line in text.splitlines() if line.startswith("### ")]
+    assert titles == ["features as they are: HAM10000", "features as they are: HAM10000, tested on new camera"]
 
 
 def test_pictures_go_along(run, tmp_path, unverified):
