@@ -39,7 +39,8 @@ rm -rf "$run/evaluations/few-labels" && cp -r "$run/fewshot/reports" "$run/evalu
 examples=$(dirname "$0")
 python "$examples/camera_shift.py" "$ham" "$run" "$untrained" --image-size "$size" --output "$run/evaluations/camera" |
   tee "$run/camera_shift.md"
-python "$examples/card_figures.py" "$ham" "$run" "$untrained" --image-size "$size" --output "$run/evaluations"
+[ -e "$run/evaluations/mean-activation.png" ] || # the last that is written
+  python "$examples/card_figures.py" "$ham" "$run" "$untrained" --image-size "$size" --output "$run/evaluations"
 dermssl export "$run" "$published" --license cc-by-nc-4.0 \
   --attribution "Tschandl, Rosendahl, Kittler: The HAM10000 dataset. Scientific Data 5, 180161 (2018), doi:10.1038/sdata.2018.161" \
   --attribution "International Skin Imaging Collaboration, ISIC Archive; Codella et al. (2018), doi:10.1109/ISBI.2018.8363547"

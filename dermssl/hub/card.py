@@ -10,7 +10,7 @@ from huggingface_hub.utils import validate_repo_id
 
 from dermssl import __version__
 from dermssl.hub.datasets import KNOWN, id_of
-from dermssl.hub.results import BIBTEX, SOFTWARE, figures_section, results_section, share_of_labels
+from dermssl.hub.results import BIBTEX, SOFTWARE, figures_section, has_few_labels, results_section
 
 TAGS = ["timm", "dermssl", "dermatology", "dermoscopy", "medical", "self-supervised-learning"]
 PIPELINE = "image-feature-extraction"
@@ -88,7 +88,7 @@ def _unnamable(front: dict[str, Any]) -> list[str]:
 
 def _front_matter(config: dict[str, Any], record: dict[str, Any], name: str) -> ModelCardData:
     licensed = record["license"]
-    whole = [result for result in record["results"] if result["own"] and share_of_labels(result) == 1]
+    whole = [result for result in record["results"] if result["own"] and not has_few_labels(result)]
     results = [found for result in whole for found in _eval_results(result)]
     return ModelCardData(
         license=licensed or "other",

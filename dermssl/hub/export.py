@@ -20,7 +20,7 @@ from dermssl.files import replaced_file, write_text
 from dermssl.hub.card import card, check_card
 from dermssl.hub.datasets import KNOWN
 from dermssl.hub.provenance import provenance, sha256_of
-from dermssl.hub.record import PICTURES, figures, read_config, read_run
+from dermssl.hub.record import EVALUATIONS, PICTURES, read_config, read_run
 from dermssl.hub.verify import verify
 from dermssl.hub.weights import CONFIG_FILE, METADATA_KEY, WEIGHTS_FILE, load_backbone
 from dermssl.methods.backbone import default_image_size, pretrained_cfg
@@ -83,8 +83,8 @@ def export(
                 tag=f"dermssl_{data.tag}" if data else "dermssl",
                 license=record["license"],
             )
-            for figure in figures(run):
-                shutil.copyfile(figure, draft / figure.name)
+            for name in record["figures"]:
+                shutil.copyfile(run / EVALUATIONS / name, draft / name)
             write_pages(draft, folder.name)
             _verify(draft)
             folder.mkdir(exist_ok=True)

@@ -64,14 +64,14 @@ def read_run(run: Path, *, license: str | None = None, attribution: tuple[str, .
         "license": known.license if known else license,
         "attribution": list(known.attribution if known else attribution),
         "results": _results(run),
-        "figures": [file.name for file in figures(run)],
+        "figures": _figures(run),
     }
 
 
-def figures(run: Path) -> list[Path]:
+def _figures(run: Path) -> list[str]:
     """The pictures in a run's ``evaluations/`` itself; an export takes them along and its card shows them."""
     folder = run / EVALUATIONS
-    return sorted(file for file in folder.iterdir() if file.suffix in PICTURES) if folder.is_dir() else []
+    return sorted(file.name for file in folder.iterdir() if file.suffix in PICTURES) if folder.is_dir() else []
 
 
 def read_config(text: str, source: str) -> dict[str, Any]:

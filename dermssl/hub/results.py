@@ -49,7 +49,7 @@ def results_section(results: list[dict[str, Any]]) -> str:
     ]
     for same in _alike(results):
         if any(result["own"] for result in same):
-            table = _few_labels(same) if share_of_labels(same[0]) < 1 else _table(same)
+            table = _few_labels(same) if has_few_labels(same[0]) else _table(same)
             parts += [f"### {_heading(same[0])}", _protocol(same[0]), table, *_notes(same)]
     return "\n\n".join(parts)
 
@@ -60,9 +60,9 @@ def figures_section(figures: list[str]) -> str:
     return "\n\n".join(["## Figures", *shown])
 
 
-def share_of_labels(result: dict[str, Any]) -> float:
-    """The part of the training labels that an evaluation used, as a fraction of 1."""
-    return float(result["protocol"].get("fraction") or 1)
+def has_few_labels(result: dict[str, Any]) -> bool:
+    """Whether an evaluation used a part of the training labels only."""
+    return float(result["protocol"].get("fraction") or 1) < 1
 
 
 def _alike(results: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
@@ -72,10 +72,8 @@ def _alike(results: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     come last.
     """
     groups: dict[str, list[dict[str, Any]]] = {}
-    for result in sorted(
-        results, key=lambda result: (bool(result["protocol"].get("test")), share_of_labels(result) < 1)
-    ):
-        few = share_of_labels(result) < 1
+    for result in sorted(results, key=lambda result: (bool(result["protocol"].get("test")), has_few_labels(result))):
+        few = has_few_labels(result)
         protocol = {k: v for k, v in result["protocol"].items() if not (few and k in _OF_THE_SHARE)}
         key = str((result["evaluation"], few, sorted(protocol.items(), key=str), result["data"].get("content_hash")))
         groups.setdefault(key, []).append(result)
@@ -85,7 +83,7 @@ def _alike(results: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
 def _heading(result: dict[str, Any]) -> str:
     title = TITLES.get(result["evaluation"], result["evaluation"])
     test = result["protocol"].get("test")
-    few = ", few labels" if share_of_labels(result) < 1 else ""
+    few = ", few labels" if has_few_labels(result) else ""
     return f"{title}{few}: {result['data']['name']}{f', tested on {test}' if test else ''}"
 
 
@@ -99,7 +97,7 @@ def _protocol(result: dict[str, Any]) -> str:
         for key, value in result["protocol"].items()
         if isinstance(value, str | int | float)
         and key != "evaluation"
-        and not (key in _OF_THE_SHARE and share_of_labels(result) < 1)
+        and not (key in _OF_THE_SHARE and has_few_labels(result))
     )
     return f"{counts}{f' ({classes})' if classes else ''}. Protocol: {values}."
 
@@ -111,8 +109,7 @@ def _table(results: list[dict[str, Any]]) -> str:
         "| --- |" + " --- |" * len(shown),
     ]
     for result in results:
-        name = "**this model**" if result["own"] else f"`{result['weights']}`"
-        lines.append(f"| {name} | " + " | ".join(_cell(result, key) for key in shown) + " |")
+        lines.append(f"| {_called(result['weights'])} | " + " | ".join(_cell(result, key) for key in shown) + " |")
     majority = results[0].get("majority_accuracy")
     classes = len(results[0]["data"].get("classes") or ())
     if majority is not None:
@@ -123,6 +120,10 @@ def _table(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def _called(weights: str) -> str:
+    return f"**{weights}**" if weights == THIS else f"`{weights}`"
+
+
 def _few_labels(results: list[dict[str, Any]]) -> str:
     """A line a share of the labels, accuracy and balanced accuracy of all weights side by side."""
     weights = list(dict.fromkeys(result["weights"] for result in results))
@@ -130,7 +131,7 @@ def _few_labels(results: list[dict[str, Any]]) -> str:
     for result in results:
         by_share.setdefault(float(result["protocol"]["fraction"]), {})[result["weights"]] = result
     columns = [(name, key) for name in weights for key in ("accuracy", "balanced_accuracy")]
-    head = " | ".join(f"{'**this model**' if name == THIS else f'`{name}`'}: {COLUMNS[key]}" for name, key in columns)
+    head = " | ".join(f"{_called(name)}: {COLUMNS[key]}" for name, key in columns)
     lines = [f"| labels | {head} |", "| --- |" + " --- |" * len(columns)]
     for share, found in sorted(by_share.items()):
         cells = [_cell(found[name], key) if name in found else "" for name, key in columns]
