@@ -41,7 +41,9 @@ def main(args: argparse.Namespace) -> None:
     print("| left out | images | commonest class |", *(f"{w}: accuracy | macro recall |" for w in args.weights))
     print("| --- | ---: | ---: |" + " ---: | ---: |" * len(args.weights))
     for name in np.unique(set_up):
-        others, left_out = part(cache, set_up != name, f"all but {name}"), part(cache, set_up == name, str(name))
+        left_out = part(cache, set_up == name, str(name))
+        # lesions photographed by several set-ups are tested only
+        others = part(cache, ~np.isin(cache.records.groups, left_out.records.groups), f"all but {name}")
         reports = [
             dermssl.evaluate_knn(weights, others, test=left_out, k=args.k, image_size=args.image_size)
             for weights in args.weights

@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import dermssl
-from dermssl.reporting.figures import COLOURS
+from dermssl.reporting.projection_page import draw_points, legend_below
 
 parser = argparse.ArgumentParser()
 parser.add_argument("data")
@@ -33,15 +33,11 @@ def planes(args: argparse.Namespace) -> Figure:
     panels = figure.subplots(1, len(args.weights), squeeze=False)[0]
     for axes, weights in zip(panels, args.weights, strict=True):
         plane = dermssl.project(weights, args.data, limit=args.limit, image_size=args.image_size)
-        for label, name in enumerate(plane.classes):
-            x, y = plane.points[plane.labels == label].T
-            axes.scatter(x, y, s=5, color=COLOURS[label % len(COLOURS)], linewidths=0, label=name)
+        draw_points(axes, plane.points, plane.labels, plane.classes)
         purity, chance = (100 * plane.class_mean[key] for key in ("purity", "chance"))
         print(f"{weights}: purity of neighbourhoods, mean of classes {purity:.1f} % (by chance {chance:.1f} %)")
         axes.set_title(called(weights), fontsize=10)
-        axes.set_xticks([])
-        axes.set_yticks([])
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=7, markerscale=3)
+    legend_below(figure, plane.classes, columns=7)
     return figure
 
 

@@ -8,37 +8,56 @@
 # On two CPU cores (AdamW's rate of 0.001 is for the batch that --lr-batch names): FINETUNE_EPOCHS=3 before it, and
 #   --epochs 30 --image-size 64 --batch-size 128 --lr-batch 128 --queue-size 1024 --rotation-weight 0.5 --momentum 0.99 \
 #   --brightness 0.2 --contrast 0.2 --saturation 0.2 --hue 0.05 --grayscale 0.1
-# Stopped anywhere, the same command goes on. Each evaluation is done for the random backbone as well.
+# PEERS="moco rotation simclr byol pirl" before it trains these methods too, by the same options, into RUN-peers/.
+# Stopped anywhere, the same command goes on. Each evaluation is done for the random backbone and the peers as well.
 set -euo pipefail
 ham=$1 images=$2 run=${3%/} published=${4%/}
 shift 4
 
-dermssl pretrain "$images" --output "$run" --recipe short --epochs 400 --image-size 128 --batch-size 512 \
-  --lr-batch 512 --queue-size 8192 --rotation-weight 0.1 "$@"
+for method in rotinstdisc ${PEERS:-}; do
+  output=$run
+  [ "$method" = rotinstdisc ] || output=$run-peers/$method
+  dermssl pretrain "$images" --output "$output" --method "$method" --recipe short --epochs 400 --image-size 128 \
+    --batch-size 512 --lr-batch 512 --queue-size 8192 --rotation-weight 0.1 "$@"
+done
 
 read -r untrained size < <(python -c 'import json, sys
 config = json.load(open(sys.argv[1]))
 print("random:" + config["architecture"], config["pretrained_cfg"]["input_size"][-1])' "$run/backbone/config.json")
-evaluate() { # NAME COMMAND OPTIONS...: a report for the run and one for the random backbone, unless they are there
-  local name=$1 command=$2 weights output
+all=("$run" "$untrained")
+for method in ${PEERS:-}; do all+=("$run-peers/$method"); done
+
+unless_there() { # FILE COMMAND...: what the command prints becomes the file, whole or not at all
+  local file=$1
+  shift
+  [ -e "$file" ] || { "$@" > "$file.part" && mv "$file.part" "$file"; }
+}
+called() { basename "${1%%:*}"; } # "random" for random:resnet18, the last part of a path
+evaluate() { # NAME COMMAND OPTIONS...: a report for each of all weights, with its answers beside it
+  local name=$1 command=$2 weights report
   shift 2
-  for weights in "$run" "$untrained"; do
-    output=$run/evaluations/$name$([ "$weights" = "$run" ] || echo -random).json
-    [ -e "$output" ] && continue
-    dermssl "$command" "$weights" "$ham" --image-size "$size" --json "$@" > "$output.part"
-    mv "$output.part" "$output"
+  for weights in "${all[@]}"; do
+    report=$run/evaluations/$name
+    [ "$weights" = "$run" ] || report+=-$(called "$weights")
+    unless_there "$report.json" dermssl "$command" "$weights" "$ham" --image-size "$size" --json \
+      --predictions "$report.predictions.csv" "$@"
   done
 }
 mkdir -p "$run/evaluations"
 evaluate knn eval-knn
 evaluate frozen finetune --freeze
 evaluate finetune finetune ${FINETUNE_EPOCHS:+--epochs "$FINETUNE_EPOCHS"}
+for weights in "${all[@]}"; do
+  few=$run/fewshot/$(called "$weights") reports=$run/evaluations/few-labels/$(called "$weights")
+  [ -e "$few" ] || dermssl fewshot "$weights" "$ham" --image-size "$size" --freeze --output "$few"
+  mkdir -p "$reports" && cp "$few"/reports/*.json "$reports"
+done
 
-[ -e "$run/fewshot" ] || dermssl fewshot "$run" "$untrained" "$ham" --image-size "$size" --freeze --output "$run/fewshot"
-rm -rf "$run/evaluations/few-labels" && cp -r "$run/fewshot/reports" "$run/evaluations/few-labels"
 examples=$(dirname "$0")
-python "$examples/camera_shift.py" "$ham" "$run" "$untrained" --image-size "$size" --output "$run/evaluations/camera" |
-  tee "$run/camera_shift.md"
+python "$examples/paired_differences.py" "$run/evaluations"
+unless_there "$run/camera_shift.md" python "$examples/camera_shift.py" "$ham" "$run" "$untrained" \
+  --image-size "$size" --output "$run/evaluations/camera"
+cat "$run/camera_shift.md"
 [ -e "$run/evaluations/mean-activation.png" ] || # the last that is written
   python "$examples/card_figures.py" "$ham" "$run" "$untrained" --image-size "$size" --output "$run/evaluations"
 dermssl export "$run" "$published" --license cc-by-nc-4.0 \

@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from dermssl.errors import DermsslError
 from dermssl.files import write_text
@@ -23,38 +26,42 @@ def scatter(points: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> s
         labels: (N,) index into ``classes``.
         classes: their names; colours repeat after seven, then with another mark.
     """
-    counts = np.bincount(labels, minlength=len(classes))
-    size = float(np.clip(24000 / max(len(points), 1), 4, 36))  # square points: thousands still show apart
     figure = Figure(figsize=(6.4, 6.6), layout="constrained")
-    axes = figure.add_subplot()
-    handles = {}
-    for label in np.argsort(-counts, kind="stable"):  # the rare classes last, on top
+    draw_points(figure.add_subplot(), points, labels, classes)
+    legend_below(figure, [f"{name} ({count:,})" for name, count in zip(classes, _counts(labels, classes), strict=True)])
+    return to_svg(figure)
+
+
+def draw_points(axes: Axes, points: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> None:
+    """Draw the points, coloured by class; arguments as in `scatter`."""
+    size = float(np.clip(24000 / max(len(points), 1), 4, 36))  # square points: thousands still show apart
+    for label in np.argsort(-_counts(labels, classes), kind="stable"):  # the rare classes last, on top
         chosen = points[labels == label]
-        handles[label] = axes.scatter(
-            chosen[:, 0],
-            chosen[:, 1],
-            s=size,
-            c=COLOURS[label % len(COLOURS)],
-            marker=MARKERS[label // len(COLOURS) % len(MARKERS)],
-            alpha=0.75,
-            linewidths=0,
-        )
+        axes.scatter(chosen[:, 0], chosen[:, 1], s=size, alpha=0.75, linewidths=0, **_mark(label))
     axes.set_aspect("equal", adjustable="datalim")
     # the axes of t-SNE have no unit and no meaning
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_color("#d9dce1")
-    figure.legend(
-        [handles[label] for label in range(len(classes))],
-        [f"{name} ({counts[label]:,})" for label, name in enumerate(classes)],
-        loc="outside lower center",
-        ncols=4,
-        frameon=False,
-        fontsize=10,
-        handletextpad=0.1,
-        markerscale=float(np.sqrt(50 / size)),
-    )
-    return to_svg(figure)
+
+
+def legend_below(figure: Figure, names: Sequence[str], *, columns: int = 4) -> None:
+    """A legend of the classes under a figure of `draw_points`.
+
+    Args:
+        names: what each class is called there, in the order of ``classes``.
+    """
+    handles = [Line2D([], [], linestyle="", markersize=7, **_mark(label)) for label in range(len(names))]
+    place: dict[str, Any] = {"loc": "outside lower center", "ncols": columns}
+    figure.legend(handles, names, frameon=False, fontsize=10, handletextpad=0.1, **place)
+
+
+def _counts(labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    return np.bincount(labels, minlength=len(classes))
+
+
+def _mark(label: int) -> dict[str, Any]:
+    return {"color": COLOURS[label % len(COLOURS)], "marker": MARKERS[label // len(COLOURS) % len(MARKERS)]}
 
 
 def write_projection_page(

@@ -15,7 +15,7 @@ TINY = ["--backbone", "resnet10t", "--epochs", "1", "--image-size", "32", "--bat
 
 def run(command: list[str], folder: Path) -> str:
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PATH": programs, "FINETUNE_EPOCHS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PATH": programs, "FINETUNE_EPOCHS": "1", "PEERS": "moco"}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -33,6 +33,10 @@ def test_weights_are_trained_proven_and_exported(tmp_path):
     assert cameras > 1
     assert card.count("### ") == 3 + 1 + cameras, card  # KNN, frozen and fine-tuned; few labels; cameras
     assert card.count("\n| `random:resnet10t`") == 3 + cameras
+    assert card.count("\n| `moco` |") == 3
+    for name in ("knn", "frozen", "finetune"):
+        assert f"| {name} | moco |" in output
+        assert f"| {name} | random |" in output
     assert "tested on synthetic_a\n" in card
     assert card.count("](features-in-the-plane.png)") == card.count("](mean-activation.png)") == 1
     timm.create_model(f"local-dir:{tmp_path}/hub/resnet10t.dermssl_drawn", pretrained=True, num_classes=7)
