@@ -16,7 +16,7 @@ TINY = ["--backbone", "resnet10t", "--epochs", "1", "--image-size", "32", "--bat
 def run(command: list[str], folder: Path) -> str:
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PATH": programs, "FINETUNE_EPOCHS": "1", "PEERS": "moco"}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
