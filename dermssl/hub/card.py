@@ -49,7 +49,7 @@ def card(config: dict[str, Any], name: str) -> str:
         _use(config, repository),
         _data(record),
         _training(config, record),
-        results_section(record["results"]),
+        results_section(record),
         *([figures_section(record["figures"])] if record.get("figures") else []),
         _limits(record),
         _license(record),

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -65,3 +66,8 @@ def id_of(layout: str | None, name: str) -> str:
 def last_part(path: str | None) -> str:
     """The last part of a path, whatever system wrote it."""
     return (path or "").replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+
+
+def without_paths(values: dict[str, Any]) -> dict[str, Any]:
+    """The values, each path cut to its last part: where somebody keeps his images is nobody's business."""
+    return {key: last_part(v) if isinstance(v, str) and ("/" in v or "\\" in v) else v for key, v in values.items()}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dermssl.hub.datasets import KNOWN
+from dermssl.hub.results import THIS
 
 # protocol key of a report -> option of the command that made it
 _EVALUATION_OPTIONS = (
@@ -34,9 +35,13 @@ def provenance(config: dict[str, Any], sha256: str, name: str) -> str:
     """
     record = config["dermssl"]
     data, training, settings = record["data"], record["training"], record["settings"]
-    run = f"runs/{name}"
-    evaluations = [_evaluate(result, run) for result in record["results"]]
-    commands = [_pretrain(data["folder"], run, settings), *filter(None, evaluations)]
+    peers = record.get("peers", {})  # an export made before they were recorded has none
+    runs = {THIS: f"runs/{name}", **{peer: f"runs/{peer}" for peer in peers}}
+    commands = [
+        _pretrain(data["folder"], runs[THIS], settings),
+        *(_pretrain(made["folder"], runs[peer], made["settings"]) for peer, made in peers.items()),
+        *filter(None, (_evaluate(result, runs) for result in record["results"])),
+    ]
     facts = {
         "weights": f"`model.safetensors`, sha256 `{sha256}`",
         "images": f"{data['name']}, {data['images']} images, {data['problems']} files unreadable, missing or copies",
@@ -56,7 +61,7 @@ def provenance(config: dict[str, Any], sha256: str, name: str) -> str:
         "",
         "```",
         *commands,
-        _export(record, run, name),
+        _export(record, runs[THIS], name),
         "```",
         "",
         "On one kind of CPU the same versions give the same weights to the bit. Elsewhere the last digits of each step "
@@ -95,12 +100,12 @@ def _export(record: dict[str, Any], run: str, name: str) -> str:
     return " ".join(["dermssl export", run, f"hub/{name}", *licensed, *(_option("attribution", s) for s in sources)])
 
 
-def _evaluate(result: dict[str, Any], run: str) -> str | None:
+def _evaluate(result: dict[str, Any], runs: dict[str, str]) -> str | None:
     commands = {"knn": "eval-knn", "finetune": "finetune", "frozen": "finetune"}
     command, protocol = commands.get(result["evaluation"]), result["protocol"]
     if command is None:
         return None
-    weights = run if result["own"] else result["weights"]
+    weights = runs.get(result["weights"], result["weights"])
     parts = ["dermssl", command, shlex.quote(weights), shlex.quote(result["data"]["train_folder"])]
     parts += ["--freeze"] if result["evaluation"] == "frozen" else []
     no_option = ("split", "folds") if protocol.get("test") else ()  # there are no folds beside a test set

@@ -4,25 +4,16 @@ Everything that a card, ``PROVENANCE.md`` and ``dermssl info`` say comes from th
 machine it was made on, only the last part of each.
 """
 
-import filecmp
 import json
-import logging
 import math
 from pathlib import Path
 from typing import Any
 
 from dermssl.errors import DermsslError
-from dermssl.hub.datasets import KNOWN, last_part, name_of
-from dermssl.hub.results import THIS
-from dermssl.hub.weights import WEIGHTS_FILE, weights_folder
+from dermssl.hub.datasets import KNOWN, last_part, name_of, without_paths
+from dermssl.hub.evaluations import EVALUATIONS, peers_of, read_reports, results_of
 
-LOGGER = logging.getLogger("dermssl")
-
-EVALUATIONS = "evaluations"
 PICTURES = (".png", ".svg")
-
-# A copied folder's files may be dated in any order, but close to one another.
-_SAME_TIME = 60.0
 
 
 def read_run(run: Path, *, license: str | None = None, attribution: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -50,9 +41,10 @@ def read_run(run: Path, *, license: str | None = None, attribution: tuple[str, .
         raise DermsslError(
             f"--license {license}: the images are {known.name}, whose licence {known.license} the weights carry too"
         )
+    reports = read_reports(run)
     return {
         "method": config.get("method"),
-        "settings": _without_paths(config),
+        "settings": without_paths(config),
         "resolved": resolved,
         "data": {
             **{key: data.get(key) for key in ("layout", "images", "content_hash", "problems")},
@@ -63,7 +55,8 @@ def read_run(run: Path, *, license: str | None = None, attribution: tuple[str, .
         "versions": _part(stored, "versions"),
         "license": known.license if known else license,
         "attribution": list(known.attribution if known else attribution),
-        "results": _results(run),
+        "results": results_of(run, reports),
+        "peers": peers_of(run, reports),
         "figures": _figures(run),
     }
 
@@ -109,70 +102,6 @@ def _training(run: Path, resolved: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _results(run: Path) -> list[dict[str, Any]]:
-    """The reports of evaluations in the run directory, this run's own first."""
-    weights = run / "backbone" / "model.safetensors"
-    made = weights.stat().st_mtime if weights.exists() else 0.0
-    results = []
-    for file in sorted((run / EVALUATIONS).rglob("*.json")):
-        try:
-            report = json.loads(file.read_text(encoding="utf-8"))
-            result = _result(report, run)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            LOGGER.warning("%s is left out: not a report of an evaluation (%s)", file, type(error).__name__)
-            continue
-        if result["own"] and file.stat().st_mtime < made - _SAME_TIME:
-            LOGGER.warning("%s is left out: it is older than the weights; evaluate them again", file)
-            continue
-        results.append(result)
-    return sorted(results, key=lambda result: not result["own"])
-
-
-def _result(report: dict[str, Any], run: Path) -> dict[str, Any]:
-    """What a card needs of one report."""
-    weights = report["weights"]
-    # a report names the weights as they were given: the run, its backbone or the file in it
-    path = Path(weights).resolve() if ":" not in weights else None
-    own = path is not None and _is_of(path, run.resolve())
-    records = report.get("records") or {}
-    train, test = records.get("train") or {}, records.get("test") or records.get("train") or {}
-    return {
-        "own": own,
-        "weights": THIS if own else (weights if path is None else _called(path)),
-        "evaluation": report.get("kind") or report["protocol"].get("evaluation"),
-        "data": {
-            "name": name_of(test.get("layout"), test.get("source") or report.get("data")),
-            "folder": last_part(test.get("source") or report.get("data")),
-            "train_folder": last_part(train.get("source") or report.get("data")),
-            **{key: test.get(key) for key in ("layout", "images", "groups", "classes", "content_hash")},
-        },
-        "protocol": _without_paths(report["protocol"]),
-        **{key: report.get(key) for key in ("metrics", "std", "interval", "majority_accuracy")},
-        "notes": list(report.get("notes") or ()),
-    }
-
-
-def _called(weights: Path) -> str:
-    """The last part of a path that tells it from others: each run has a ``backbone``."""
-    return weights.parent.name if weights.name == "backbone" else weights.name
-
-
-def _is_of(weights: Path, run: Path) -> bool:
-    """Whether a report's weights are those of ``run``, or of a copy; a run moved since is known by its name."""
-    if run == weights or run in weights.parents:
-        return True
-    if not weights.exists():
-        return run.name in weights.parts[-3:]
-    folder = weights_folder(weights)
-    file, own = (folder / WEIGHTS_FILE if folder else weights), run / "backbone" / WEIGHTS_FILE
-    return file.is_file() and own.is_file() and filecmp.cmp(file, own, shallow=False)
-
-
 def _part(stored: dict[str, Any], name: str) -> dict[str, Any]:
     value = stored.get(name)
     return value if isinstance(value, dict) else {}
-
-
-def _without_paths(values: dict[str, Any]) -> dict[str, Any]:
-    """The values, each path cut to its last part: where somebody keeps his images is nobody's business."""
-    return {key: last_part(v) if isinstance(v, str) and ("/" in v or "\\" in v) else v for key, v in values.items()}

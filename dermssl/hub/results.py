@@ -39,13 +39,15 @@ SOFTWARE = """\
 }"""
 
 
-def results_section(results: list[dict[str, Any]]) -> str:
+def results_section(record: dict[str, Any]) -> str:
     """A table for each way of evaluating, with what the same evaluation gave for other weights below it."""
+    results = record["results"]
     if not any(result["own"] for result in results):
         return "## Results\n\nNo evaluation was recorded with these weights: nothing is known of how good they are."
     parts = [
         "## Results",
         "In percent: mean of the folds, ± their standard deviation, and the 95 % interval of a bootstrap over lesions.",
+        *_peers(record),
     ]
     for same in _alike(results):
         if any(result["own"] for result in same):
@@ -78,6 +80,18 @@ def _alike(results: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
         key = str((result["evaluation"], few, sorted(protocol.items(), key=str), result["data"].get("content_hash")))
         groups.setdefault(key, []).append(result)
     return list(groups.values())
+
+
+def _peers(record: dict[str, Any]) -> list[str]:
+    """In what the training of other runs in the tables differs from that of this model."""
+    lines = []
+    for name, peer in record.get("peers", {}).items():
+        others = {key: value for key, value in peer["settings"].items() if value != record["settings"].get(key)}
+        if peer["folder"] != record["data"]["folder"]:
+            others["images"] = peer["folder"]
+        but = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in others.items())
+        lines.append(f"- `{name}` was trained as this model was{f', but for {but}' if but else ''}.")
+    return ["\n".join(lines)] if lines else []
 
 
 def _heading(result: dict[str, Any]) -> str:

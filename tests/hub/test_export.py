@@ -119,6 +119,29 @@ def test_the_commands_of_the_provenance_are_commands(tmp_path):
     assert commands[-1][-4:] == ["--license", "cc-by-nc-4.0", "--attribution", "A. Uthor, her photographs"]
 
 
+def test_peers_are_trained_before_they_are_evaluated(tmp_path, unverified):
+    run, peer = write_run(tmp_path / "run"), write_run(tmp_path / "run-peers" / "moco")
+    config = json.loads((peer / "config.json").read_text())
+    config["config"] |= {"method": "moco", "seed": 3}
+    (peer / "config.json").write_text(json.dumps(config))
+    tensors = load_file(peer / "backbone" / "model.safetensors")
+    save_file({name: t + 1 for name, t in tensors.items()}, peer / "backbone" / "model.safetensors")
+    write_report(run / "evaluations" / "a.json", str(run))
+    write_report(run / "evaluations" / "b.json", str(peer))
+    write_report(run / "evaluations" / "c.json", str(peer / "backbone"), evaluation="frozen")
+    write_report(run / "evaluations" / "d.json", "gone/byol")
+    out = tmp_path / "resnet10t.made"
+    export(run, out)
+    assert "\n- `moco` was trained as this model was, but for method moco, seed 3.\n" in (out / "README.md").read_text()
+    commands = [line for line in (out / "PROVENANCE.md").read_text().splitlines() if line.startswith("dermssl ")]
+    made, peers, own, *others = [" ".join(line.split()[1:4]) for line in commands[:-1]]
+    assert made == peers == "pretrain photos --output"
+    assert " --output runs/moco --method moco " in commands[1]
+    assert own == "eval-knn runs/resnet10t.made ham"
+    assert others == ["eval-knn runs/moco ham", "finetune runs/moco ham", "eval-knn byol ham"]
+    assert "/home" not in (out / "config.json").read_text()
+
+
 def test_every_backbone_is_loaded_by_timm_equal_to_the_bit(tmp_path):
     for name in BACKBONES:
         model = create_backbone(name, image_size=64)
