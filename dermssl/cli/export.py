@@ -1,6 +1,8 @@
 """``dermssl export``"""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,7 +14,9 @@ from dermssl.cli.logs import log_to_terminal
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--license", metavar="ID", help="Licence of the weights.  [default: that of the images, if known]")
 @click.option("--attribution", metavar="TEXT", multiple=True, help="Source of the images; may be given several times.")
-def command(run: Path, folder: Path, license: str | None, attribution: tuple[str, ...]) -> None:
+@click.option("--description", metavar="TEXT", help="What the images are, for the card: which sets, how they were cut.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(run: Path, folder: Path, as_json: bool, **options: Any) -> None:
     """Write the backbone of RUN to DIR: weights, configuration, model card and provenance.
 
     It is written only once timm, in a process of its own, has loaded every tensor unchanged. Evaluations in
@@ -21,6 +25,11 @@ def command(run: Path, folder: Path, license: str | None, attribution: tuple[str
     log_to_terminal()
     from dermssl.hub.export import export
 
-    click.echo(f"Exported: {export(run, folder, license=license, attribution=attribution)}")
-    click.echo(f'Load it:  timm.create_model("local-dir:{folder}", pretrained=True, num_classes=7)')
+    exported = str(export(run, folder, **options))
+    load = f"local-dir:{folder}"
+    if as_json:
+        click.echo(json.dumps({"folder": exported, "model": load}))
+        return
+    click.echo(f"Exported: {exported}")
+    click.echo(f'Load it:  timm.create_model("{load}", pretrained=True, num_classes=7)')
     click.echo(f"Next:     dermssl push {folder} ORG/NAME --dry-run")

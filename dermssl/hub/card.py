@@ -181,6 +181,7 @@ def _data(record: dict[str, Any]) -> str:
     data, settings = record["data"], record["settings"]
     rows = {
         "set": data["name"],
+        "what it is": data.get("description"),
         "images used": _count(_used(record)),
         "images in the set": _count(data["images"]),
         "files unreadable, missing or copies of others": data["problems"],
@@ -210,7 +211,9 @@ def _training(config: dict[str, Any], record: dict[str, Any]) -> str:
             if key not in _SAID_ELSEWHERE and value is not None
         },
         "time": _duration(training.get("seconds")),
-        "speed": f"{training['images_per_second']} images/s" if training.get("images_per_second") else None,
+        "speed in the last epoch": f"{training['images_per_second']} images/s"
+        if training.get("images_per_second")
+        else None,
         "hardware": training.get("hardware"),
         "started": training.get("started"),
         "versions": ", ".join(f"{key} {value}" for key, value in record["versions"].items()),

@@ -44,6 +44,7 @@ def export(
     *,
     license: str | None = None,
     attribution: Sequence[str] = (),
+    description: str | None = None,
 ) -> Path:
     """Write a run's backbone, its card and its provenance; nothing is written unless timm has loaded it.
 
@@ -53,6 +54,7 @@ def export(
         license: of the weights, as the Hub names it (``cc-by-4.0``); default: that of the images where they are a
             known public set.
         attribution: what the images' licence asks to be said, where they are not a known set.
+        description: what the images are, in a sentence of the card: which sets, how they were cut.
 
     Returns:
         ``folder``.
@@ -63,7 +65,7 @@ def export(
     """
     run, folder = Path(run), Path(folder)
     earlier = _claim(run, folder)
-    record = read_run(run, license=license, attribution=tuple(attribution))
+    record = read_run(run, license=license, attribution=tuple(attribution), description=description)
     model = load_backbone(run)
     _refuse_nonfinite(run, model)
     cfg = pretrained_cfg(model)

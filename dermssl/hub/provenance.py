@@ -97,7 +97,10 @@ def _option(key: str, value: Any) -> str:
 def _export(record: dict[str, Any], run: str, name: str) -> str:
     licensed = [_option("license", record["license"])] if record["license"] else []
     sources = [] if record["data"]["layout"] in KNOWN else record["attribution"]  # those of a known set are known
-    return " ".join(["dermssl export", run, f"hub/{name}", *licensed, *(_option("attribution", s) for s in sources)])
+    described = record["data"].get("description")
+    options = [*licensed, *(_option("attribution", source) for source in sources)]
+    options += [_option("description", described)] if described else []
+    return " ".join(["dermssl export", run, f"hub/{name}", *options])
 
 
 def _evaluate(result: dict[str, Any], runs: dict[str, str]) -> str | None:

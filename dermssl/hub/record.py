@@ -16,7 +16,9 @@ from dermssl.hub.evaluations import EVALUATIONS, peers_of, read_reports, results
 PICTURES = (".png", ".svg")
 
 
-def read_run(run: Path, *, license: str | None = None, attribution: tuple[str, ...] = ()) -> dict[str, Any]:
+def read_run(
+    run: Path, *, license: str | None = None, attribution: tuple[str, ...] = (), description: str | None = None
+) -> dict[str, Any]:
     """The record of a run directory.
 
     Args:
@@ -24,6 +26,7 @@ def read_run(run: Path, *, license: str | None = None, attribution: tuple[str, .
             ``dermssl eval-knn ... --json`` and ``Report.save`` write.
         license: of the weights, as the Hub names it; default: that of the images where they are a known set.
         attribution: what the images' licence asks to be said, where the set is not a known one.
+        description: of the images, for the card.
 
     Raises:
         DermsslError: ``config.json`` is missing or unreadable, or ``license`` is freer than a known set allows.
@@ -50,6 +53,7 @@ def read_run(run: Path, *, license: str | None = None, attribution: tuple[str, .
             **{key: data.get(key) for key in ("layout", "images", "content_hash", "problems")},
             "name": name_of(data.get("layout"), data.get("source")),
             "folder": last_part(data.get("source")),
+            "description": description,
         },
         "training": _training(run, resolved) | {"started": stored.get("started"), "hardware": stored.get("hardware")},
         "versions": _part(stored, "versions"),

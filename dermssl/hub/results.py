@@ -125,7 +125,8 @@ def _table(results: list[dict[str, Any]]) -> str:
     for result in results:
         lines.append(f"| {_called(result['weights'])} | " + " | ".join(_cell(result, key) for key in shown) + " |")
     majority = results[0].get("majority_accuracy")
-    classes = len(results[0]["data"].get("classes") or ())
+    # recall is averaged over the classes that were tested: a set of images may lack some
+    classes = sum(number > 0 for number in (results[0]["data"].get("classes") or {}).values())
     if majority is not None:
         cells = {"accuracy": f"{100 * majority:.1f}"}
         if classes:

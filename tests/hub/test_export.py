@@ -220,6 +220,16 @@ def test_a_test_set_is_named(run, tmp_path, unverified):
     assert titles == ["features as they are: HAM10000", "features as they are: HAM10000, tested on new camera"]
 
 
+def test_always_the_commonest_class_counts_the_classes_tested(run, tmp_path, unverified):
+    copy = shutil.copytree(run, tmp_path / "run")
+    file = write_report(copy / "evaluations" / "a camera.json", str(copy), test="/home/me/new camera")
+    report = json.loads(file.read_text())
+    report["records"]["train"]["classes"] = {"akiec": 0, "bcc": 0, "mel": 10, "nv": 50}
+    file.write_text(json.dumps(report))
+    text = (export(copy, tmp_path / "out") / "README.md").read_text()
+    assert text.rpartition("| always the most frequent class | 66.0 | ")[2].startswith("50.0 |")  # of two, not of four
+
+
 def test_pictures_go_along(run, tmp_path, unverified):
     copy = shutil.copytree(run, tmp_path / "run")
     picture = copy / "evaluations" / "features-in-the-plane.svg"
@@ -373,6 +383,15 @@ def test_command(run, tmp_path, unverified):
     assert result.exit_code == 0, result.output
     assert "dermssl push" in result.output
     assert (tmp_path / "new" / "README.md").exists()
+
+
+def test_command_for_machines(run, tmp_path, unverified):
+    about = ["--description", "all 50 images, their middle squares", "--license", "cc-by-nc-4.0", "--json"]
+    result = CliRunner().invoke(command, [str(run), str(tmp_path / "new"), *about])
+    told = json.loads(result.stdout)
+    assert told == {"folder": str(tmp_path / "new"), "model": f"local-dir:{tmp_path / 'new'}"}
+    assert "\n| what it is | all 50 images, their middle squares |\n" in (tmp_path / "new" / "README.md").read_text()
+    assert "--description 'all 50 images, their middle squares'" in (tmp_path / "new" / "PROVENANCE.md").read_text()
 
 
 def test_check_of_a_folder_of_models(exported, tmp_path, capsys, monkeypatch):
