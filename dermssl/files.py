@@ -30,6 +30,20 @@ def replaced_file(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def refuse_unwritable(path: str | Path, option: str) -> None:
+    """Say before hours of work, not after, that no file can be written at ``path``.
+
+    Raises:
+        DermsslError: it is a folder, or is inside a file or a folder that cannot be written.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise DermsslError(f"{option} {path}: is a folder; name a file in it")
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise DermsslError(f"{option} {path}: {above} is not a folder that can be written")
+
+
 def is_partial(path: Path) -> bool:
     """Whether ``path`` is what a process killed inside :func:`replaced_file` left behind: safe to ignore or delete."""
     return path.name.startswith(".") and path.name.endswith(".part")

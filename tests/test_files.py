@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from dermssl import DermsslError
-from dermssl.files import replaced_file, write_text
+from dermssl.files import refuse_unwritable, replaced_file, write_text
 
 
 def fail_while_writing(path, error: Exception) -> None:
@@ -38,3 +38,14 @@ def test_a_full_disk_is_one_clear_error(tmp_path):
         fail_while_writing(path, OSError(errno.ENOSPC, "No space left on device"))
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_path_where_no_file_can_be_is_refused_early(tmp_path):
+    (tmp_path / "file").write_text("")
+    refuse_unwritable(tmp_path / "file", "--page")
+    refuse_unwritable(tmp_path / "new" / "folder" / "a.csv", "--page")
+    with pytest.raises(DermsslError, match=r"--page .*: is a folder; name a file in it"):
+        refuse_unwritable(tmp_path, "--page")
+    with pytest.raises(DermsslError, match=r"--page .*a.csv: .*file is not a folder that can be written"):
+        refuse_unwritable(tmp_path / "file" / "a.csv", "--page")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -36,7 +36,7 @@ def make_folds(
         (N,) int64 in [0, folds).
 
     Raises:
-        DermsslError: unknown labels, one class only, fewer images or groups than folds.
+        DermsslError: unknown labels, one class only, fewer images or groups than folds, a negative seed.
     """
     labels = np.asarray(labels)
     if split not in SPLITS:
@@ -49,6 +49,8 @@ def make_folds(
         raise DermsslError(
             f"{int((labels < 0).sum())} of {len(labels)} images have no label; use records.labelled() first"
         )
+    if seed < 0:
+        raise DermsslError(f"--seed {seed}: must be 0 or more")
     if folds < 2:
         raise DermsslError(f"--folds {folds}: must be 2 or more")
     classes = np.unique(labels)

@@ -9,6 +9,7 @@ from dermssl.data.cache import Cache
 from dermssl.data.decode import Fit
 from dermssl.evaluation.report import Report
 from dermssl.evaluation.transfer import Transfer
+from dermssl.files import refuse_unwritable
 
 
 def finetune(
@@ -57,6 +58,8 @@ def finetune(
         DermsslError: the data holds no labels or one class, a test label is unknown to the training data, an
             option is out of range, or the training diverges.
     """
+    if predictions is not None:
+        refuse_unwritable(predictions, "--predictions")
     transfer = Transfer.prepare(
         weights,
         data,

@@ -15,6 +15,7 @@ from dermssl.evaluation.features import extract_features
 from dermssl.evaluation.protocol import make_protocol, open_labelled, resolve_image_size
 from dermssl.evaluation.report import Report
 from dermssl.evaluation.scoring import make_report
+from dermssl.files import refuse_unwritable
 from dermssl.hub.weights import load_backbone
 
 WEIGHTINGS = ("uniform", "distance")
@@ -64,8 +65,12 @@ def evaluate_knn(
         DermsslError: k is larger than the bank, the data holds no labels or one class, a test label is
             unknown to the bank, or a feature is NaN.
     """
+    if predictions is not None:
+        refuse_unwritable(predictions, "--predictions")
     if k < 1:
         raise DermsslError(f"--k {k}: must be 1 or more")
+    if batch_size < 1:
+        raise DermsslError(f"batch_size={batch_size}: must be 1 or more")
     if weighting not in WEIGHTINGS:
         raise DermsslError(f"--weighting {weighting}: unknown; use one of {', '.join(WEIGHTINGS)}")
     where = resolve_device(device) if isinstance(device, str) else device

@@ -100,7 +100,7 @@ def open_labelled(
     rows = np.flatnonzero(records.labels >= 0)
     if not len(rows):
         raise DermsslError(
-            f"{option} {data}: none of its {len(records)} images carries a label (layout: {records.layout}); "
+            f"{option} {records.source}: none of its {len(records)} images carries a label (layout: {records.layout}); "
             "an evaluation needs labelled images, e.g. a folder per class or a CSV with the columns "
             "image,label"
         )

@@ -73,7 +73,6 @@ class PretrainConfig:
         self._require_types()
         for name in (
             "epochs",
-            "batch_size",
             "image_size",
             "queue_size",
             "limit",
@@ -82,6 +81,7 @@ class PretrainConfig:
             "lr_batch",
         ):
             self._require(name, lambda v: v >= 1, "1 or more")
+        self._require("batch_size", lambda v: v >= 2, "2 or more: BatchNorm needs a spread")
         for name in ("lr", "temperature"):
             self._require(name, lambda v: v > 0, "above 0")
         for name in ("weight_decay", "rotation_weight", "warmup_epochs", "seed"):

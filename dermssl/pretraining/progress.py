@@ -10,7 +10,9 @@ from tqdm import tqdm
 
 from dermssl import distributed
 from dermssl.data.cache import Cache
+from dermssl.errors import DermsslError
 from dermssl.evaluation.knn import evaluate_knn
+from dermssl.evaluation.protocol import make_protocol, open_labelled
 from dermssl.pretraining.resolved import Resolved
 from dermssl.pretraining.trainer import Trainer
 
@@ -74,12 +76,32 @@ def warn_if_frozen(task: Any, metrics: dict[str, Any]) -> None:
         )
 
 
-def online_knn(backbone: nn.Module, labelled: Cache, resolved: Resolved) -> dict[str, float]:
-    """KNN accuracy in folds of labelled images, beside that of always naming the commonest class."""
-    k = min(100, max(1, int((labelled.records.labels >= 0).sum()) // 2))
-    report = evaluate_knn(backbone, labelled, k=k, image_size=resolved.image_size, device=resolved.device)
-    return {
-        "knn_accuracy": report.metrics["accuracy"],
-        "knn_balanced_accuracy": report.metrics["balanced_accuracy"],
-        "knn_majority_accuracy": report.majority_accuracy,
-    }
+class OnlineKnn:
+    """KNN in five folds of labelled images while a run goes on.
+
+    Args:
+        labelled: the images, with their labels.
+
+    Raises:
+        DermsslError: they cannot be evaluated: no labels, one class, fewer lesions than folds.
+    """
+
+    def __init__(self, labelled: Cache, resolved: Resolved) -> None:
+        images = open_labelled(labelled, image_size=resolved.image_size, option="--eval-data")
+        try:
+            protocol = make_protocol(images)
+        except DermsslError as error:
+            why = str(error).removesuffix("; lower --folds")  # which pretraining does not have
+            raise DermsslError(f"--eval-data {images.source}: cannot be evaluated in folds: {why}") from error
+        self.labelled, self.resolved = labelled, resolved
+        self.k = min(100, *(max(1, len(fold.train) // 2) for fold in protocol.rounds))
+
+    def evaluate(self, backbone: nn.Module) -> dict[str, float]:
+        """Accuracies of the backbone's features, beside that of always naming the commonest class."""
+        size, device = self.resolved.image_size, self.resolved.device
+        report = evaluate_knn(backbone, self.labelled, k=self.k, image_size=size, device=device)
+        return {
+            "knn_accuracy": report.metrics["accuracy"],
+            "knn_balanced_accuracy": report.metrics["balanced_accuracy"],
+            "knn_majority_accuracy": report.majority_accuracy,
+        }

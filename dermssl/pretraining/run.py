@@ -28,7 +28,7 @@ from dermssl.methods.registry import METHODS
 from dermssl.pretraining.build import build_trainer, distribute
 from dermssl.pretraining.checkpoint import load_checkpoint, save_checkpoint
 from dermssl.pretraining.config import PretrainConfig, flag, make_config
-from dermssl.pretraining.progress import describe_epoch, online_knn, progress_bar, warn_if_frozen
+from dermssl.pretraining.progress import OnlineKnn, describe_epoch, progress_bar, warn_if_frozen
 from dermssl.pretraining.resolved import Resolved, batch_size, image_size, resolve
 from dermssl.pretraining.run_directory import RunDirectory
 from dermssl.pretraining.signals import StopRequest
@@ -92,7 +92,9 @@ def pretrain(data: str | Path, output: str | Path, *, resume: bool = True, **opt
             backbone = create_backbone(config.backbone, image_size=config.image_size, seed=config.seed)
             run = RunDirectory(output)
             if distributed.is_main():
-                _claim(run, config, resume or distributed.restarted())
+                if run.exists() and not (resume or distributed.restarted()):
+                    LOGGER.info("the earlier run was renamed to %s", run.move_aside())
+                _claim(run, config)
                 held.enter_context(run.locked())
                 held.enter_context(run.logged())
         # all devices named: otherwise torch warns where there are several
@@ -103,13 +105,17 @@ def pretrain(data: str | Path, output: str | Path, *, resume: bool = True, **opt
         resuming = distributed.from_main(run.exists())
         _refuse_unlike(run, cache, device, dtype)
         with distributed.agreed():
-            images = _training_images(cache, config)
-            loader = Loader(images, batch_size(config, device), seed=config.seed, device=device)
-            resolved = resolve(config, loader, backbone, dtype)
-            trainer = build_trainer(config, resolved, backbone, loader, dtype)
-            labelled = _labelled(config, resolved) if distributed.is_main() else None
             if resuming:
                 _refuse_other_images(run, cache)
+            images = _training_images(cache, config)
+            # the default batch is the device's: on another one the run would go on with other steps
+            begun = run.read_config().get("resolved", {}) if resuming else {}
+            batch = begun.get("batch_size") or batch_size(config, device)
+            loader = Loader(images, batch, seed=config.seed, device=device)
+            resolved = resolve(config, loader, backbone, dtype)
+            trainer = build_trainer(config, resolved, backbone, loader, dtype)
+            knn = _online_knn(config, resolved) if distributed.is_main() else None
+            if resuming:
                 trainer.load_state_dict(load_checkpoint(run.checkpoint))
                 LOGGER.info("resuming at step %d of %d", trainer.step, resolved.steps)
             if distributed.is_main():
@@ -117,7 +123,7 @@ def pretrain(data: str | Path, output: str | Path, *, resume: bool = True, **opt
                     run.write_config(_describe(config, resolved, cache))
                 run.forget_after(trainer.epoch)
         distribute(trainer)
-        _train(run, config, resolved, trainer, labelled)
+        _train(run, config, resolved, trainer, knn)
     return PretrainResult(run.path, load_backbone(run.path), run.history())
 
 
@@ -154,10 +160,8 @@ def _refuse_unlike(run: RunDirectory, cache: Cache, device: torch.device, dtype:
             )
 
 
-def _claim(run: RunDirectory, config: PretrainConfig, resume: bool) -> None:
+def _claim(run: RunDirectory, config: PretrainConfig) -> None:
     """Make the run directory ready for this run, or say why it cannot be."""
-    if run.exists() and not resume:
-        LOGGER.info("the earlier run was renamed to %s", run.move_aside())
     if not run.exists():
         run.create()
         return
@@ -218,21 +222,19 @@ def _describe(config: PretrainConfig, resolved: Resolved, cache: Cache) -> dict[
     }
 
 
-def _labelled(config: PretrainConfig, resolved: Resolved) -> Cache | None:
-    """The images of ``--eval-data``, opened before training starts so that a mistake in them shows at once."""
+def _online_knn(config: PretrainConfig, resolved: Resolved) -> OnlineKnn | None:
+    """The evaluation on ``--eval-data``, opened before training starts so that a mistake in them shows at once."""
     if config.eval_data is None:
         return None
     cache = cached(config.eval_data, size=source_size(resolved.image_size), fit=config.fit, workers=config.workers)
-    if not cache.records.classes:
-        raise DermsslError(f"--eval-data {config.eval_data}: no labels found in it")
-    return cache
+    return OnlineKnn(cache, resolved)
 
 
 def _train(
-    run: RunDirectory, config: PretrainConfig, resolved: Resolved, trainer: Trainer, labelled: Cache | None
+    run: RunDirectory, config: PretrainConfig, resolved: Resolved, trainer: Trainer, knn: OnlineKnn | None
 ) -> None:
     """Train to the end, or to a signal, with checkpoints on the way and the backbone written last."""
-    if distributed.from_main(trainer.step >= resolved.steps and run.backbone.exists()):
+    if distributed.from_main(trainer.step >= resolved.steps and run.backbone_step() == trainer.step):
         LOGGER.info("%s is complete: nothing to do", run.path)
         return
     LOGGER.info(
@@ -253,7 +255,7 @@ def _train(
             stopped = stopping()
             with distributed.agreed():
                 if complete:
-                    _end_epoch(run, config, resolved, trainer, labelled)
+                    _end_epoch(run, config, resolved, trainer, knn)
                 due = trainer.step >= resolved.steps or stopped or time.monotonic() - saved_at >= CHECKPOINT_EVERY
                 if due and distributed.is_main():
                     save_checkpoint(run.checkpoint, trainer.state_dict())
@@ -269,15 +271,15 @@ def _train(
 
 
 def _end_epoch(
-    run: RunDirectory, config: PretrainConfig, resolved: Resolved, trainer: Trainer, labelled: Cache | None
+    run: RunDirectory, config: PretrainConfig, resolved: Resolved, trainer: Trainer, knn: OnlineKnn | None
 ) -> None:
     """Store and log the averages of an epoch, with the KNN accuracy where it is due."""
     metrics: dict[str, Any] = trainer.finish_epoch()
     if not distributed.is_main():
         return
     epoch = metrics["epoch"]
-    if labelled is not None and (epoch % resolved.eval_every == 0 or epoch == config.epochs):
-        metrics |= online_knn(trainer.task.backbone, labelled, resolved)
+    if knn is not None and (epoch % resolved.eval_every == 0 or epoch == config.epochs):
+        metrics |= knn.evaluate(trainer.task.backbone)
     run.append_metrics(metrics)
     LOGGER.info(describe_epoch(metrics, config.epochs))
     warn_if_frozen(trainer.task, metrics)
@@ -294,6 +296,7 @@ def _write_backbone(run: RunDirectory, config: PretrainConfig, resolved: Resolve
         provenance={
             "method": config.method,
             "epochs": round(trainer.step / len(trainer.loader), 2),
+            "step": trainer.step,
             "images": resolved.images,
             "content_hash": run.read_config()["data"]["content_hash"],
             "dermssl": dermssl.__version__,

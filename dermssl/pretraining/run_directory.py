@@ -18,7 +18,8 @@ class RunDirectory:
     """Files of a run: ``config.json``, ``metrics.jsonl``, ``checkpoint.pt``, ``backbone/``, ``log.txt``."""
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        path = Path(path)
+        self.path = path if path.name else path.resolve()  # "." has no name to rename it by
         self.config = self.path / "config.json"
         self.metrics = self.path / "metrics.jsonl"
         self.checkpoint = self.path / "checkpoint.pt"
@@ -48,12 +49,27 @@ class RunDirectory:
             )
 
     def move_aside(self) -> Path:
-        """Rename the folder to the first free ``NAME.old-N``: nothing is deleted."""
+        """Rename the folder to the first free ``NAME.old-N``: nothing is deleted.
+
+        Raises:
+            DermsslError: another process is writing the run, and would go on in the folder that takes its place.
+        """
         n = 1
         while (aside := self.path.with_name(f"{self.path.name}.old-{n}")).exists():
             n += 1
-        self.path.rename(aside)
+        with self.locked():
+            try:
+                self.path.rename(aside)
+            except OSError as error:
+                raise DermsslError(f"--output {self.path}: cannot be renamed to {aside}: {error.strerror}") from error
         return aside
+
+    def backbone_step(self) -> int | None:
+        """The step that ``backbone/`` is of, which a stopped run writes too; None where it does not say."""
+        try:
+            return json.loads((self.backbone / "config.json").read_text(encoding="utf-8"))["dermssl"]["step"]
+        except (OSError, ValueError, LookupError, TypeError):
+            return None
 
     def read_config(self) -> dict[str, Any]:
         """The content of ``config.json``."""
@@ -93,7 +109,11 @@ class RunDirectory:
         Raises:
             DermsslError: another process is writing this run.
         """
-        with open(self.path / ".lock", "w") as file:
+        try:
+            file = open(self.path / ".lock", "w")  # noqa: SIM115 - held below
+        except OSError as error:
+            raise DermsslError(f"--output {self.path}: cannot be written: {error.strerror}") from error
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:

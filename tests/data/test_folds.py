@@ -91,6 +91,7 @@ def test_scikit_learns_own_warnings_do_not_get_through():
         ([0, 1] * 10, ["a", "b"] * 10, {"folds": 3}, "2 lesions or patients cannot"),
         ([0, 1, 2, 3, 4, 5], None, {"folds": 3}, "no class has 3 images"),
         ([0, 1] * 10, None, {"folds": 1}, "--folds 1"),
+        ([0, 1] * 10, None, {"seed": -1}, "--seed -1: must be 0 or more"),
         ([0, 1] * 10, None, {"split": "random"}, "--split random"),
         ([0, 1] * 10, ["a"], {}, "1 groups for 20 labels"),
         ([0.5, 1.0], None, {}, "integers"),

@@ -218,3 +218,8 @@ class TestCommands:
         wrong = CliRunner().invoke(fewshot_cli.command, ["a", "b", "--fractions", "x"])
         assert wrong.exit_code == 2
         assert "not a list of numbers" in wrong.stderr
+
+
+def test_predictions_that_cannot_be_written_are_refused_before_the_work(labelled, tmp_path):
+    with pytest.raises(DermsslError, match=r"--predictions .*: is a folder"):
+        finetune("no such weights", labelled, predictions=tmp_path, **FOLDS)

@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import shutil
 import signal
 import subprocess
 import sys
@@ -80,6 +81,19 @@ def test_the_global_random_state_is_left_alone(images, tiny, tmp_path):
     assert (np.random.get_state()[1] == np_before).all()  # noqa: NPY002
 
 
+def signal_after(patch: pytest.MonkeyPatch, steps: int, number: int = signal.SIGTERM) -> None:
+    """Let the process be asked to stop once it has made ``steps`` steps."""
+    plain_step = Trainer._train_step
+
+    def step_and_signal(trainer, *batch):
+        scalars = plain_step(trainer, *batch)
+        if trainer.step == steps:
+            signal.raise_signal(number)
+        return scalars
+
+    patch.setattr(Trainer, "_train_step", step_and_signal)
+
+
 @pytest.mark.parametrize("stop_after", [2, 3, 4])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_with_a_checkpoint_and_resume_is_exact(images, tiny, tmp_path, monkeypatch, stop_after, number):
@@ -87,15 +101,7 @@ def test_a_signal_ends_with_a_checkpoint_and_resume_is_exact(images, tiny, tmp_p
     tiny["backbone"] = "efficientnet_b0" if stop_after == 4 else tiny["backbone"]
     unbroken = dermssl.pretrain(images, tmp_path / "unbroken", **tiny)
 
-    plain_step = Trainer._train_step
-
-    def step_and_signal(trainer, *batch):
-        scalars = plain_step(trainer, *batch)
-        if trainer.step == stop_after:
-            signal.raise_signal(number)
-        return scalars
-
-    monkeypatch.setattr(Trainer, "_train_step", step_and_signal)
+    signal_after(monkeypatch, stop_after, number)
     handlers = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     with pytest.raises(Interrupted, match=f"stopped by {number.name} after step {stop_after} of 9"):
         dermssl.pretrain(images, tmp_path / "broken", **tiny)
@@ -106,6 +112,40 @@ def test_a_signal_ends_with_a_checkpoint_and_resume_is_exact(images, tiny, tmp_p
     resumed = dermssl.pretrain(images, tmp_path / "broken", **tiny)
     assert_equal(unbroken.backbone.state_dict(), resumed.backbone.state_dict())
     assert comparable(unbroken.history) == comparable(resumed.history)
+
+
+def test_a_run_goes_on_with_its_own_batch_where_the_default_is_another(images, tiny, tmp_path, monkeypatch):
+    del tiny["batch_size"]
+    monkeypatch.setattr(run_module, "batch_size", lambda config, device: 10)  # as on the CPU
+    unbroken = dermssl.pretrain(images, tmp_path / "unbroken", **tiny)
+    with monkeypatch.context() as patch:
+        signal_after(patch, 7)
+        with pytest.raises(Interrupted):
+            dermssl.pretrain(images, tmp_path / "moved", **tiny)
+    monkeypatch.setattr(run_module, "batch_size", lambda config, device: 25)  # as on a GPU
+    moved = dermssl.pretrain(images, tmp_path / "moved", **tiny)
+    assert_equal(unbroken.backbone.state_dict(), moved.backbone.state_dict())
+    assert moved.history[-1]["step"] == 15
+
+
+def test_a_backbone_of_an_earlier_step_is_not_the_end(images, tiny, tmp_path, monkeypatch):
+    """Stopped, gone on with, and the disk full at the very last write."""
+    unbroken = dermssl.pretrain(images, tmp_path / "unbroken", **tiny)
+    with monkeypatch.context() as patch:
+        signal_after(patch, 4)
+        with pytest.raises(Interrupted):
+            dermssl.pretrain(images, tmp_path / "run", **tiny)
+
+    def full(*_):
+        raise DermsslError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "_write_backbone", full)
+        with pytest.raises(DermsslError, match="No space left"):
+            dermssl.pretrain(images, tmp_path / "run", **tiny)
+    monkeypatch.setattr(Trainer, "train_epoch", lambda *_: pytest.fail("trained again"))
+    finished = dermssl.pretrain(images, tmp_path / "run", **tiny)
+    assert_equal(unbroken.backbone.state_dict(), finished.backbone.state_dict())
 
 
 def test_kill_9_loses_nothing_before_the_last_checkpoint(images, tiny, tmp_path):
@@ -162,6 +202,45 @@ def test_no_resume_starts_over_and_keeps_the_old_run(images, tiny, tmp_path):
     assert json.loads((tmp_path / "run" / "config.json").read_text())["config"]["seed"] == 1
 
 
+def test_no_resume_leaves_a_run_alone_that_another_process_writes(images, tiny, tmp_path):
+    from dermssl.pretraining.run_directory import RunDirectory
+
+    tiny["epochs"] = 1
+    dermssl.pretrain(images, tmp_path / "run", **tiny)
+    with RunDirectory(tmp_path / "run").locked(), pytest.raises(DermsslError, match="another process is writing"):
+        dermssl.pretrain(images, tmp_path / "run", resume=False, **tiny)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_no_resume_in_the_current_folder(images, tiny, tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    monkeypatch.chdir(tmp_path / "run")
+    for _ in range(2):
+        dermssl.pretrain(images, ".", resume=False, **{**tiny, "epochs": 1})
+        monkeypatch.chdir(tmp_path / "run")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "run.old-1"]
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("image\n{}", "none of its 50 images carries a label"),
+        ("image,label\n{},a", "all 50 labelled images are of one class"),
+        ("image,label,group\n{},{class},{patient}", "3 lesions or patients cannot be split into 5 folds$"),
+    ],
+)
+def test_eval_data_that_cannot_be_evaluated_is_refused_before_training(images, tiny, tmp_path, table, message):
+    labelled = shutil.copytree(images / "HAM10000_images", tmp_path / "labelled")
+    head, row = table.split("\n")
+    rows = [
+        row.format(file.name, **{"class": "ab"[number % 2], "patient": f"p{number % 3}"})
+        for number, file in enumerate(sorted(labelled.iterdir()))
+    ]
+    (labelled / "table.csv").write_text("\n".join([head, *rows]) + "\n")
+    with pytest.raises(DermsslError, match=f"^--eval-data .*: .*{message}"):
+        dermssl.pretrain(images, tmp_path / "run", eval_data=str(labelled), **tiny)
+
+
 def test_limit_draws_images(images, tiny, tmp_path):
     result = dermssl.pretrain(images, tmp_path / "run", **{**tiny, "epochs": 1, "limit": 40})
     assert result.history[-1]["step"] == 2
@@ -175,6 +254,7 @@ def test_limit_draws_images(images, tiny, tmp_path):
         ({"method": "mocov9"}, "--method mocov9: unknown; use one of rotinstdisc"),
         ({"opt": "sdg"}, "--opt sdg"),
         ({"sched": "cosinus"}, "--sched cosinus"),
+        ({"batch_size": 1}, "--batch-size is 1; it must be 2 or more"),
         ({"batch_size": 51}, "--batch-size 51 is larger than the data set: 50 images"),
         ({"queue_size": 51}, "--queue-size 51 is larger than the data set: 50 images"),
         ({"limit": 20}, "--queue-size 32 is larger than the data set: 20 images"),
