@@ -78,6 +78,8 @@ def command(data: Path, output: Path, size: int, fit: str, workers: int | None, 
 
 def _kind(reason: str) -> str:
     """A problem without the file it names, so that equal ones can be counted."""
+    if "files have this name" in reason:
+        return "named in the table, but several files have this name"
     for kind in ("byte for byte", "points outside", "named in", "in no row", "not read", "unreadable"):
         if reason.startswith(kind):
             return {

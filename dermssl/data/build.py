@@ -1,6 +1,7 @@
 """Filling the folder of a cache, so that a kill, a full disk or a second process cannot spoil it."""
 
 import errno
+import functools
 import json
 import logging
 import os
@@ -32,6 +33,8 @@ SAME = "byte for byte the same as "
 
 # (index of the record) -> (S, S, 3) uint8 and the sha256 of its file
 Render = Callable[[int], tuple[npt.NDArray[np.uint8], str]]
+# (index of the record) -> its pixels and sha256, or None and the reason why it cannot be read
+Attempt = Callable[[int], tuple[npt.NDArray[np.uint8] | None, str, str]]
 
 
 def build(
@@ -55,10 +58,10 @@ def build(
         size, fit, workers, max_bad, progress: as in `dermssl.data.cache.prepare`.
     """
     if is_cache(folder):
-        return _check_same(folder, request, records, size, fit)
+        return _reuse(folder, request, records, size, fit)
     with _reporting_os_errors(folder), _locked(folder):
         if is_cache(folder):  # another process has just finished it
-            return _check_same(folder, request, records, size, fit)
+            return _reuse(folder, request, records, size, fit)
         work = folder / UNFINISHED
         work.mkdir(exist_ok=True)
         if not (work / prepared.MANIFEST).exists():
@@ -74,10 +77,29 @@ def build(
         _check_same(folder, request, records, size, fit)  # what a killed run had finished may be another set
 
 
-def _check_same(folder: Path, request: str, records: Records, size: int, fit: str) -> None:
+def _reuse(folder: Path, request: str, records: Records, size: int, fit: str) -> None:
+    manifest = _check_same(folder, request, records, size, fit)
+    if manifest.get("unreadable"):
+        _warn_left_out(folder, manifest["unreadable"])
+
+
+@functools.cache  # once a process: an evaluation asks for the same cache many times
+def _warn_left_out(folder: Path, count: int) -> None:
+    # A file that can be read again (a mended permission, a disk that was away) looks the same from outside.
+    logger.warning(
+        "%s leaves out %d images that could not be read when it was made (%s names them); if they can be read now, "
+        "delete %s and it is made anew",
+        folder,
+        count,
+        prepared.PROBLEMS,
+        folder,
+    )
+
+
+def _check_same(folder: Path, request: str, records: Records, size: int, fit: str) -> dict[str, Any]:
     manifest = prepared.read_manifest(folder)
     if manifest["request"] == request:
-        return
+        return manifest
     size_and_fit = f"{manifest['size']} px, fit {manifest['fit']}"
     have = f"{manifest['images']:,} images of {manifest['source']} at {size_and_fit}"
     want = f"{len(records):,} images of {records.source} at {size} px, fit {fit}"
@@ -123,14 +145,6 @@ def _fill(
     that the next run can trust it.
     """
     total, row = len(records), size * size * 3
-    lines = _read_journal(work / "journal")
-    ok = [i for i, (digest, _) in enumerate(lines) if digest]
-    hashes = [digest for digest, _ in lines if digest]
-    bad = [(i, reason) for i, (digest, reason) in enumerate(lines) if not digest]
-    if lines:
-        logger.info("going on with %s: %d of %d images are done", work.parent, len(lines), total)
-    threads = min(workers or _cores(), max(1, total))
-    chunk = max(threads, min(256, _CHUNK_BYTES // row))
 
     def attempt(index: int) -> tuple[npt.NDArray[np.uint8] | None, str, str]:
         try:
@@ -138,6 +152,15 @@ def _fill(
         except UnreadableImage as error:
             return None, "", str(error)
         return pixels, digest, ""
+
+    lines = _tried_again(work / "journal", attempt)
+    ok = [i for i, (digest, _) in enumerate(lines) if digest]
+    hashes = [digest for digest, _ in lines if digest]
+    bad = [(i, reason) for i, (digest, reason) in enumerate(lines) if not digest]
+    if lines:
+        logger.info("going on with %s: %d of %d images are done", work.parent, len(lines), total)
+    threads = min(workers or _cores(), max(1, total))
+    chunk = max(threads, min(256, _CHUNK_BYTES // row))
 
     # Threads, not processes: PIL decodes and resizes without the interpreter lock, nothing needs pickling, and
     # a script that calls dermssl.pretrain needs no __main__ guard. Measured in docs/data.md.
@@ -159,7 +182,7 @@ def _fill(
                     images.write(np.ascontiguousarray(pixels).data)
                     ok.append(index)
                     hashes.append(digest)
-                entries.append(json.dumps([digest, reason]) + "\n")
+                entries.append(_line(digest, reason))
                 bar.update()
             os.fsync(images.fileno())
             journal.writelines(entries)
@@ -204,7 +227,7 @@ def _finish(
     for kind, some in (("unreadable (left out)", bad), ("byte for byte copies of others (kept)", copies)):
         if some:
             names = ", ".join(problem.path for problem in some[:3]) + (" ..." if len(some) > 3 else "")
-            logger.warning("%d images are %s: %s; see %s", len(some), kind, names, prepared.PROBLEMS)
+            logger.warning("%d images are %s: %s; see %s", len(some), kind, names, work.parent / prepared.PROBLEMS)
     rows = prepared.table_rows(kept, hashes)
     prepared.write_csv(work / prepared.RECORDS, rows)
     prepared.write_csv(work / prepared.PROBLEMS, [("path", "reason"), *((p.path, p.reason) for p in problems)])
@@ -234,6 +257,30 @@ def _read_journal(path: Path) -> list[tuple[str, str]]:
     if whole != text:
         write_text(path, whole)
     return [tuple(json.loads(line)) for line in whole.splitlines()]
+
+
+def _tried_again(journal: Path, attempt: Attempt) -> list[tuple[str, str]]:
+    """The lines of an earlier run that still hold, up to the first image that it could not read and that now can be.
+
+    What follows that image is decoded again, as it lies one place too early in images.npy. This is rare, and rows
+    that were moved in the file instead could be left half moved by a kill.
+    """
+    before = _read_journal(journal)
+    lines: list[tuple[str, str]] = []
+    for index, (digest, reason) in enumerate(before):
+        if not digest:
+            pixels, _, reason = attempt(index)
+            if pixels is not None:
+                logger.info("image %d of the interrupted run can be read now: going on from there", index + 1)
+                break
+        lines.append((digest, reason))
+    if lines != before:
+        write_text(journal, "".join(_line(*line) for line in lines))
+    return lines
+
+
+def _line(digest: str, reason: str) -> str:
+    return json.dumps([digest, reason]) + "\n"
 
 
 def _allocate(descriptor: int, size: int) -> None:

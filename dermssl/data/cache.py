@@ -14,7 +14,7 @@ from PIL import Image
 from dermssl.data.build import SAME, Render, build
 from dermssl.data.decode import FITS, Fit, decode, read_bytes
 from dermssl.data.layouts import prepared
-from dermssl.data.layouts.found import Problem
+from dermssl.data.layouts.found import Problem, need_utf8
 from dermssl.data.layouts.prepared import is_cache, relative_path
 from dermssl.data.records import Records, read_records
 from dermssl.errors import DermsslError
@@ -78,7 +78,8 @@ def prepare(
 ) -> Cache:
     """Decode every image of ``data`` once and write them to ``output``.
 
-    A run that was interrupted goes on where it stopped; one that is complete is opened at once.
+    A run that was interrupted goes on where it stopped, and tries again what it could not read; one that is
+    complete is opened at once.
 
     Args:
         data: a folder, table or prepared cache (see docs/data.md). A cache is reduced to ``size``.
@@ -95,6 +96,8 @@ def prepare(
     """
     _check_options(size, fit, workers, max_bad)
     source, folder = Path(data).expanduser(), Path(output).expanduser()
+    need_utf8(source)
+    need_utf8(folder)
     if folder.resolve() == source.resolve() or folder.resolve() in source.resolve().parents:
         raise DermsslError(f"--output {folder} is the data itself or a folder around it; name another folder")
     if is_cache(source):
@@ -131,6 +134,7 @@ def cached(
     """
     _check_options(size, fit, workers, 0.05)
     source = Path(data).expanduser()
+    need_utf8(source)
     if is_cache(source):
         cache = open_cache(source)
         if cache.fit != fit:

@@ -96,11 +96,13 @@ def _decoded(data: bytes, finish: Callable[[Image.Image], Image.Image], draft: i
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UnreadableImage(f"{image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
-            orientation = _orientation(image)
             if draft is not None:
                 # JPEG can be decoded at 1/2, 1/4, 1/8 of its size for a fraction of the time. Twice the target is
                 # kept, so that the resize still averages over pixels.
                 image.draft(None, (2 * draft, 2 * draft))
+            image.load()
+            # Read only now: PIL turns a TIFF upright itself while loading it, and takes the tag out.
+            orientation = _orientation(image)
             result = finish(image)
             result.load()
     except UnreadableImage:

@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from dermssl.data.layouts.classes import normalised
 from dermssl.data.layouts.folders import read_folder
-from dermssl.data.layouts.found import Found, Problem, Row, is_image
-from dermssl.data.layouts.tables import read_folder_with_table, read_table_file
+from dermssl.data.layouts.found import Found, Problem, Row, is_image, need_utf8
+from dermssl.data.layouts.search import find_tables
+from dermssl.data.layouts.tables import read_folder_with_table, read_table_file, tables_not_read
 from dermssl.errors import DermsslError
 
 __all__ = ["Problem", "Records", "read_records"]
@@ -88,6 +89,7 @@ def read_records(data: str | Path) -> Records:
         DermsslError: there is nothing there, no image, or no known layout; names what was looked for.
     """
     source = Path(data).expanduser()
+    need_utf8(source)
     if source.is_dir():
         if (source / "manifest.json").exists():
             from dermssl.data.cache import open_cache  # the cache is built from records, so not at the top
@@ -127,7 +129,10 @@ def _read_directory(folder: Path) -> Found:
     try:
         if not any(folder.iterdir()):
             raise DermsslError(f"{folder} is empty; {LOOKED_FOR}")
-        return read_folder_with_table(folder) or read_folder(folder)
+        tables = find_tables(folder)
+        found = read_folder_with_table(folder, tables) or read_folder(folder)
+        found.problems += tables_not_read(tables, found)
+        return found
     except PermissionError as error:
         raise DermsslError(f"{error.filename} cannot be read: no permission") from error
 
@@ -184,5 +189,12 @@ def _groups(rows: list[Row]) -> tuple[str, ...] | None:
         root(f"patient:{row.patient}" if row.patient else f"lesion:{row.lesion}" if row.lesion else f"image:{row.id}")
         for row in rows
     ]
-    # A lesion keeps its own name; an image without one is marked, so that it can never meet a lesion's name.
-    return tuple(key if key.startswith("image:") else key.split(":", 1)[1] for key in keys)
+    # A patient and a lesion keep their own names; an image without either is marked, and so is a lesion named like a
+    # patient, so that two groups never meet in one name.
+    patients = {row.patient for row in rows if row.patient}
+
+    def name(key: str) -> str:
+        kind, text = key.split(":", 1)
+        return key if kind == "image" or (kind == "lesion" and text in patients) else text
+
+    return tuple(name(key) for key in keys)

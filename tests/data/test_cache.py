@@ -18,7 +18,7 @@ from PIL import Image
 from dermssl.data import build
 from dermssl.data import cache as module
 from dermssl.data.cache import cached, open_cache, prepare, source_size
-from dermssl.data.decode import decode_file
+from dermssl.data.decode import UnreadableImage, decode_file
 from dermssl.data.layouts import prepared
 from dermssl.data.records import read_records
 from dermssl.errors import DermsslError
@@ -50,6 +50,25 @@ def counted(monkeypatch):
 
     monkeypatch.setattr(module, "decode", decode)
     return Counter
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """File name -> reason: these cannot be read, though nothing about them shows it, as where a disk fails."""
+    reasons: dict[str, str] = {}
+    original = module.read_bytes
+
+    def read_bytes(path):
+        if path.name in reasons:
+            raise UnreadableImage(reasons[path.name])
+        return original(path)
+
+    monkeypatch.setattr(module, "read_bytes", read_bytes)
+    return reasons
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in ("images.npy", "records.csv", "problems.csv")}
 
 
 def test_it_holds_what_decoding_gives_in_the_order_of_the_records(tmp_path):
@@ -111,7 +130,7 @@ def test_too_many_unreadable_images_are_an_error_and_a_larger_share_goes_on(tmp_
     assert not (tmp_path / "out" / "manifest.json").exists()
     counted.calls = 0
     assert len(prepare(folder, tmp_path / "out", size=8, max_bad=0.1, progress=False).images) == 9
-    assert counted.calls == 0
+    assert counted.calls == 1  # the unreadable one, once more
 
 
 def test_nothing_readable_is_an_error_whatever_the_share(tmp_path):
@@ -174,6 +193,63 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, counted, monkeypa
         "problems.csv",
         "records.csv",
     }
+
+
+def test_images_that_could_not_be_read_are_tried_again_when_a_run_goes_on(tmp_path, counted, failing, monkeypatch):
+    monkeypatch.setattr(build, "_CHUNK_BYTES", 4 * 8 * 8 * 3)
+    folder = write_images(tmp_path / "images", 60)
+    failing.update({"003.png": "Input/output error", "009.png": "Input/output error", "013.png": "Permission denied"})
+    counted.fail_at = 30
+    with pytest.raises(KeyboardInterrupt):
+        prepare(folder, tmp_path / "out", size=8, workers=1, progress=False)
+    counted.calls, counted.fail_at = 0, -1
+    failing["003.png"] = "Stale file handle"
+    del failing["009.png"]
+    prepare(folder, tmp_path / "out", size=8, workers=1, max_bad=0.1, progress=False)
+    assert 60 - 9 - 1 <= counted.calls <= 60 - 9 + 1  # what came before the mended one is kept
+    prepare(folder, tmp_path / "other", size=8, max_bad=0.1, progress=False)
+    assert content(tmp_path / "out") == content(tmp_path / "other")
+
+
+def test_a_kill_while_mended_images_are_put_in_place_loses_nothing(tmp_path, counted, failing, monkeypatch):
+    monkeypatch.setattr(build, "_CHUNK_BYTES", 4 * 8 * 8 * 3)
+    folder = write_images(tmp_path / "images", 40)
+    failing["005.png"] = "Input/output error"
+    for stop in (20, 8, 14, 2):
+        counted.calls, counted.fail_at = 0, stop
+        with pytest.raises(KeyboardInterrupt):
+            prepare(folder, tmp_path / "out", size=8, workers=1, progress=False)
+        failing.clear()
+    counted.fail_at = -1
+    prepare(folder, tmp_path / "out", size=8, progress=False)
+    prepare(folder, tmp_path / "other", size=8, progress=False)
+    assert content(tmp_path / "out") == content(tmp_path / "other")
+
+
+def test_after_too_many_unreadable_images_the_next_run_tries_them_again(tmp_path, failing):
+    folder = write_images(tmp_path / "images", 10)
+    failing["003.png"] = "Permission denied"
+    for _ in range(2):
+        with pytest.raises(DermsslError, match="1 of the first 10 images"):
+            prepare(folder, tmp_path / "out", size=8, progress=False)
+    failing.clear()
+    assert len(prepare(folder, tmp_path / "out", size=8, progress=False).images) == 10
+
+
+def test_a_finished_cache_says_once_how_many_images_it_leaves_out(tmp_path, failing, caplog, monkeypatch):
+    monkeypatch.setenv("DERMSSL_CACHE", str(tmp_path / "user"))
+    folder = write_images(tmp_path / "images", 30)
+    failing["003.png"] = "Input/output error"
+    cache = cached(folder, size=8, progress=False)
+    assert "1 images are unreadable (left out): 003.png" in caplog.text
+    assert str(cache.path) in caplog.text
+    failing.clear()
+    caplog.clear()
+    for _ in range(2):
+        assert len(cached(folder, size=8, progress=False).images) == 29
+    [line] = caplog.messages
+    assert line.startswith(f"{cache.path} leaves out 1 ")
+    assert f"delete {cache.path}" in line
 
 
 def test_a_killed_process_leaves_a_resumable_cache(tmp_path):

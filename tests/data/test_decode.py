@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from dermssl.data import decode as module
 from dermssl.data.decode import UnreadableImage, decode, decode_file, decode_whole
@@ -72,6 +72,23 @@ def test_every_exif_orientation_shows_the_same_picture(orientation, fit):
     exif[0x0112] = orientation
     turned = decode(encoded(stored, "PNG", exif=exif), 48, fit)
     assert distance(turned, decode(encoded(upright, "PNG"), 48, fit)) < 0.5
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(
+    ("format", "options"),
+    [("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"}), ("PNG", {}), ("JPEG", {}), ("WEBP", {})],
+)
+@pytest.mark.parametrize("size", [(90, 60), (1200, 900)])  # the larger JPEG is scaled while decoding
+def test_every_format_is_turned_upright_once(orientation, format, options, size):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(picture(*size), format, exif=exif, **options)
+    with Image.open(io.BytesIO(data)) as image:
+        upright = ImageOps.exif_transpose(image)
+    np.testing.assert_array_equal(decode_whole(data), np.asarray(upright))
+    small = upright.resize((48, 48), Image.Resampling.BICUBIC)
+    assert distance(decode(data, 48), small) < 1.0
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")

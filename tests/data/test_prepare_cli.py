@@ -25,6 +25,15 @@ def test_it_prints_what_it_found(tmp_path):
     assert "problems.csv" in result.stdout
 
 
+def test_equal_problems_are_counted_without_the_names_in_them(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (24, 24), "red" if name == "a" else "blue").save(tmp_path / name / "1.png")
+    (tmp_path / "set.csv").write_text("image,label\na/1.png,x\nb/1.png,y\n1,x\n1.png,y\n")
+    result = CliRunner().invoke(command, [str(tmp_path), "--output", str(tmp_path / "out"), "--size", "16"])
+    assert "2 x named in the table, but several files have this name" in result.stdout
+
+
 def test_json_is_the_only_thing_on_standard_output(tmp_path):
     folder = write_synthetic(tmp_path / "set", images=35, size=24)
     options = [str(folder), "--output", str(tmp_path / "out"), "--size", "16", "--fit", "crop", "--json"]

@@ -1,6 +1,7 @@
 """Records: every layout in its real column names, and what is wrong with a data folder."""
 
 import csv
+import logging
 import os
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dermssl.data.cache import cached, prepare
 from dermssl.data.layouts.classes import class_of_diagnosis
 from dermssl.data.records import read_records
 from dermssl.errors import DermsslError
@@ -164,6 +166,38 @@ def test_isic2019_with_its_further_classes_and_blank_lesions(tmp_path):
     }
 
 
+ONE_HOT_2019 = "image,MEL,NV,BCC,AK,BKL,DF,VASC,SCC,UNK\n"
+
+
+def test_isic2019_with_the_lesions_of_2018_beside_it(tmp_path):
+    marked = ",1.0,0,0,0,0,0,0,0,0\n"
+    images = ["HAM_A", "HAM_B", "BCN_A", "BCN_B", "MSK_A"]
+    write_csv(tmp_path / "ISIC_2019_Training_GroundTruth.csv", ONE_HOT_2019 + "".join(name + marked for name in images))
+    write_csv(
+        tmp_path / "ISIC2018_Task3_Training_LesionGroupings.csv",
+        "image,lesion_id,diagnosis_confirm_type\nHAM_A,L1,histopathology\nHAM_B,L1,histopathology",
+    )
+    write_csv(
+        tmp_path / "ISIC_2019_Training_Metadata.csv",
+        """image,age_approx,anatom_site_general,lesion_id,sex
+        HAM_A,50,torso,,male
+        BCN_A,50,torso,L2,male
+        BCN_B,50,torso,L2,male""",
+    )
+    write_images(tmp_path, *(f"{name}.jpg" for name in images))
+    records = read_records(tmp_path)
+    assert records.ids == tuple(images)
+    assert records.groups == ("L1", "L1", "L2", "L2", "image:MSK_A")
+    assert records.attributes["sex"] == ("male", "", "male", "male", "")
+    assert records.attributes["diagnosis_confirm_type"] == ("histopathology", "histopathology", "", "", "")
+    [problem] = records.problems
+    assert problem.path == "ISIC_2019_Training_GroundTruth.csv"
+    assert problem.reason == (
+        "1 of 5 images are in no table of lesions (ISIC_2019_Training_Metadata.csv, "
+        "ISIC2018_Task3_Training_LesionGroupings.csv): each of them is its own group"
+    )
+
+
 @pytest.mark.parametrize("lesions", [True, False])
 def test_isic2020_groups_by_patient_with_and_without_lesions(tmp_path, lesions):
     lesion = (lambda name: f"{name},") if lesions else (lambda name: "")
@@ -261,6 +295,126 @@ def test_csv_with_groups_unknown_labels_and_bare_names(tmp_path):
         assert records.attributes == {"framing": ("original", "squashed", "original", "original")}
 
 
+@pytest.mark.parametrize("name", ["group", "lesion_id", "lesion", "patient_id"])
+@pytest.mark.parametrize("extra", ["", ",age_approx"])
+def test_each_column_of_a_csv_that_groups(tmp_path, name, extra):
+    write_images(tmp_path, "x/a.jpg", "x/b.jpg", "y/c.jpg")  # folders that would do as classes
+    header, more = f"image,label,{name}{extra}\n", ",50" if extra else ""
+    rows = f"x/a.jpg,mel,L1{more}\nx/b.jpg,nv,L2{more}\ny/c.jpg,nv,L1{more}\n"
+    write_csv(tmp_path / "set.csv", header + rows)
+    for data in (tmp_path, tmp_path / "set.csv"):
+        records = read_records(data)
+        assert records.layout == "csv"
+        assert by_id(records) == {"x/a.jpg": ("mel", "L1"), "x/b.jpg": ("nv", "L2"), "y/c.jpg": ("nv", "L1")}
+        assert records.problems == ()
+
+
+@pytest.mark.parametrize("name", ["group", "lesion_id", "lesion"])
+def test_a_csv_with_lesions_and_patients_joins_them(tmp_path, name):
+    write_images(tmp_path, "a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg")
+    write_csv(
+        tmp_path / "set.csv",
+        f"""image,label,{name},patient_id
+        a.jpg,x,1,P1
+        b.jpg,y,2,P1
+        c.jpg,x,2,
+        d.jpg,y,3,
+        e.jpg,y,,3""",
+    )
+    records = read_records(tmp_path)
+    # patient 3 is not lesion 3
+    assert by_id(records) == {
+        "a.jpg": ("x", "P1"),
+        "b.jpg": ("y", "P1"),
+        "c.jpg": ("x", "P1"),
+        "d.jpg": ("y", "lesion:3"),
+        "e.jpg": ("y", "3"),
+    }
+    assert records.attributes == {}
+
+
+def test_the_unnamed_column_that_pandas_writes_is_no_group(tmp_path):
+    write_images(tmp_path, "a.jpg", "b.jpg")
+    write_csv(tmp_path / "set.csv", ",image,label\n0,a.jpg,x\n1,b.jpg,y")
+    assert by_id(read_records(tmp_path)) == {"a.jpg": ("x", None), "b.jpg": ("y", None)}
+
+
+def test_a_table_of_lesions_without_labels_is_named_where_it_would_have_grouped(tmp_path):
+    write_images(tmp_path, "mel/a.jpg", "nv/b.jpg")
+    write_csv(tmp_path / "lesions.csv", "image,lesion_id\na,L1\nb,L1")
+    write_csv(tmp_path / "ages.csv", "image,age_approx\na,50\nb,50")
+    write_csv(tmp_path / "results.csv", "epoch,loss\n1,2.0")
+    records = read_records(tmp_path)
+    assert records.layout == "class folders"
+    assert [problem.path for problem in records.problems] == ["lesions.csv"]
+    assert records.problems[0].reason.startswith("not read: no column 'label', so its lesions are not used")
+    named = read_records(tmp_path / "lesions.csv")
+    assert (named.layout, named.classes, named.groups) == ("csv", (), ("L1", "L1"))
+    assert read_records(tmp_path / "ages.csv").attributes == {"age_approx": ("50", "50")}
+
+
+def test_a_csv_one_level_below_is_named_where_no_table_was_read(tmp_path):
+    write_images(tmp_path, "images/a.jpg", "images/b.jpg")
+    write_csv(tmp_path / "tables" / "set.csv", "image,label\na,x\nb,y")
+    records = read_records(tmp_path)
+    assert records.layout == "image folder"
+    assert {problem.path: problem.reason for problem in records.problems} == {
+        "tables/set.csv": "not read: a CSV is looked for in the folder itself only; name the file itself to use it"
+    }
+    write_csv(tmp_path / "set.csv", "image,label\na,x\nb,y")
+    assert read_records(tmp_path).problems == ()
+
+
+def test_tables_of_another_layout_are_named_but_not_what_was_read_with_the_truth(tmp_path):
+    write_csv(tmp_path / "ISIC_2019_Training_GroundTruth.csv", ONE_HOT_2019 + "ISIC_0000001,1.0,0,0,0,0,0,0,0,0")
+    write_csv(tmp_path / "mine.csv", "image,label\nISIC_0000001,x")
+    write_csv(tmp_path / "lesions.csv", "image,label,lesion_id\nISIC_0000001,x,L1")
+    write_images(tmp_path, "ISIC_0000001.jpg")
+    records = read_records(tmp_path)
+    assert by_id(records) == {"ISIC_0000001": ("mel", "L1")}
+    assert [problem.path for problem in records.problems] == ["mine.csv"]
+    assert records.problems[0].reason.startswith("not read: ISIC_2019_Training_GroundTruth.csv was")
+
+
+def test_a_path_in_a_csv_is_that_file_or_none(tmp_path):
+    write_images(tmp_path, "benign/1.png", "malignant/2.png")
+    write_csv(tmp_path / "set.csv", "image,label\nbenign/1.png,b\nmalignant/1.png,m\nmalignant/2.png,m\n./2.png,m")
+    records = read_records(tmp_path)
+    assert by_id(records) == {"benign/1.png": ("b", None), "malignant/2.png": ("m", None), "2.png": ("m", None)}
+    assert [(problem.path, problem.reason) for problem in records.problems] == [
+        ("malignant/1.png", "named in set.csv, but there is no such file")
+    ]
+
+
+def test_a_bare_name_that_several_files_have_is_a_problem(tmp_path):
+    write_images(tmp_path, "a/1.png", "b/1.png", "a/2.png", "b/2.jpg", "a/3.png", "b/4.png", "A/4.png")
+    write_csv(tmp_path / "set.csv", "image,label\n1.png,x\n1,y\n2.png,x\n2,y\n3,x\n4,y")
+    records = read_records(tmp_path)
+    assert {
+        key: path.relative_to(tmp_path).as_posix() for key, path in zip(records.ids, records.paths, strict=True)
+    } == {
+        "2.png": "a/2.png",
+        "3": "a/3.png",
+    }
+    assert {problem.path: problem.reason for problem in records.problems} == {
+        "1.png": "named in set.csv, but 2 files have this name (a/1.png, b/1.png): write the path",
+        "1": "named in set.csv, but 2 files have this name (a/1.png, b/1.png): write the path",
+        "2": "named in set.csv, but 2 files have this name (a/2.png, b/2.jpg): write the path",
+        "4": "named in set.csv, but 2 files have this name (A/4.png, b/4.png): write the path",
+    }
+
+
+def test_bare_names_in_kaggles_copy_are_found_once(tmp_path):
+    write_images(tmp_path, "HAM10000_images_part_1/a.jpg")
+    (tmp_path / "ham10000_images_part_1").mkdir()
+    copy = tmp_path / "ham10000_images_part_1" / "a.jpg"
+    copy.write_bytes((tmp_path / "HAM10000_images_part_1" / "a.jpg").read_bytes())
+    write_csv(tmp_path / "set.csv", "image,label\na,x")
+    records = read_records(tmp_path)
+    assert records.paths == (tmp_path / "HAM10000_images_part_1" / "a.jpg",)
+    assert records.problems == ()
+
+
 def test_a_csv_cannot_reach_outside_its_folder(tmp_path):
     write_images(tmp_path, "secret.jpg", "data/a.jpg", "data/b.jpg")
     write_csv(
@@ -342,6 +496,79 @@ def test_a_linked_folder_is_followed(tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
     assert read_records(tmp_path / "data").ids == ("linked/a.jpg",)
+
+
+@pytest.fixture
+def latin1(tmp_path):
+    """Rename a file or folder as an archive from a Latin-1 system does: the last letter becomes the byte 0xe9."""
+
+    def rename(path: Path) -> Path:
+        target = os.fsencode(path.with_suffix(""))[:-1] + b"\xe9" + os.fsencode(path.suffix)
+        try:
+            os.rename(path, target)
+        except OSError:
+            pytest.skip("this file system takes UTF-8 names only")
+        return Path(os.fsdecode(target))
+
+    return rename
+
+
+LATIN1_LAYOUTS = {
+    "image folder": None,
+    "class folders": None,
+    "csv": ("set.csv", "image,label\nbx.png,m\ncx.png,n\nmissing,n"),
+    "ham10000": ("HAM10000_metadata.csv", "lesion_id,image_id,dx\nL1,bx,mel\nL2,cx,nv"),
+    "isic 2018": ("t.csv", "image,MEL,NV,BCC,AKIEC,BKL,DF,VASC\nbx,1,0,0,0,0,0,0\ncx,0,1,0,0,0,0,0"),
+    "isic 2020": ("train.csv", "image_name,patient_id\nbx,P1\ncx,P2"),
+    "isic-cli": ("metadata.csv", "isic_id\nbx\ncx"),
+}
+
+
+@pytest.mark.parametrize("layout", LATIN1_LAYOUTS)
+def test_names_that_are_not_utf8_are_problems_in_every_layout(tmp_path, latin1, layout, capsys):
+    folders = ("mel/", "nv/") if layout == "class folders" else ("", "")
+    write_images(tmp_path / "set", f"{folders[0]}bx.png", f"{folders[1]}cx.png", f"{folders[0]}cafe.png", "deepe/d.png")
+    latin1(tmp_path / "set" / f"{folders[0]}cafe.png")
+    latin1(tmp_path / "set" / "deepe")
+    (tmp_path / "set" / "notee.csv").write_text("image,label\nbx.png,mel\n")
+    latin1(tmp_path / "set" / "notee.csv")
+    if table := LATIN1_LAYOUTS[layout]:
+        write_csv(tmp_path / "set" / table[0], table[1])
+    logger, handler = logging.getLogger("dermssl"), logging.FileHandler(tmp_path / "log", encoding="utf-8")
+    logger.addHandler(handler)
+    try:
+        cache = prepare(tmp_path / "set", tmp_path / "out", size=8, progress=False)
+    finally:
+        logger.removeHandler(handler)
+    assert cache.records.layout == layout
+    assert [path.name for path in cache.records.paths] == ["bx.png", "cx.png"]
+    reasons = {problem.path: problem.reason for problem in cache.problems}
+    assert reasons[f"{folders[0]}caf\\xe9.png"] == "the name is not UTF-8; rename it"
+    assert reasons["deep\\xe9"] == "the name is not UTF-8; rename it (all in this folder is left out)"
+    assert reasons["note\\xe9.csv"] == "not read: the name is not UTF-8; rename it"
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_data_or_output_whose_own_name_is_not_utf8_is_an_error(tmp_path, latin1):
+    write_images(tmp_path / "sete", "a.png")
+    write_csv(tmp_path / "sete" / "tabe.csv", "image\na.png")
+    table = latin1(tmp_path / "sete" / "tabe.csv")
+    with pytest.raises(DermsslError, match=r"tab\\xe9.csv: the name is not UTF-8; rename it"):
+        read_records(table)
+    folder = latin1(tmp_path / "sete")
+    for read in (read_records, lambda data: prepare(data, tmp_path / "out"), lambda data: cached(data, size=8)):
+        with pytest.raises(DermsslError, match=r"set\\xe9: the name is not UTF-8; rename it"):
+            read(folder)
+    write_images(tmp_path / "set", "a.png")
+    with pytest.raises(DermsslError, match=r"set\\xe9/out: the name is not UTF-8; rename it"):
+        prepare(tmp_path / "set", folder / "out")
+
+
+def test_only_names_that_are_not_utf8_is_an_error_that_says_so(tmp_path, latin1):
+    write_images(tmp_path, "cafe.png")
+    latin1(tmp_path / "cafe.png")
+    with pytest.raises(DermsslError, match=r"no images in .*caf\\xe9.png: the name is not UTF-8; rename it"):
+        read_records(tmp_path)
 
 
 def test_select_and_labelled_keep_columns_together(tmp_path):

@@ -20,8 +20,8 @@ def read_folder(folder: Path) -> Found:
     A folder per class means: no image beside the folders, two or more folders with images, no image deeper
     than one level, and no folder named like a part of a set (train, images, part_1).
     """
-    images = list_images(folder)
-    problems = [Problem(_relative(path, folder), "a mask, not a photograph") for path in images if is_mask(path)]
+    images, problems = list_images(folder)
+    problems += [Problem(_relative(path, folder), "a mask, not a photograph") for path in images if is_mask(path)]
     images = [path for path in images if not is_mask(path)]
     parents = {path.relative_to(folder).parts[0] for path in images}
     per_class = (

@@ -4,7 +4,7 @@ import csv
 import os
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from dermssl.errors import DermsslError
 
@@ -13,6 +13,7 @@ IMAGE_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
 # The ISIC challenges ship masks beside the photographs, under these names; nobody wants to pretrain on them.
 _MASK = re.compile(r"_(segmentation|superpixels|attribute_\w+)$", re.IGNORECASE)
 _UNKNOWN = frozenset({"", "nan", "na", "n/a", "none", "null", "unknown"})
+NOT_UTF8 = "the name is not UTF-8; rename it"
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,38 @@ def is_mask(path: Path) -> bool:
     return bool(_MASK.search(path.stem))
 
 
-def list_images(folder: Path) -> list[Path]:
-    """Every image file below ``folder``, sorted; linked folders are followed once, hidden ones skipped."""
+def is_utf8(name: str | Path) -> bool:
+    """Whether a name can be written to a text file: one from a Latin-1 system's archive cannot, on Linux."""
+    try:
+        str(name).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def printable(name: str | Path) -> str:
+    """``name`` for a log or a table, its bytes that are not UTF-8 written as ``\\xe9``."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def need_utf8(path: Path) -> None:
+    """Check the name of a folder or table that a user gave.
+
+    Raises:
+        DermsslError: it, or a folder that it is in, has a name that is not UTF-8.
+    """
+    for name in (str(path), os.path.realpath(path)):  # a link may hide the name, or be what has it
+        if not is_utf8(name):
+            raise DermsslError(f"{printable(name)}: {NOT_UTF8}")
+
+
+def list_images(folder: Path) -> tuple[list[Path], list[Problem]]:
+    """Every image file below ``folder``, sorted; linked folders are followed once, hidden ones skipped.
+
+    Names that are not UTF-8 come back as problems: no manifest, table or log could hold them.
+    """
     images: list[Path] = []
+    problems: list[Problem] = []
     seen: set[str] = set()
     for where, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(where)
@@ -64,8 +94,23 @@ def list_images(folder: Path) -> list[Path]:
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
-        images += [Path(where, name) for name in files if is_image(name)]
-    return sorted(images)
+        here = Path(where)
+        images += [here / name for name in files if is_image(name) and is_utf8(name)]
+        problems += [_not_utf8(here / name, folder) for name in sorted(files) if is_image(name) and not is_utf8(name)]
+        problems += [_not_utf8(here / name, folder, whole=True) for name in folders if not is_utf8(name)]
+        folders[:] = [name for name in folders if is_utf8(name)]
+    return sorted(images), problems
+
+
+def _not_utf8(path: Path, folder: Path, whole: bool = False) -> Problem:
+    more = " (all in this folder is left out)" if whole else ""
+    return Problem(printable(path.relative_to(folder).as_posix()), NOT_UTF8 + more)
+
+
+def stem_of(image: str) -> str:
+    """The id in an image's name: without its folders, and without the suffix if that is one of an image."""
+    name = PurePosixPath(image).name
+    return name[: -len(PurePosixPath(name).suffix)] if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES else name
 
 
 def known(text: str | None) -> str | None:
@@ -88,6 +133,10 @@ class Table:
             raise DermsslError(
                 f"{self.path}: no column {', '.join(map(repr, missing))}; it has {', '.join(self.columns)}"
             )
+
+    def further(self, row: dict[str, str], *used: str) -> dict[str, str]:
+        """The cells of ``row`` in the columns that are not ``used``."""
+        return {name: row[name].strip() for name in self.columns if name and name not in used}
 
 
 def read_columns(path: Path) -> tuple[str, ...]:
