@@ -23,6 +23,7 @@ from dermssl.cli.options import evaluation_options, show_report
     show_default=True,
     help="Of the feature extraction; fp32 gives the same figure on every machine.",
 )
+@click.option("--batch-size", default=256, show_default=True, help="Images a forward pass; does not move the figures.")
 @evaluation_options
 @click.option("--predictions", metavar="CSV", help="Write the answers there.")
 def command(**options: object) -> None:

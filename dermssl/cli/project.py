@@ -26,6 +26,13 @@ from dermssl.cli.logs import log_to_terminal
 )
 @click.option("--seed", default=0, show_default=True, help="Of the draw, of t-SNE and of random: weights.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16"]),
+    default="fp32",
+    show_default=True,
+    help="Of the feature extraction.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
 def command(weights: str, data: str, output: Path, as_json: bool, **options: Any) -> None:
     """Draw frozen features in the plane (t-SNE), coloured by class, and count how pure their neighbourhoods are.
