@@ -257,12 +257,14 @@ def _limits(record: dict[str, Any]) -> str:
         - Rulers, ink, hair, gel and vignettes are in the images it learned from, and it may have learned them.
         - Where the evaluation images come from the set it was pretrained on, it has seen them (without labels): the
           figures above may then be better than on other images."""
-    ) + _budget(record["resolved"])
+    ) + _budget(record)
 
 
-def _budget(resolved: dict[str, Any]) -> str:
+def _budget(record: dict[str, Any]) -> str:
     """What a training shorter than half of the paper's has to say of itself."""
-    seen = resolved.get("steps", math.inf) * resolved.get("batch_size", math.inf)
+    resolved = record["resolved"]
+    steps = record["training"].get("steps", resolved.get("steps", math.inf))  # made; planned where nothing tells
+    seen = steps * resolved.get("batch_size", math.inf)
     if seen > PAPER_SEEN / 2:
         return ""
     return "\n" + textwrap.dedent(

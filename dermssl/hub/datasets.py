@@ -59,8 +59,8 @@ def id_of(layout: str | None, name: str) -> str:
     if layout in KNOWN:
         return KNOWN[layout].tag
     # as validate_repo_id has it: ASCII, no "--" or "..", at most 96, no ".git" at the end
-    plain = re.sub(r"[^A-Za-z0-9]*(?:[^A-Za-z0-9_.-]|[-.]{2,})[^A-Za-z0-9]*", "-", name)[:96].removesuffix(".git")
-    return plain.strip("-._") or "unnamed"
+    plain = re.sub(r"[^A-Za-z0-9]*(?:[^A-Za-z0-9_.-]|[-.]{2,})[^A-Za-z0-9]*", "-", name)[:96].strip("-._")
+    return plain.removesuffix(".git").strip("-._") or "unnamed"
 
 
 def last_part(path: str | None) -> str:

@@ -13,6 +13,7 @@ from dermssl.hub.weights import WEIGHTS_FILE, weights_folder
 LOGGER = logging.getLogger("dermssl")
 
 EVALUATIONS = "evaluations"
+ELSEWHERE = ("hf-hub:", "timm:", "random:", "module:")  # spellings of weights that are no path
 
 # A copied folder's files may be dated in any order, but close to one another.
 _SAME_TIME = 60.0
@@ -33,10 +34,11 @@ def results_of(run: Path, reports: dict[Path, dict[str, Any]]) -> list[dict[str,
     """What a card needs of the reports, those of the run's own weights first."""
     weights = run / "backbone" / WEIGHTS_FILE
     made = weights.stat().st_mtime if weights.exists() else 0.0
+    names = _names(run, reports)
     results = []
     for file, report in reports.items():
         try:
-            result = _result(report, run)
+            result = _result(report, names[report["weights"]])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             _leave_out(file, error)
             continue
@@ -54,16 +56,16 @@ def peers_of(run: Path, reports: dict[Path, dict[str, Any]]) -> dict[str, dict[s
     directory, or one that is gone, are left out.
     """
     peers = {}
-    for report in reports.values():
-        path = _path(report.get("weights"))
-        if path is None or _is_of(path, run.resolve()):
+    for weights, name in _names(run, reports).items():
+        path = _path(weights)
+        if path is None or name == THIS:
             continue
         try:
             stored = json.loads((_run_of(path) / "config.json").read_text(encoding="utf-8"))
             folder, settings = last_part(stored["data"]["source"]), without_paths(stored["config"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
-        peers[_called(path)] = {"folder": folder, "settings": settings}
+        peers[name] = {"folder": folder, "settings": settings}
     return peers
 
 
@@ -71,16 +73,13 @@ def _leave_out(file: Path, error: Exception) -> None:
     LOGGER.warning("%s is left out: not a report of an evaluation (%s)", file, type(error).__name__)
 
 
-def _result(report: dict[str, Any], run: Path) -> dict[str, Any]:
-    """What a card needs of one report."""
-    weights = report["weights"]
-    path = _path(weights)
-    own = path is not None and _is_of(path, run.resolve())
+def _result(report: dict[str, Any], name: str) -> dict[str, Any]:
+    """What a card needs of one report on weights that it calls ``name``."""
     records = report.get("records") or {}
     train, test = records.get("train") or {}, records.get("test") or records.get("train") or {}
     return {
-        "own": own,
-        "weights": THIS if own else (weights if path is None else _called(path)),
+        "own": name == THIS,
+        "weights": name,
         "evaluation": report.get("kind") or report["protocol"].get("evaluation"),
         "data": {
             "name": name_of(test.get("layout"), test.get("source") or report.get("data")),
@@ -94,9 +93,48 @@ def _result(report: dict[str, Any], run: Path) -> dict[str, Any]:
     }
 
 
-def _path(weights: Any) -> Path | None:
-    """Where a report's weights are, if on a disk: it names them as they were given, a run, its backbone or a file."""
-    return Path(weights).resolve() if isinstance(weights, str) and ":" not in weights else None
+def _names(run: Path, reports: dict[Path, dict[str, Any]]) -> dict[str, str]:
+    """The weights of the reports, as they spell them -> as the card calls them.
+
+    A path is called by its last part, or by as many as tell it from the others; each run has a ``backbone``, which is
+    left out.
+    """
+    spellings = sorted({report["weights"] for report in reports.values() if isinstance(report.get("weights"), str)})
+    paths = {spelling: path for spelling in spellings if (path := _path(spelling)) is not None}
+    own = _own(run, paths)
+    runs = {_run_of(path) for spelling, path in paths.items() if spelling not in own}
+    names = {spelling: spelling for spelling in spellings} | dict.fromkeys(own, THIS)
+    for spelling in paths.keys() - own:
+        parts = _run_of(paths[spelling]).parts
+        tails = (parts[-length:] for length in range(1, len(parts) + 1))
+        names[spelling] = "/".join(
+            next(tail for tail in tails if sum(r.parts[-len(tail) :] == tail for r in runs) == 1)
+        )
+    return names
+
+
+def _own(run: Path, paths: dict[str, Path]) -> set[str]:
+    """Which of the ``paths`` are the weights of ``run``: its own or equal ones.
+
+    A run that was moved is known by its name, as its reports spell where it was then; not where others are called so.
+    """
+    own = {spelling for spelling, path in paths.items() if path.exists() and _is_of(path, run)}
+    alike = {path: spelling for spelling, path in paths.items() if _run_of(path).name == run.resolve().name}
+    gone = {spelling for path, spelling in alike.items() if not path.exists()}
+    if own or not gone:
+        return own
+    if len(gone) > 1:
+        LOGGER.warning(
+            "which of %s is this run cannot be told; export it from the folder where it was evaluated",
+            ", ".join(sorted(gone)),
+        )
+        return own
+    return gone
+
+
+def _path(weights: str) -> Path | None:
+    """Where weights are, if on a disk: as they were given, a run, its backbone or a file."""
+    return None if weights.startswith(ELSEWHERE) else Path(weights).resolve()
 
 
 def _run_of(weights: Path) -> Path:
@@ -104,17 +142,10 @@ def _run_of(weights: Path) -> Path:
     return weights.parent if weights.name == "backbone" else weights
 
 
-def _called(weights: Path) -> str:
-    """The last part of a path that tells it from others: each run has a ``backbone``."""
-    return _run_of(weights).name
-
-
 def _is_of(weights: Path, run: Path) -> bool:
-    """Whether a report's weights are those of ``run``, or of a copy; a run moved since is known by its name."""
-    if run == weights or run in weights.parents:
+    """Whether weights that are there are those of ``run``, or of a copy."""
+    if run.resolve() == weights or run.resolve() in weights.parents:
         return True
-    if not weights.exists():
-        return run.name in weights.parts[-3:]
     folder = weights_folder(weights)
     file, own = (folder / WEIGHTS_FILE if folder else weights), run / "backbone" / WEIGHTS_FILE
     return file.is_file() and own.is_file() and filecmp.cmp(file, own, shallow=False)

@@ -31,6 +31,8 @@ CARD_FILE = "README.md"
 PROVENANCE_FILE = "PROVENANCE.md"
 FILES = (WEIGHTS_FILE, CONFIG_FILE, CARD_FILE, PROVENANCE_FILE)
 
+_DRAFT = ".dermssl-export-"  # a kill leaves its folder behind
+
 # The paper whose method this is; without these fields a user would see the paper of timm's ImageNet weights.
 PAPER = (
     "Dermoscopic images classification based on context and instance-level feature of self-supervised learning. "
@@ -71,8 +73,10 @@ def export(
     cfg = pretrained_cfg(model)
     data = KNOWN.get(str(record["data"]["layout"]))
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+        # inside a folder that is there, since it may be a file system of its own, which no file can be renamed into
+        beside = folder if folder.is_dir() else folder.parent
+        beside.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=beside, prefix=_DRAFT) as temporary:
             draft = Path(temporary)
             save_backbone(
                 model,
@@ -87,13 +91,13 @@ def export(
             )
             for name in record["figures"]:
                 shutil.copyfile(run / EVALUATIONS / name, draft / name)
-            write_pages(draft, folder.name)
+            write_pages(draft, folder.resolve().name)  # "." has no name
             _verify(draft)
             folder.mkdir(exist_ok=True)
-            for name in set(earlier) - set(files_of(record)):
-                (folder / name).unlink(missing_ok=True)
             for name in files_of(record):
                 os.replace(draft / name, folder / name)
+            for name in set(earlier) - set(files_of(record)):
+                (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise DermsslError(f"cannot write {folder}: {error.strerror or error}") from error
     if record["license"] is None:
@@ -198,7 +202,7 @@ def _claim(run: Path, folder: Path) -> tuple[str, ...]:
         raise DermsslError(f"{run} is not a run directory with a backbone: {what}")
     if folder.exists() and not folder.is_dir():
         raise DermsslError(f"{folder} is a file; name a folder")
-    if folder.is_dir() and any(folder.iterdir()):
+    if folder.is_dir() and not all(path.name.startswith(_DRAFT) for path in folder.iterdir()):
         try:
             config = read_config((folder / CONFIG_FILE).read_text(encoding="utf-8"), str(folder))
             return files_of(config["dermssl"])

@@ -78,7 +78,9 @@ def _record(weights: str) -> dict[str, Any] | None:
         repo, _, revision = weights.removeprefix("hf-hub:").partition("@")
         config = download(repo, CONFIG_FILE, revision or None, weights)
     else:
-        folder = weights_folder(path) or path.parent
+        folder = weights_folder(path) or (path.parent if path.is_file() else None)
+        if folder is None:  # timm: and random: have none
+            return None
         config = folder / CONFIG_FILE
     try:
         return read_config(config.read_text(encoding="utf-8"), weights)["dermssl"] if config.is_file() else None

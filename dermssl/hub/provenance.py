@@ -84,7 +84,7 @@ def stated_sha256(text: str) -> str | None:
 
 def _pretrain(folder: str, run: str, settings: dict[str, Any]) -> str:
     options = [_option(key, value) for key, value in settings.items() if value is not None]
-    return " ".join(["dermssl pretrain", shlex.quote(folder), "--output", run, *options])
+    return " ".join(["dermssl pretrain", shlex.quote(folder), "--output", shlex.quote(run), *options])
 
 
 def _option(key: str, value: Any) -> str:
@@ -100,7 +100,7 @@ def _export(record: dict[str, Any], run: str, name: str) -> str:
     described = record["data"].get("description")
     options = [*licensed, *(_option("attribution", source) for source in sources)]
     options += [_option("description", described)] if described else []
-    return " ".join(["dermssl export", run, f"hub/{name}", *options])
+    return " ".join(["dermssl export", shlex.quote(run), shlex.quote(f"hub/{name}"), *options])
 
 
 def _evaluate(result: dict[str, Any], runs: dict[str, str]) -> str | None:

@@ -107,6 +107,8 @@ def push(
             )
         repository = Repository(repo_id, endpoint=endpoint, token=token, revision=revision)
         _refuse_others(repository, names, config["architecture"], force)
+        if tag and not force:
+            repository.refuse_tag(tag)
         repository.create()
         commit = repository.commit(folder, names, message or f"{config['architecture']} pretrained by dermssl")
         LOGGER.info("uploaded as %s; loading it back by timm", commit[:8])

@@ -6,7 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import CommitOperationAdd, HfApi
-from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 
 from dermssl import __version__
 from dermssl.errors import DermsslError
@@ -73,23 +78,39 @@ class Repository:
             )
         return done.oid
 
+    def refuse_tag(self, tag: str) -> None:
+        """Say before anything is uploaded that a tag is taken.
+
+        One on the head may pass: the same files again are no new commit.
+
+        Raises:
+            DermsslError: it is on another commit than the head.
+        """
+        if self.exists and self._tags(tag).get(tag, self.head) != self.head:
+            raise DermsslError(self._taken(tag))
+
     def tag(self, tag: str, commit: str, *, move: bool) -> None:
         """Name a commit.
 
         Raises:
             DermsslError: the tag is there and may not be moved.
         """
+        there = self._tags(tag).get(tag)
+        if there == commit:
+            return
+        if there is not None and not move:
+            raise DermsslError(f"{self._taken(tag)}. The files are there, as commit {commit[:8]} without a tag")
         with self._spoken(f"tag {tag}"):
-            refs = {ref.name: ref.target_commit for ref in self.api.list_repo_refs(self.name).tags}
-            if refs.get(tag) == commit:
-                return
-            if tag in refs:
-                if not move:
-                    raise DermsslError(
-                        f"{self.name} has a tag {tag} already; name another --tag, or move it by --force"
-                    )
+            if there is not None:
                 self.api.delete_tag(self.name, tag=tag)
             self.api.create_tag(self.name, tag=tag, revision=commit)
+
+    def _tags(self, tag: str) -> dict[str, str]:
+        with self._spoken(f"tag {tag}"):
+            return {ref.name: ref.target_commit for ref in self.api.list_repo_refs(self.name).tags}
+
+    def _taken(self, tag: str) -> str:
+        return f"{self.name} has a tag {tag} already; name another --tag, or move it by --force"
 
     def publish(self) -> None:
         """Let everybody read it."""
@@ -112,6 +133,8 @@ class Repository:
         with self._spoken("look at the repository"):
             try:
                 file = self.api.hf_hub_download(self.name, CONFIG_FILE, revision=self.head)
+            except LocalEntryNotFoundError:  # the connection is gone, which says nothing of the file
+                raise
             except EntryNotFoundError:
                 return None
         try:

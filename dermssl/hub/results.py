@@ -2,6 +2,7 @@
 
 from pathlib import PurePath
 from typing import Any
+from urllib.parse import quote
 
 # metric -> column of the card's table
 COLUMNS = {
@@ -58,7 +59,7 @@ def results_section(record: dict[str, Any]) -> str:
 
 def figures_section(figures: list[str]) -> str:
     """The pictures that go along, each called by its file's name."""
-    shown = [f"![{PurePath(name).stem.replace('-', ' ')}]({name})" for name in figures]
+    shown = [f"![{PurePath(name).stem.replace('-', ' ')}]({quote(name)})" for name in figures]
     return "\n\n".join(["## Figures", *shown])
 
 
@@ -136,7 +137,7 @@ def _table(results: list[dict[str, Any]]) -> str:
 
 
 def _called(weights: str) -> str:
-    return f"**{weights}**" if weights == THIS else f"`{weights}`"
+    return f"**{weights}**" if weights == THIS else f"`{weights.replace('|', '/')}`"
 
 
 def _few_labels(results: list[dict[str, Any]]) -> str:

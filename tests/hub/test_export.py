@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import shutil
+from pathlib import Path
 
 import click
 import pytest
@@ -90,7 +91,9 @@ def test_card(exported):
 def test_a_card_says_when_the_training_was_short(exported):
     config = json.loads((exported / "config.json").read_text())
     assert "it was shown 144 images at 32 px; the paper's training\n  shows 6,625,200 at 224 px" in card(config, "name")
-    config["dermssl"]["resolved"]["steps"] = 13_000
+    config["dermssl"]["resolved"]["steps"] = 13_000  # planned, and not yet made
+    assert "it was shown 144 images" in card(config, "name")
+    config["dermssl"]["training"]["steps"] = 13_000
     config["dermssl"]["resolved"]["batch_size"] = 512
     assert "small budget" not in card(config, "name")
 
@@ -237,6 +240,10 @@ def test_pictures_go_along(run, tmp_path, unverified):
     folder = export(copy, tmp_path / "out")
     assert "## Figures\n\n![features in the plane](features-in-the-plane.svg)\n" in (folder / "README.md").read_text()
     assert (folder / picture.name).read_text() == "<svg/>"
+    (copy / "evaluations" / "mean activation (1).png").write_bytes(b"")
+    assert "![mean activation (1)](mean%20activation%20%281%29.png)" in (export(copy, folder) / "README.md").read_text()
+    (copy / "evaluations" / "mean activation (1).png").unlink()
+    export(copy, folder)
     assert checking._files(folder) == []
     (folder / picture.name).unlink()
     assert checking._files(folder) == [f"{picture.name} is missing"]
@@ -345,6 +352,55 @@ def test_a_report_of_another_run_of_the_same_name_is_not_its_own(run, tmp_path, 
     text = (export(mine, tmp_path / "new") / "README.md").read_text()
     assert "| **this model** | 80.0" in text
     assert "| `run` | 90.0" in text
+
+
+def test_reports_are_told_apart_wherever_the_export_is_called(run, tmp_path, unverified, monkeypatch, caplog):
+    """Reports spell weights relative to the folder where they were made; names come again, time stamps have colons."""
+    mine = shutil.copytree(run, tmp_path / "seed0" / "12:30")
+    shutil.rmtree(mine / "evaluations")
+    write_report(mine / "evaluations" / "a.json", "seed0/12:30", 0.6)
+    write_report(mine / "evaluations" / "b.json", "other/byol", 0.7)
+    monkeypatch.chdir(mine)
+    text = (export(".", tmp_path / "new") / "README.md").read_text()
+    assert "| **this model** | 60.0" in text
+    assert "| `byol` | 70.0" in text
+    assert text.count("| **this model** |") == 1
+
+    write_report(mine / "evaluations" / "c.json", "seed1/12:30", 0.8)
+    monkeypatch.chdir(tmp_path)
+    text = (export(mine, tmp_path / "new") / "README.md").read_text()
+    assert "| **this model** | 60.0" in text  # it is there, so seed1 is another
+    assert "| `12:30` | 80.0" in text
+    write_report(mine / "evaluations" / "d.json", "seed2/12:30", 0.9)
+    text = (export(mine, tmp_path / "new") / "README.md").read_text()
+    assert "| `seed1/12:30` | 80.0" in text
+    assert "| `seed2/12:30` | 90.0" in text
+    assert str(tmp_path) not in (tmp_path / "new" / "config.json").read_text()
+
+    monkeypatch.chdir(mine)
+    text = (export(".", tmp_path / "new") / "README.md").read_text()
+    assert "No evaluation was recorded" in text
+    assert "which of seed0/12:30, seed1/12:30, seed2/12:30 is this run cannot be told" in caplog.text
+
+
+def test_an_export_into_the_current_folder_has_its_name(run, tmp_path, unverified, monkeypatch):
+    (tmp_path / "my weights").mkdir()
+    monkeypatch.chdir(tmp_path / "my weights")
+    export(run, ".")
+    assert "\n# my weights\n" in Path("README.md").read_text()
+    assert " --output 'runs/my weights' " in Path("PROVENANCE.md").read_text()
+
+
+def test_an_export_stays_inside_a_folder_that_is_there(run, tmp_path, monkeypatch):
+    """It may be a mounted file system, into which nothing can be renamed from beside it."""
+    folder = tmp_path / "locked" / "mounted"
+    folder.mkdir(parents=True)
+    (folder / ".dermssl-export-of-a-killed-one").mkdir()
+    drafts = []
+    monkeypatch.setattr(exporting, "_verify", drafts.append)
+    export(run, folder)
+    assert [draft.parent for draft in drafts] == [folder]
+    assert [path.name for path in (tmp_path / "locked").iterdir()] == ["mounted"]
 
 
 def test_drawings_are_not_called_ham10000(run, tmp_path, unverified):

@@ -53,6 +53,11 @@ def test_the_machine_without_its_token(monkeypatch):
     assert "torch" in told()
 
 
+def test_random_weights_know_nothing_of_the_folder_they_are_asked_in(exported, monkeypatch):
+    monkeypatch.chdir(exported)
+    assert "not made by dermssl" in told("random:resnet10t")
+
+
 def test_weights_that_do_not_exist():
     with pytest.raises(DermsslError, match="not found"):
         CliRunner().invoke(command, ["nowhere"], catch_exceptions=False)

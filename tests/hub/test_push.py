@@ -282,15 +282,23 @@ def test_a_commit_in_between_is_not_overwritten(hub, exported, unverified, monke
     assert hub.repos[NAME].at("main").message == "somebody's"
 
 
-def test_a_tag_is_moved_by_force_only(hub, exported, unverified):
+def test_a_tag_is_moved_by_force_only(hub, exported, tmp_path, unverified):
     first = push(exported, NAME, endpoint=hub.url, token=WRITE, tag="v1")
     push(exported, NAME, endpoint=hub.url, token=WRITE, tag="v1")  # the same commit: nothing to say
     hub.repos[NAME].commit({"README.md": b"edited"}, "by hand")
     with pytest.raises(DermsslError, match="has a tag v1 already"):
         push(exported, NAME, endpoint=hub.url, token=WRITE, tag="v1")
     assert hub.repos[NAME].tags["v1"] == first.commit
+    assert hub.repos[NAME].at("main").message == "by hand"  # refused before anything was uploaded
     moved = push(exported, NAME, endpoint=hub.url, token=WRITE, tag="v1", force=True)
     assert hub.repos[NAME].tags["v1"] == moved.commit != first.commit
+
+    other = shutil.copytree(exported, tmp_path / "other")
+    config = json.loads((other / "config.json").read_text())
+    config["dermssl"]["license"] = "mit"
+    (other / "config.json").write_text(json.dumps(config))
+    with pytest.raises(DermsslError, match=r"has a tag v1 already.* The files are there, as commit .* without a tag"):
+        push(other, NAME, endpoint=hub.url, token=WRITE, tag="v1")  # only a commit tells that it is not the same
 
 
 @pytest.mark.parametrize(
