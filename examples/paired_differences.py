@@ -1,37 +1,53 @@
 """What a model's evaluations gave more than those of others, image by image.
 
-    python examples/paired_differences.py RUN/evaluations
+    python examples/paired_differences.py RUN/evaluations [RUN-OF-ANOTHER-SEED/evaluations ...]
 
 Beside `NAME.json`, the report of the model, lie `NAME-OTHER.json`: the same evaluation of other weights, each with its
-answers in `.predictions.csv`. Prints a Markdown table of the differences in points, with 95 % intervals.
+answers in `.predictions.csv`. Prints a Markdown table of the differences in points, with 95 % intervals. Of several
+folders, one a training seed, the mean difference; its interval is still over lesions, the same ones for all seeds.
 """
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 import dermssl
-from dermssl.evaluation.compare import Comparison
+from dermssl.evaluation.intervals import bootstrap, interval
 
 METRICS = {"accuracy": "accuracy", "recall_macro": "macro recall", "f1_weighted": "weighted F1"}
 
 parser = argparse.ArgumentParser()
-parser.add_argument("evaluations", type=Path)
+parser.add_argument("evaluations", type=Path, nargs="+")
 
 
-def cell(result: Comparison, metric: str) -> str:
-    low, high = result.interval[metric]
-    return f"{100 * result.difference[metric]:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})"
+def drawn(report: dermssl.Report) -> dict[str, np.ndarray]:
+    """Each metric in all resamples of the lesions, which are the same for every report of the same images."""
+    assert report.predictions is not None  # compare() has said so otherwise
+    return bootstrap(report.predictions.sorted())
 
 
-def main(folder: Path) -> None:
+def row(pairs: list[tuple[dermssl.Report, dermssl.Report]]) -> Iterator[str]:
+    """A cell for each metric, of the other weights' and the model's report from each folder."""
+    differences = [dermssl.compare(other, own).difference for other, own in pairs]
+    resamples = [(drawn(other), drawn(own)) for other, own in pairs]
+    for metric in METRICS:
+        mean = np.mean([difference[metric] for difference in differences])
+        low, high = interval(np.mean([own[metric] - other[metric] for other, own in resamples], axis=0))
+        yield f"{100 * mean:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})"
+
+
+def main(folders: list[Path]) -> None:
     print("| evaluation | less |", " | ".join(METRICS.values()), "|")
     print("| --- | --- |" + " ---: |" * len(METRICS))
-    for file in sorted(folder.glob("*-*.json")):
+    for file in sorted(folders[0].glob("*-*.json")):
         name, other = file.stem.rsplit("-", 1)
-        own = folder / f"{name}.json"
-        if own.exists():
-            result = dermssl.compare(dermssl.Report.load(file), dermssl.Report.load(own))
-            print(f"| {name} | {other} |", " | ".join(cell(result, metric) for metric in METRICS), "|", flush=True)
+        if not all((folder / f"{stem}.json").exists() for folder in folders for stem in (name, file.stem)):
+            continue
+        load = dermssl.Report.load
+        pairs = [(load(folder / file.name), load(folder / f"{name}.json")) for folder in folders]
+        print(f"| {name} | {other} |", " | ".join(row(pairs)), "|", flush=True)
 
 
 if __name__ == "__main__":

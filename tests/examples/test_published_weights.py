@@ -37,6 +37,9 @@ def test_weights_are_trained_proven_and_exported(tmp_path):
     for name in ("knn", "frozen", "finetune"):
         assert f"| {name} | moco |" in output
         assert f"| {name} | random |" in output
+    twice = ["run/evaluations", "run/evaluations"]
+    differences = run([sys.executable, str(EXAMPLES / "paired_differences.py"), *twice], tmp_path)
+    assert differences in output  # the mean of the same twice is the same
     assert "tested on synthetic_a\n" in card
     assert card.count("](features-in-the-plane.png)") == card.count("](mean-activation.png)") == 1
     timm.create_model(f"local-dir:{tmp_path}/hub/resnet10t.dermssl_drawn", pretrained=True, num_classes=7)
