@@ -39,9 +39,26 @@ def refuse_unwritable(path: str | Path, option: str) -> None:
     path = Path(path)
     if path.is_dir():
         raise DermsslError(f"{option} {path}: is a folder; name a file in it")
-    above = next(folder for folder in path.absolute().parents if folder.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        raise DermsslError(f"{option} {path}: {above} is not a folder that can be written")
+    _refuse_closed(path.absolute().parent, f"{option} {path}")
+
+
+def refuse_unwritable_folder(folder: str | Path, option: str) -> None:
+    """Say before hours of work, not after, that no files can be written into ``folder``, which need not be there yet.
+
+    Raises:
+        DermsslError: it is a file, or it (or what it would be made in) cannot be written.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise DermsslError(f"{option} {folder}: is a file; name a folder")
+    _refuse_closed(folder.absolute(), f"{option} {folder}")
+
+
+def _refuse_closed(folder: Path, named: str) -> None:
+    """Raises DermsslError unless files can be made in ``folder``, or in the nearest one above it that is there."""
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise DermsslError(f"{named}: {there} is not a folder that can be written")
 
 
 def is_partial(path: Path) -> bool:

@@ -49,7 +49,10 @@ evaluate frozen finetune --freeze
 evaluate finetune finetune ${FINETUNE_EPOCHS:+--epochs "$FINETUNE_EPOCHS"}
 for weights in "${all[@]}"; do
   few=$run/fewshot/$(called "$weights") reports=$run/evaluations/few-labels/$(called "$weights")
-  [ -e "$few" ] || dermssl fewshot "$weights" "$ham" --image-size "$size" --freeze --output "$few"
+  [ -e "$few/fewshot.json" ] || { # written last
+    rm -rf "$few"
+    dermssl fewshot "$weights" "$ham" --image-size "$size" --freeze --output "$few"
+  }
   mkdir -p "$reports" && cp "$few"/reports/*.json "$reports"
 done
 

@@ -1,11 +1,12 @@
 """Files are whole or not there."""
 
 import errno
+import os
 
 import pytest
 
 from dermssl import DermsslError
-from dermssl.files import refuse_unwritable, replaced_file, write_text
+from dermssl.files import refuse_unwritable, refuse_unwritable_folder, replaced_file, write_text
 
 
 def fail_while_writing(path, error: Exception) -> None:
@@ -49,3 +50,22 @@ def test_a_path_where_no_file_can_be_is_refused_early(tmp_path):
     with pytest.raises(DermsslError, match=r"--page .*a.csv: .*file is not a folder that can be written"):
         refuse_unwritable(tmp_path / "file" / "a.csv", "--page")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_path_where_no_folder_can_be_is_refused_early(tmp_path):
+    (tmp_path / "file").write_text("")
+    refuse_unwritable_folder(tmp_path, "--output")
+    refuse_unwritable_folder(tmp_path / "new" / "folder", "--output")
+    with pytest.raises(DermsslError, match=r"--output .*file: is a file; name a folder"):
+        refuse_unwritable_folder(tmp_path / "file", "--output")
+    with pytest.raises(DermsslError, match=r"--output .*x: .*file is not a folder that can be written"):
+        refuse_unwritable_folder(tmp_path / "file" / "x", "--output")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission_is_refused_early(tmp_path):
+    tmp_path.chmod(0o500)
+    for folder in (tmp_path, tmp_path / "new"):
+        with pytest.raises(DermsslError, match="is not a folder that can be written"):
+            refuse_unwritable_folder(folder, "--output")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dermssl.cli.logs import log_to_terminal
+from dermssl.files import refuse_unwritable_folder
 
 if TYPE_CHECKING:
     from dermssl.evaluation.cam import Cam, CamMaps
@@ -55,6 +56,7 @@ def command(weights: tuple[str, ...], images: str, output: Path, as_json: bool, 
     folder shows its predicted class or --class; a backbone without classifier shows what makes up its features.
     """
     log_to_terminal()
+    refuse_unwritable_folder(output, "--output")
     from dermssl.evaluation.cam import class_activation
     from dermssl.reporting.cam_page import write_cam_page
 

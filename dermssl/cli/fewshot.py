@@ -8,6 +8,7 @@ import click
 
 from dermssl.cli.logs import log_to_terminal
 from dermssl.cli.options import evaluation_options, training_options
+from dermssl.files import refuse_unwritable
 
 
 def _fractions(context: click.Context, parameter: click.Parameter, value: str) -> tuple[float, ...]:
@@ -37,12 +38,14 @@ def command(as_json: bool, page: Path | None, **options: Any) -> None:
     random:NAME; the last argument is DATA, a set of labelled images.
     """
     log_to_terminal()
+    if page is not None:
+        refuse_unwritable(page, "--page")
     from dermssl.evaluation.fewshot import fewshot
 
     result = fewshot(options.pop("weights"), options.pop("data"), progress=True, **options)
+    click.echo(result.to_json() if as_json else result.to_markdown())  # first: the page may fail
     if page is not None:
         from dermssl.evaluation.report import TITLES
         from dermssl.reporting.evaluation_page import write_fewshot_page
 
         write_fewshot_page(page, json.loads(result.to_json()), titles=TITLES)
-    click.echo(result.to_json() if as_json else result.to_markdown())

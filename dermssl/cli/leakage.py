@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dermssl.cli.logs import log_to_terminal
+from dermssl.files import refuse_unwritable_folder
 
 if TYPE_CHECKING:
     from dermssl.evaluation.leakage import Leakage
@@ -48,12 +49,13 @@ def command(
     Exit status: 0 nothing found, 3 pairs found, 1 or 2 an error.
     """
     log_to_terminal()
+    refuse_unwritable_folder(output, "--output")
     from dermssl.evaluation.leakage import leakage
 
     result = leakage(data, other, progress=True, **options)
+    click.echo(result.to_json() if as_json else result.to_markdown())  # first: the files may fail
     result.save(output)
     write_page(result, Path(output) / "leakage.html")
-    click.echo(result.to_json() if as_json else result.to_markdown())
     if result.across_groups or (result.pairs and not allow_same_lesion):
         context.exit(FOUND)
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from dermssl.cli.logs import log_to_terminal
+from dermssl.files import refuse_unwritable_folder
 
 
 @click.command()
@@ -41,6 +42,7 @@ def command(weights: str, data: str, output: Path, as_json: bool, **options: Any
     random:NAME. DATA is a set of labelled images.
     """
     log_to_terminal()
+    refuse_unwritable_folder(output, "--output")
     from dermssl.evaluation.projection import project
     from dermssl.reporting.projection_page import write_projection_page
 

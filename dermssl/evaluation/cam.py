@@ -23,7 +23,7 @@ from dermssl.errors import DermsslError
 from dermssl.evaluation.activation import METHODS, activation_maps
 from dermssl.evaluation.features import normalisation, to_input
 from dermssl.evaluation.knn import name_of
-from dermssl.evaluation.protocol import resolve_image_size
+from dermssl.evaluation.protocol import check_seed, resolve_image_size
 from dermssl.hub.weights import CONFIG_FILE, WEIGHTS_FILE, load_backbone, weights_folder
 
 logger = logging.getLogger("dermssl")
@@ -115,6 +115,7 @@ def class_activation(
     """
     if limit < 1:
         raise DermsslError(f"--limit {limit}: must be 1 or more")
+    check_seed(seed)
     if method not in METHODS:
         raise DermsslError(f"--method {method}: unknown; use one of {', '.join(METHODS)}")
     if isinstance(weights, str | Path | nn.Module):

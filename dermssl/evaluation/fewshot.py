@@ -12,10 +12,14 @@ from torch import nn
 from dermssl.data.cache import Cache
 from dermssl.data.decode import Fit
 from dermssl.errors import DermsslError
+from dermssl.evaluation.fitted import check_output
+from dermssl.evaluation.knn import name_of
+from dermssl.evaluation.protocol import resolve_image_size
 from dermssl.evaluation.report import TITLES, Report
 from dermssl.evaluation.tables import markdown_table, percent
 from dermssl.evaluation.transfer import Transfer
 from dermssl.files import replaced_file, write_text
+from dermssl.hub.weights import load_backbone
 
 logger = logging.getLogger("dermssl")
 
@@ -82,15 +86,20 @@ class FewShot:
             figure.savefig(partial, format=path.suffix.lstrip(".") or "svg")
 
     def save(self, folder: str | Path) -> None:
-        """Write ``fewshot.json``, ``fewshot.md``, ``fewshot.svg`` and the answers of every report as CSV."""
+        """Write the reports, each with its answers as CSV, ``fewshot.md``, ``fewshot.svg`` and ``fewshot.json``."""
         folder = Path(folder)
-        write_text(folder / "fewshot.json", self.to_json() + "\n")
-        write_text(folder / "fewshot.md", self.to_markdown() + "\n")
-        self.plot(folder / "fewshot.svg")
         for number, reports in enumerate(self.reports.values()):
             for fraction, report in zip(self.fractions, reports, strict=True):
                 if report.predictions is not None:
-                    report.save(folder / "reports" / f"{number}-{100 * fraction:g}-percent.json")
+                    report.save(_report_file(folder, number, fraction))
+        write_text(folder / "fewshot.md", self.to_markdown() + "\n")
+        self.plot(folder / "fewshot.svg")
+        write_text(folder / "fewshot.json", self.to_json() + "\n")  # last: where it is, all is
+
+
+def _report_file(folder: Path, number: int, fraction: float) -> Path:
+    """Where the report of the weights of this number goes."""
+    return folder / "reports" / f"{number}-{100 * fraction:g}-percent.json"
 
 
 def fewshot(
@@ -120,12 +129,13 @@ def fewshot(
         fractions: shares of each training fold's labels; the test folds stay whole. A smaller share is
             inside every larger one, and the same for all weights.
         image_size: edge in pixels; default: that of each set of weights, so give it where they differ.
-        output: folder for tables, figure and reports.
+        output: folder for tables, figure and reports, new or empty. Each report is written as soon as it is made.
 
     The other arguments are those of ``finetune``.
 
     Raises:
-        DermsslError: as ``finetune``; no weights, the same weights twice, or no fractions.
+        DermsslError: as ``finetune``; no weights, the same weights twice, or no fractions. That some of the weights
+            cannot be used is said before anything is trained.
     """
     if isinstance(weights, str | Path | nn.Module):
         weights = [weights]
@@ -135,6 +145,9 @@ def fewshot(
     wrong = [share for share in shares if not 0 < share <= 1]
     if wrong or not shares:
         raise DermsslError(f"--fractions {','.join(f'{s:g}' for s in wrong)}: each must be above 0 and at most 1")
+    if output is not None:
+        check_output(output)
+    _refuse_unusable(weights, image_size=image_size, seed=seed)
     reports: dict[str, tuple[Report, ...]] = {}
     for entry in weights:
         transfer = Transfer.prepare(
@@ -152,14 +165,25 @@ def fewshot(
             precision=precision,
             progress=progress,
         )
-        if transfer.name in reports:
-            raise DermsslError(f"fewshot: {transfer.name} is named twice")
         done = []
         for share in shares:
             logger.info("%s with %g %% of the labels", transfer.name, 100 * share)
             done.append(transfer.evaluate(fraction=share, epochs=epochs))
+            if output is not None:  # now: what comes after it may fail
+                done[-1].save(_report_file(Path(output), len(reports), share))
         reports[transfer.name] = tuple(done)
     result = FewShot(shares, reports)
     if output is not None:
         result.save(output)
     return result
+
+
+def _refuse_unusable(weights: Sequence[str | Path | nn.Module], *, image_size: int | None, seed: int) -> None:
+    """Load all weights once: the last ones must not turn out to be wrong after hours of training on the first."""
+    names = [name_of(entry) for entry in weights]
+    for name in names:
+        if names.count(name) > 1:
+            raise DermsslError(f"fewshot: {name} is named twice")
+    for entry in weights:
+        if not isinstance(entry, nn.Module):
+            resolve_image_size(load_backbone(entry, seed=seed), image_size, adapt=True)

@@ -7,6 +7,7 @@ from torch import nn
 
 from dermssl.data.cache import Cache
 from dermssl.data.decode import Fit
+from dermssl.evaluation.fitted import check_output
 from dermssl.evaluation.report import Report
 from dermssl.evaluation.transfer import Transfer
 from dermssl.files import refuse_unwritable
@@ -56,10 +57,12 @@ def finetune(
 
     Raises:
         DermsslError: the data holds no labels or one class, a test label is unknown to the training data, an
-            option is out of range, or the training diverges.
+            option is out of range, the training diverges, or ``output`` holds something or cannot be written.
     """
     if predictions is not None:
         refuse_unwritable(predictions, "--predictions")
+    if output is not None:
+        check_output(output)
     transfer = Transfer.prepare(
         weights,
         data,
@@ -75,7 +78,4 @@ def finetune(
         precision=precision,
         progress=progress,
     )
-    report = transfer.evaluate(fraction=fraction, epochs=epochs, output=output)
-    if predictions is not None and report.predictions is not None:
-        report.predictions.save(predictions)
-    return report
+    return transfer.evaluate(fraction=fraction, epochs=epochs, predictions=predictions, output=output)

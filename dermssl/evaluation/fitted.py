@@ -10,8 +10,10 @@ import torch
 from timm.models import save_for_hf
 from torch import nn
 
+from dermssl.data.decode import Fit
 from dermssl.errors import DermsslError
 from dermssl.evaluation.frozen import LinearHead
+from dermssl.files import refuse_unwritable_folder
 
 
 def with_classifier(backbone: Any, classes: int, *, seed: int) -> Any:
@@ -44,7 +46,13 @@ def with_head(backbone: Any, head: LinearHead) -> Any:
 
 
 def save_fitted(
-    model: Any, folder: str | Path, classes: tuple[str, ...], *, image_size: int, about: dict[str, Any]
+    model: Any,
+    folder: str | Path,
+    classes: tuple[str, ...],
+    *,
+    image_size: int,
+    about: dict[str, Any],
+    fit: Fit = "squash",
 ) -> None:
     """Write a folder for ``timm.create_model("local-dir:FOLDER", pretrained=True)``, whole or not at all.
 
@@ -54,6 +62,7 @@ def save_fitted(
         classes: written as ``label_names``.
         image_size: edge in pixels of the images it was trained on.
         about: what the model was made from; goes into the ``dermssl`` block, which timm ignores.
+        fit: how its training images became square, ``"squash"`` or ``"crop"``: timm's transforms do the same.
     """
     folder = Path(folder)
     check_output(folder)
@@ -65,8 +74,8 @@ def save_fitted(
         "pretrained_cfg": {
             "tag": "dermssl_finetuned",
             "input_size": [3, image_size, image_size],
-            "crop_pct": 1.0,  # the whole image, as in the evaluation
-            "crop_mode": "squash",
+            "crop_pct": 1.0,  # nothing more is cut off, as in the evaluation
+            "crop_mode": "squash" if fit == "squash" else "center",
             "interpolation": "bilinear",
             "license": "other",
         },
@@ -84,7 +93,8 @@ def save_fitted(
 
 
 def check_output(folder: str | Path) -> None:
-    """Raises DermsslError unless ``folder`` is free for a model: not there, or an empty folder."""
+    """Raises DermsslError unless ``folder`` is free: an empty folder, or not there and can be made."""
+    refuse_unwritable_folder(folder, "--output")
     folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and any(folder.iterdir()):
         raise DermsslError(f"--output {folder}: is there already and not an empty folder; name another one")

@@ -17,7 +17,7 @@ from dermssl.devices import resolve_device
 from dermssl.errors import DermsslError
 from dermssl.evaluation.features import extract_features
 from dermssl.evaluation.knn import name_of
-from dermssl.evaluation.protocol import open_labelled, resolve_image_size
+from dermssl.evaluation.protocol import check_seed, open_labelled, resolve_image_size
 from dermssl.evaluation.tables import markdown_table, percent
 from dermssl.hub.weights import load_backbone
 
@@ -153,6 +153,7 @@ def project(
     """
     if limit is not None and limit < 3:
         raise DermsslError(f"--limit {limit}: must be 3 or more")
+    check_seed(seed)
     where = resolve_device(device) if isinstance(device, str) else device
     model = weights if isinstance(weights, nn.Module) else load_backbone(weights, seed=seed)
     size = resolve_image_size(model, image_size, adapt=not isinstance(weights, nn.Module))

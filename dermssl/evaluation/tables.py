@@ -10,7 +10,9 @@ def percent(value: float) -> str:
 
 def markdown_table(header: list[str], rows: list[list[str]]) -> str:
     """A Markdown table, padded so that it reads as a table in a terminal too."""
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    header, *rows = ([_cell(text) for text in row] for row in [header, *rows])
+    # two at least: a rule of ":" alone is none
+    widths = [max(2, *(len(row[i]) for row in [header, *rows])) for i in range(len(header))]
 
     def line(cells: list[str]) -> str:
         first, *rest = (
@@ -21,3 +23,8 @@ def markdown_table(header: list[str], rows: list[list[str]]) -> str:
 
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     return "\n".join([line(header), line(rule), *map(line, rows)])
+
+
+def _cell(text: str) -> str:
+    """The text on one line, with its bars escaped: names of classes and messages of errors may hold either."""
+    return " ".join(text.splitlines()).replace("|", r"\|")

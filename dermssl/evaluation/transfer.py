@@ -18,7 +18,7 @@ from dermssl.data.decode import Fit
 from dermssl.devices import resolve_device, resolve_precision
 from dermssl.errors import DermsslError
 from dermssl.evaluation.features import extract_features
-from dermssl.evaluation.fitted import check_output, save_fitted, with_classifier, with_head
+from dermssl.evaluation.fitted import save_fitted, with_classifier, with_head
 from dermssl.evaluation.frozen import ITERATIONS, STRENGTH, LinearHead, fit_head
 from dermssl.evaluation.knn import name_of
 from dermssl.evaluation.protocol import Protocol, make_protocol, open_labelled, resolve_image_size
@@ -108,8 +108,15 @@ class Transfer:
     def recipe(self) -> Recipe:
         return find_recipe(self.recipe_name)
 
-    def evaluate(self, *, fraction: float = 1.0, epochs: int | None = None, output: str | Path | None = None) -> Report:
-        """Train and test in every fold with a share of the labels; ``output`` as in ``finetune``."""
+    def evaluate(
+        self,
+        *,
+        fraction: float = 1.0,
+        epochs: int | None = None,
+        predictions: str | Path | None = None,
+        output: str | Path | None = None,
+    ) -> Report:
+        """Train and test in every fold with a share of the labels; the arguments are those of ``finetune``."""
         if epochs is not None and epochs < 1:
             raise DermsslError(f"--epochs {epochs}: must be 1 or more")
         if epochs is not None and self.features is not None and self.recipe.head == "logistic":
@@ -118,8 +125,6 @@ class Transfer:
                 f"regression, fitted "
                 "to its optimum; leave the option out or use --recipe paper"
             )
-        if output is not None:
-            check_output(output)
         rounds, train = self.protocol.rounds, self.protocol.train
         subsets = [
             round_.train[subset(train.labels[round_.train], fraction, seed=self.seed + round_.fold)]
@@ -142,20 +147,34 @@ class Transfer:
                 len(chosen),
                 time.monotonic() - started,
             )
-        if output is not None:
-            if len(rounds) > 1:
-                every = subset(train.labels, fraction, seed=self.seed)
-                fitted = self._fit(every, epochs, seed=self.seed, title="all images")
-            model = with_head(self.backbone, fitted) if isinstance(fitted, LinearHead) else fitted
-            about = {"weights": self.name, "trained_on": self.data, "recipe": self.recipe_name}
-            save_fitted(model, output, train.classes, image_size=self.image_size, about=about)
-        return make_report(
+        report = make_report(
             kind="finetune" if self.features is None else "frozen",
             weights=self.name,
             data=self.data,
             protocol=self.protocol,
             parameters=self._parameters(fraction, epochs, subsets),
             answers=answers,
+        )
+        # before the model: one more training, or a full disk, must not lose them
+        if predictions is not None and report.predictions is not None:
+            report.predictions.save(predictions)
+        if output is not None:
+            if len(rounds) > 1:
+                every = subset(train.labels, fraction, seed=self.seed)
+                fitted = self._fit(every, epochs, seed=self.seed, title="all images")
+            self._save(fitted, output)
+        return report
+
+    def _save(self, fitted: LinearHead | nn.Module, output: str | Path) -> None:
+        """Write the model, or the backbone with the head, for timm."""
+        train = self.protocol.train
+        save_fitted(
+            with_head(self.backbone, fitted) if isinstance(fitted, LinearHead) else fitted,
+            output,
+            train.classes,
+            image_size=self.image_size,
+            about={"weights": self.name, "trained_on": self.data, "recipe": self.recipe_name},
+            fit=train.about["fit"],
         )
 
     def _fit(self, chosen: np.ndarray, epochs: int | None, *, seed: int, title: str) -> LinearHead | nn.Module:

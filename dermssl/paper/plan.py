@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from dermssl.errors import DermsslError
 from dermssl.paper import numbers
 from dermssl.paper.cells import Cell
 from dermssl.paper.numbers import Printed
@@ -11,6 +12,14 @@ from dermssl.paper.settings import Request, Settings
 
 OURS = "rotinstdisc"
 BASE = "random"
+
+# The parts that are of some methods only; every method is in all others.
+ONLY = {
+    "Table 3": ("rotation", OURS),
+    "Table 4": (OURS,),
+    "Table 5": (OURS,),
+    "Figure 6": (BASE, "rotation", OURS),
+}
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,18 @@ class Plan:
     def figure(self, kind: str) -> list[Cell]:
         """The cells of a figure: ``few``, ``tsne`` or ``cam``."""
         return [cell for cell in self.cells.values() if cell.kind == kind]
+
+
+def refuse_empty(request: Request) -> None:
+    """Say before any work that there is none to do.
+
+    Raises:
+        DermsslError: none of the methods is in any of the tables and figures.
+    """
+    parts = [*(f"Table {number}" for number in request.tables), *(f"Figure {number}" for number in request.figures)]
+    if all(set(request.methods).isdisjoint(ONLY.get(part, request.methods)) for part in parts):
+        needs = ", ".join(f"{part} needs {' or '.join(ONLY[part])}" for part in parts)
+        raise DermsslError(f"--methods {','.join(request.methods)}: none of them is in what is asked for; {needs}")
 
 
 def make_plan(request: Request, settings: Settings, *, images: int, known: Collection[str]) -> Plan:

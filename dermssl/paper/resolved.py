@@ -12,7 +12,7 @@ from dermssl.data.cache import Cache, cached, source_size
 from dermssl.devices import resolve_device
 from dermssl.errors import DermsslError
 from dermssl.evaluation.recipes import find_recipe
-from dermssl.files import is_partial, write_text
+from dermssl.files import is_partial, refuse_unwritable_folder, write_text
 from dermssl.methods.backbone import create_backbone
 from dermssl.paper.images import labelled_share
 from dermssl.paper.numbers import QUEUE
@@ -37,6 +37,16 @@ class Budget:
     settings: Settings
     images: int
     labelled: Cache
+
+
+def refuse_foreign(output: Path) -> None:
+    """Say that no reproduction can be in ``output`` before anything, a lock for one, is written there.
+
+    Raises:
+        DermsslError: it is a file, cannot be written, or holds something else.
+    """
+    refuse_unwritable_folder(output, "--output")
+    _stored(output)
 
 
 def open_budget(
@@ -107,20 +117,26 @@ def resolve(
 
 def _stored(output: Path) -> dict[str, Any] | None:
     file = output / FILE
+    # Looked at before the settings, which are written before all that is foreign without them: another process may do
+    # so just now.
+    foreign = _holds_others(output)
     try:
         values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         Settings(**values["resolved"])
         return values
     except FileNotFoundError:
         pass
-    except NotADirectoryError as error:
-        raise DermsslError(f"--output {output}: is a file; name a folder") from error
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DermsslError(f"{file}: cannot be read ({error}); name another --output") from error
-    early = ("locks", "log.txt")  # what there is before the settings are
-    if output.is_dir() and any(path.name not in early and not is_partial(path) for path in output.iterdir()):
+    if foreign:
         raise DermsslError(f"--output {output}: holds files, but no {FILE} of a reproduction; name a new folder")
     return None
+
+
+def _holds_others(output: Path) -> bool:
+    """Whether there is more than what a reproduction has before its settings."""
+    early = ("locks", "log.txt")
+    return output.is_dir() and any(path.name not in early and not is_partial(path) for path in output.iterdir())
 
 
 def _refuse_others(output: Path, stored: dict[str, Any], now: dict[str, Any]) -> None:

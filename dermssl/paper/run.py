@@ -18,9 +18,9 @@ from dermssl.errors import DermsslError
 from dermssl.files import write_text
 from dermssl.methods.registry import METHODS
 from dermssl.paper.cells import DONE, FAILED, UNAVAILABLE, Cell, Ledger, Outcome
-from dermssl.paper.plan import Plan, make_plan
+from dermssl.paper.plan import Plan, make_plan, refuse_empty
 from dermssl.paper.report import PaperReport, write_report
-from dermssl.paper.resolved import open_budget
+from dermssl.paper.resolved import open_budget, refuse_foreign
 from dermssl.paper.settings import Settings, make_request
 from dermssl.paper.work import Bench, Made, make
 from dermssl.pretraining.run import Interrupted
@@ -69,7 +69,8 @@ def reproduce(
         PaperReport; its ``failed`` names the cells that ended with an error.
 
     Raises:
-        DermsslError: bad input, or ``output`` was made with other settings or images.
+        DermsslError: bad input, none of the methods is in a table or figure asked for, or ``output`` holds something
+            else or was made with other settings or images.
         Interrupted: a signal came during a pretraining.
     """
     try:
@@ -77,8 +78,10 @@ def reproduce(
     except TypeError as error:
         raise DermsslError(f"reproduce: {str(error).removeprefix('Settings.__init__() ')}") from error
     request = make_request(methods, tables, figures)
+    refuse_empty(request)
     with _alone():
         resolve_device(device)
+        refuse_foreign(Path(output))
         ledger = Ledger(Path(output))
         with ledger.alone("settings"):
             budget = open_budget(asked, pretrain_data, eval_data, ledger.folder, device=device, progress=progress)

@@ -12,7 +12,6 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
-from dermssl.errors import DermsslError
 from dermssl.files import replaced_file
 from dermssl.reporting.page import prose, write_page
 
@@ -89,8 +88,6 @@ def write_cam_page(folder: Path, rows: Iterable[CamRow], *, lead: str, notes: Se
     Returns:
         the page, then the overlays in their order.
     """
-    if folder.exists() and not folder.is_dir():
-        raise DermsslError(f"--output {folder}: is a file; name a folder")
     files: list[Path] = []
     sections = []
     for number, row in enumerate(rows, start=1):

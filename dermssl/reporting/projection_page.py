@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dermssl.errors import DermsslError
 from dermssl.files import write_text
 from dermssl.reporting.figures import COLOURS, to_svg
 from dermssl.reporting.page import plot, prose, table, write_page
@@ -90,8 +89,6 @@ def write_projection_page(
     Returns:
         the three files.
     """
-    if folder.exists() and not folder.is_dir():
-        raise DermsslError(f"--output {folder}: is a file; name a folder")
     svg = scatter(points, labels, classes)
     page, figure, text = folder / PAGE_NAME, folder / FIGURE_NAME, folder / POINTS_NAME
     write_text(figure, svg)

@@ -132,3 +132,21 @@ def test_an_output_that_holds_another_run(dermssl, images, tmp_path):
     assert dermssl("pretrain", images, "--output", tmp_path / "run", *RUN)[0] == 0
     outcome = dermssl("pretrain", images, "--output", tmp_path / "run", *RUN, "--seed", "5")
     assert_one_error(outcome, "holds another run", "--seed 0 (now 5)", "--no-resume")
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "place"),
+    [
+        *((name, "--page", "file/x.html") for name in ("eval-knn", "finetune", "fewshot")),
+        *((name, "--output", place) for name in ("finetune", "fewshot", "leakage", "cam", "project")
+          for place in ("file", "file/x")),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_written_is_refused_before_the_work(dermssl, tmp_path, command, option, place):
+    """Neither weights nor images are there, and nothing has been said of them."""
+    (tmp_path / "file").write_text("")
+    arguments = ["nowhere"] if command == "leakage" else ["runs/none", "nowhere"]
+    more = ["--output", tmp_path / "out"] if option == "--page" and command != "eval-knn" else []
+    outcome = dermssl(command, *arguments, *more, option, tmp_path / place)
+    assert_one_error(outcome, f"{option} {tmp_path / place}: ")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -193,7 +193,12 @@ def test_unreadable_images_are_left_out_with_a_warning(tmp_path, caplog):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"limit": 0}, "--limit 0"), ({"method": "smooth"}, "--method smooth"), ({"weights": []}, "WEIGHTS")],
+    [
+        ({"limit": 0}, "--limit 0"),
+        ({"method": "smooth"}, "--method smooth"),
+        ({"weights": []}, "WEIGHTS"),
+        ({"seed": -1}, "--seed -1: must be 0 or more"),
+    ],
 )
 def test_bad_options(options, message, labelled):
     with pytest.raises(DermsslError, match=message):

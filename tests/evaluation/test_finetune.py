@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from dermssl.cli import fewshot as fewshot_cli
 from dermssl.cli import finetune as finetune_cli
-from dermssl.data.cache import cached, source_size
+from dermssl.data.cache import cached, prepare, source_size
 from dermssl.errors import DermsslError
 from dermssl.evaluation.compare import compare
 from dermssl.evaluation.features import normalisation, to_input
@@ -19,6 +19,7 @@ from dermssl.evaluation.finetune import finetune
 from dermssl.evaluation.knn import evaluate_knn
 from dermssl.evaluation.metrics import METRICS
 from dermssl.evaluation.report import Report
+from dermssl.evaluation.transfer import Transfer
 from dermssl.hub.weights import load_backbone
 
 from .conftest import write_set
@@ -103,6 +104,30 @@ def test_a_backbone_of_one_size_is_saved_at_the_size_it_was_trained_at(labelled,
         assert load(tmp_path / "model")(torch.zeros(1, 3, 32, 32)).shape == (1, 3)
 
 
+@pytest.mark.parametrize(("fit", "crop_mode"), [("squash", "squash"), ("crop", "center")])
+def test_the_saved_model_says_how_its_images_became_square(labelled, tmp_path, fit, crop_mode):
+    finetune("random:resnet10t", labelled, freeze=True, fit=fit, output=tmp_path / "model", **FOLDS)
+    assert load(tmp_path / "model").pretrained_cfg["crop_mode"] == crop_mode
+
+
+def test_the_saved_model_follows_the_images_of_a_prepared_cache(labelled, tmp_path):
+    cache = prepare(labelled, tmp_path / "cache", size=source_size(32), fit="crop", progress=False)
+    finetune("random:resnet10t", cache, freeze=True, output=tmp_path / "model", **FOLDS)
+    assert load(tmp_path / "model").pretrained_cfg["crop_mode"] == "center"
+
+
+def test_answers_are_there_even_if_the_model_cannot_be_saved(labelled, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise DermsslError("cannot write: No space left on device")
+
+    monkeypatch.setattr("dermssl.evaluation.transfer.save_fitted", full)
+    with pytest.raises(DermsslError, match="No space left"):
+        finetune(
+            "random:resnet10t", labelled, freeze=True, predictions=tmp_path / "p.csv", output=tmp_path / "m", **FOLDS
+        )
+    assert len((tmp_path / "p.csv").read_text().splitlines()) == 76
+
+
 def test_a_share_of_the_labels_is_counted_in_the_report(labelled):
     report = finetune("random:resnet10t", labelled, freeze=True, fraction=0.2, **FOLDS)
     assert report.protocol["fraction"] == 0.2
@@ -148,6 +173,11 @@ class TestErrors:
         with pytest.raises(DermsslError, match=f"--{option.replace('_', '-')}"):
             finetune("random:resnet10t", labelled, **FOLDS | {option: value})
 
+    @pytest.mark.parametrize("evaluate", [finetune, evaluate_knn])
+    def test_a_negative_seed_without_folds(self, labelled, other, evaluate):
+        with pytest.raises(DermsslError, match="--seed -1: must be 0 or more"):
+            evaluate("random:resnet10t", labelled, test=other, seed=-1, image_size=32, device="cpu")
+
     def test_nan_weights(self, labelled):
         model = timm.create_model("resnet10t", num_classes=0)
         torch.nn.init.constant_(model.conv1[0].weight, float("nan"))
@@ -189,6 +219,45 @@ class TestFewShot:
         with pytest.raises(DermsslError, match="WEIGHTS"):
             fewshot([], labelled)
 
+    @pytest.mark.parametrize(
+        ("wrong", "message"),
+        [
+            ("random:no_such_network", "no_such_network"),
+            ("no/such/run", "weights 'no/such/run': not found"),
+            ("random:resnet10t", "random:resnet10t is named twice"),
+        ],
+    )
+    def test_all_weights_are_looked_at_before_the_first_training(self, labelled, monkeypatch, wrong, message):
+        monkeypatch.setattr(Transfer, "prepare", lambda *_, **__: pytest.fail("worked first"))
+        with pytest.raises(DermsslError, match=message):
+            fewshot(["random:resnet10t", wrong], labelled, **FOLDS)
+
+    def test_an_output_that_holds_something_is_refused_before_the_work(self, labelled, tmp_path, monkeypatch):
+        monkeypatch.setattr(Transfer, "prepare", lambda *_, **__: pytest.fail("worked first"))
+        (tmp_path / "file").touch()
+        with pytest.raises(DermsslError, match=r"--output .*not an empty folder"):
+            fewshot(self.weights, labelled, output=tmp_path, **FOLDS)
+        with pytest.raises(DermsslError, match=r"--output .*file: is a file; name a folder"):
+            fewshot(self.weights, labelled, output=tmp_path / "file", **FOLDS)
+
+    def test_what_was_made_is_there_if_the_rest_fails(self, labelled, tmp_path, monkeypatch):
+        whole, made = Transfer.evaluate, []
+
+        def stopped(*arguments, **options):
+            if len(made) == 3:
+                raise KeyboardInterrupt
+            made.append(whole(*arguments, **options))
+            return made[-1]
+
+        monkeypatch.setattr(Transfer, "evaluate", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            fewshot(self.weights, labelled, fractions=(0.1, 0.5), freeze=True, output=tmp_path / "out", **FOLDS)
+        names = ["0-10-percent.json", "0-50-percent.json", "1-10-percent.json"]
+        assert sorted(path.name for path in (tmp_path / "out").rglob("*percent.json")) == names
+        for name, report in zip(names, made, strict=True):
+            assert Report.load(tmp_path / "out" / "reports" / name).to_json() == report.to_json()
+        assert not (tmp_path / "out" / "fewshot.json").exists()
+
 
 class TestCommands:
     arguments = ("--folds", "3", "--image-size", "32", "--device", "cpu", "--freeze", "--json")
@@ -223,3 +292,10 @@ class TestCommands:
 def test_predictions_that_cannot_be_written_are_refused_before_the_work(labelled, tmp_path):
     with pytest.raises(DermsslError, match=r"--predictions .*: is a folder"):
         finetune("no such weights", labelled, predictions=tmp_path, **FOLDS)
+
+
+def test_a_model_that_cannot_be_saved_is_refused_before_the_work(labelled, tmp_path):
+    (tmp_path / "file").touch()
+    for output, message in ((tmp_path / "file", "is a file"), (tmp_path / "file" / "x", "not a folder that can be")):
+        with pytest.raises(DermsslError, match=f"--output .*: .*{message}"):
+            finetune("no such weights", labelled, output=output, **FOLDS)

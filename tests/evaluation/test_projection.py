@@ -99,6 +99,7 @@ def test_tables_agree(projection):
         ({"limit": 2}, "--limit 2"),
         ({"k": 75}, "--k 75"),
         ({"k": 0}, "--k 0"),
+        ({"seed": -1}, "--seed -1: must be 0 or more"),
     ],
 )
 def test_bad_options(options, message, labelled):

@@ -5,10 +5,10 @@ import pytest
 from dermssl import DermsslError
 from dermssl.evaluation.recipes import find_recipe
 from dermssl.methods.registry import METHODS
-from dermssl.paper.numbers import TITLES
-from dermssl.paper.plan import make_plan
+from dermssl.paper.numbers import FIGURES, TABLES, TITLES
+from dermssl.paper.plan import make_plan, refuse_empty
 from dermssl.paper.resolved import resolve
-from dermssl.paper.settings import Settings, make_request
+from dermssl.paper.settings import Request, Settings, make_request
 from dermssl.paper.work import few_epochs
 from dermssl.pretraining.config import make_config
 
@@ -70,6 +70,29 @@ def test_only_what_is_asked_for():
     assert make_request(None, None, [5]).tables == ()
     assert make_request(None, [2, 1], None).tables == (1, 2)
     assert make_request(None, [1], None).figures == ()
+
+
+@pytest.mark.parametrize("method", TITLES)
+@pytest.mark.parametrize(
+    ("tables", "figures"), [*(((number,), ()) for number in TABLES), *(((), (number,)) for number in FIGURES)]
+)
+def test_what_plans_nothing_is_refused(method, tables, figures):
+    request = Request((method,), tables, figures)
+    if make_plan(request, FULL, images=100000, known=METHODS).cells:
+        refuse_empty(request)
+        return
+    with pytest.raises(DermsslError, match=f"--methods {method}: .*{'Table' if tables else 'Figure'} [3-6] needs "):
+        refuse_empty(request)
+
+
+def test_the_refusal_names_each_part_and_what_it_needs():
+    with pytest.raises(DermsslError) as refused:
+        refuse_empty(make_request(["moco", "byol"], [3, 4], [6]))
+    assert str(refused.value) == (
+        "--methods byol,moco: none of them is in what is asked for; Table 3 needs rotation or rotinstdisc, "
+        "Table 4 needs rotinstdisc, Figure 6 needs random or rotation or rotinstdisc"
+    )
+    refuse_empty(make_request(["moco"], [1, 4], None))  # a part that has the row is enough
 
 
 @pytest.mark.parametrize(

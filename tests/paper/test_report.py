@@ -150,6 +150,14 @@ def test_markdown_page_and_json_hold_the_same(done):
     assert values["budget"]["resolved"]["epochs"] == 1
 
 
+def test_a_message_of_several_lines_stays_in_its_row(done):
+    ledger, plan = done
+    ledger.write("pretrain/rotinstdisc-queue-512", Outcome(FAILED, "one\ntwo | three\n", finished=time.time()))
+    text = write_report(ledger, plan).to_markdown()
+    (row,) = (line for line in text.splitlines() if line.startswith("| pretrain/rotinstdisc-queue-512"))
+    assert row.endswith(r"one two \| three |")
+
+
 def test_the_verdict_follows_the_interval(done):
     report = write_report(*done)
     found = {(lead.table, lead.rival, lead.metric): lead for lead in report.leads}

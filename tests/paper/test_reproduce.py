@@ -19,6 +19,7 @@ from dermssl.distributed import is_main, process_group, world_size
 from dermssl.methods.registry import METHODS
 from dermssl.paper import numbers, work
 from dermssl.paper.numbers import TITLES
+from dermssl.paper.resolved import refuse_foreign
 from dermssl.paper.run import _alone
 from dermssl.pretraining.run import Interrupted
 from dermssl.pretraining.trainer import Trainer
@@ -182,6 +183,38 @@ def test_other_settings_images_and_folders_are_refused(images, tiny, tmp_path):
         dermssl.reproduce(**data, output=tmp_path / "file", **tiny)
     with pytest.raises(DermsslError, match="unexpected keyword argument 'epoch'"):
         dermssl.reproduce(**data, output=tmp_path / "new", epoch=3)
+
+
+def test_a_folder_that_is_refused_is_left_as_it_was(images, tiny, tmp_path):
+    data = {"pretrain_data": images, "eval_data": images, "methods": ["random"], "tables": [1]}
+    (tmp_path / "thesis.txt").touch()
+    with pytest.raises(DermsslError, match="holds files, but no settings"):
+        dermssl.reproduce(**data, output=tmp_path, **tiny)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+    for output in (tmp_path / "thesis.txt", tmp_path / "thesis.txt" / "x"):
+        with pytest.raises(DermsslError, match=r"--output .*thesis\.txt"):
+            dermssl.reproduce(**data, output=output, **tiny)
+
+
+def test_settings_that_another_process_writes_meanwhile_are_no_foreign_files(tmp_path, monkeypatch):
+    """It has all its files by the time that this one, which found no settings, would look for others."""
+    read = Path.read_text
+
+    def late(path, *arguments, **options):
+        monkeypatch.setattr(Path, "read_text", read)
+        for name in ("settings.json", "report.md"):
+            (tmp_path / name).touch()
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", late)
+    refuse_foreign(tmp_path)
+
+
+def test_rows_that_are_in_no_table_asked_for_are_refused_before_the_work(images, tiny, tmp_path):
+    arguments = command_line(images, tmp_path / "out", tiny, "--methods", "moco", "--tables", "4")
+    result = CliRunner().invoke(command, arguments)
+    assert str(result.exception) == ("--methods moco: none of them is in what is asked for; Table 4 needs rotinstdisc")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_stop_by_signal_is_no_failure(images, tiny, tmp_path, monkeypatch):
