@@ -16,7 +16,7 @@ _HOMES = {
     "RotInstDisc": "dermssl.methods.rotinstdisc",
     "class_activation": "dermssl.evaluation.cam",
     "compare": "dermssl.evaluation.compare",
-    "demo": "dermssl.demo",
+    "demo": "dermssl.demonstration",
     "evaluate_knn": "dermssl.evaluation.knn",
     "export": "dermssl.hub.export",
     "fewshot": "dermssl.evaluation.fewshot",
@@ -53,7 +53,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from dermssl.data.cache import prepare
-    from dermssl.demo import demo
+    from dermssl.demonstration import demo
     from dermssl.errors import DermsslError
     from dermssl.evaluation.cam import class_activation
     from dermssl.evaluation.compare import compare
@@ -75,7 +75,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'dermssl' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOMES[name]), name)
-    globals()[name] = value  # the submodule of the same name (dermssl.demo) must not win on the next look-up
+    globals()[name] = value
     return value
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-import dermssl.demo as demo_module
+import dermssl.demonstration as demo_module
 from dermssl.cli.demo import command
 from dermssl.errors import DermsslError
 from dermssl.pretraining.trainer import Trainer

@@ -64,3 +64,9 @@ def test_help_does_not_wait_for_torch():
         "assert 'torch' not in sys.modules and 'sklearn' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_no_module_hides_a_public_name():
+    """Importing dermssl.NAME would put the module in the place of the function."""
+    modules = {path.stem for path in PACKAGE.iterdir() if not path.stem.startswith("_")}
+    assert not modules & set(dermssl.__all__)

@@ -20,7 +20,7 @@ from dermssl.cli.logs import log_to_terminal
 def command(output: Path, as_json: bool) -> None:
     """Pretrain on drawn images and compare with an untrained network, in under two minutes on two cores."""
     log_to_terminal()
-    from dermssl.demo import NEXT, demo
+    from dermssl.demonstration import NEXT, demo
 
     result = demo(output)
     accuracies = {"pretrained": result.pretrained.metrics, "random": result.random.metrics}

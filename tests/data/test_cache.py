@@ -3,6 +3,7 @@
 import csv
 import errno
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -247,7 +248,7 @@ def test_a_finished_cache_says_once_how_many_images_it_leaves_out(tmp_path, fail
     caplog.clear()
     for _ in range(2):
         assert len(cached(folder, size=8, progress=False).images) == 29
-    [line] = caplog.messages
+    [line] = [record.message for record in caplog.records if record.levelno == logging.WARNING]
     assert line.startswith(f"{cache.path} leaves out 1 ")
     assert f"delete {cache.path}" in line
 
