@@ -197,7 +197,9 @@ def _training(config: dict[str, Any], record: dict[str, Any]) -> str:
     settings, resolved, training = record["settings"], record["resolved"], record["training"]
     rows = {
         "method": METHODS.get(record["method"] or "", record["method"]),
-        "architecture": f"`{config['architecture']}`, from random weights",
+        "architecture": f"`{config['architecture']}`",
+        "first weights": f"`{settings['init']}`" if settings.get("init") else "random",
+        **{f"before: `{run['name']}`": _stage(run) for run in record.get("before", [])},
         "epochs": training.get("epochs"),
         "steps": training.get("steps"),
         "image size": f"{config['pretrained_cfg']['input_size'][-1]} px",
@@ -222,10 +224,22 @@ def _training(config: dict[str, Any], record: dict[str, Any]) -> str:
     return "## Training\n\n" + _table(rows)
 
 
+def _stage(run: dict[str, Any]) -> str:
+    """An earlier run in a cell: the rest of how it was trained is in the provenance."""
+    settings, training = run["settings"], run["training"]
+    time = _duration(training.get("seconds"))
+    return (
+        f"{settings.get('method')}, {run['data']['name']}, {training.get('epochs')} epochs ({training.get('steps')} "
+        f"steps of {run['resolved'].get('batch_size')}) at {run['resolved'].get('image_size')} px"
+        + (f", {time}" if time else "")
+    )
+
+
 # settings that have a row of their own, or that say nothing about the weights
 _SAID_ELSEWHERE = {
     "method",
     "backbone",
+    "init",
     "epochs",
     "image_size",
     "fit",
@@ -262,16 +276,21 @@ def _limits(record: dict[str, Any]) -> str:
 
 def _budget(record: dict[str, Any]) -> str:
     """What a training shorter than half of the paper's has to say of itself."""
-    resolved = record["resolved"]
-    steps = record["training"].get("steps", resolved.get("steps", math.inf))  # made; planned where nothing tells
-    seen = steps * resolved.get("batch_size", math.inf)
+    seen = sum(map(_seen, [*record.get("before", []), record]))
     if seen > PAPER_SEEN / 2:
         return ""
+    size = record["resolved"].get("image_size")
     return "\n" + textwrap.dedent(
         f"""\
-        - **A small budget**: it was shown {seen:,} images at {resolved.get("image_size")} px; the paper's training
+        - **A small budget**: it was shown {seen:,} images at {size} px; the paper's training
           shows {PAPER_SEEN:,} at 224 px. Expect more of a longer one."""
     )
+
+
+def _seen(run: dict[str, Any]) -> float:
+    """Images that a run has shown: made; planned where nothing tells; without end where nothing was planned."""
+    resolved = run["resolved"]
+    return run["training"].get("steps", resolved.get("steps", math.inf)) * resolved.get("batch_size", math.inf)
 
 
 def _license(record: dict[str, Any]) -> str:

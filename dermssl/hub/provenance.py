@@ -37,8 +37,11 @@ def provenance(config: dict[str, Any], sha256: str, name: str) -> str:
     data, training, settings = record["data"], record["training"], record["settings"]
     peers = record.get("peers", {})  # an export made before they were recorded has none
     runs = {THIS: f"runs/{name}", **{peer: f"runs/{peer}" for peer in peers}}
+    before = record.get("before", [])
+    starts = {run["name"]: f"runs/{run['name']}" for run in before}
     commands = [
-        _pretrain(data["folder"], runs[THIS], settings),
+        *(_pretrain(run["data"]["folder"], starts[run["name"]], _started(run["settings"], starts)) for run in before),
+        _pretrain(data["folder"], runs[THIS], _started(settings, starts)),
         *(_pretrain(made["folder"], runs[peer], made["settings"]) for peer, made in peers.items()),
         *filter(None, (_evaluate(result, runs) for result in record["results"])),
     ]
@@ -85,6 +88,11 @@ def stated_sha256(text: str) -> str | None:
 def _pretrain(folder: str, run: str, settings: dict[str, Any]) -> str:
     options = [_option(key, value) for key, value in settings.items() if value is not None]
     return " ".join(["dermssl pretrain", shlex.quote(folder), "--output", shlex.quote(run), *options])
+
+
+def _started(settings: dict[str, Any], starts: dict[str, str]) -> dict[str, Any]:
+    """The settings with the run they start from where the commands before it write it."""
+    return {**settings, "init": starts.get(settings.get("init") or "", settings.get("init"))}
 
 
 def _option(key: str, value: Any) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from dermssl.errors import DermsslError
 from dermssl.hub.datasets import KNOWN, last_part, name_of, without_paths
-from dermssl.hub.evaluations import EVALUATIONS, peers_of, read_reports, results_of
+from dermssl.hub.evaluations import ELSEWHERE, EVALUATIONS, peers_of, read_reports, results_of
 
 PICTURES = (".png", ".svg")
 
@@ -24,45 +24,96 @@ def read_run(
     Args:
         run: with ``config.json``, ``metrics.jsonl``, ``backbone/`` and perhaps ``evaluations/*.json``: what
             ``dermssl eval-knn ... --json`` and ``Report.save`` write.
-        license: of the weights, as the Hub names it; default: that of the images where they are a known set.
+        license: of the weights, as the Hub names it; default: that of the images where they are a known set, or of
+            the run that this one started from.
         attribution: what the images' licence asks to be said, where the set is not a known one.
         description: of the images, for the card.
 
     Raises:
-        DermsslError: ``config.json`` is missing or unreadable, or ``license`` is freer than a known set allows.
+        DermsslError: ``config.json`` is missing or unreadable, or ``license`` is another than that of a known set or of
+            the run it started from.
     """
+    trained, reports = _trained(run), read_reports(run)
+    credits = [source for made in [*trained["before"], trained] for source in made["attribution"]]
+    credits += () if trained["data"]["layout"] in KNOWN else attribution
+    return {
+        **trained,
+        "data": {**trained["data"], "description": description},
+        "license": _license(trained, license),
+        "attribution": list(dict.fromkeys(credits)),
+        "results": results_of(run, reports),
+        "peers": peers_of(run, reports),
+        "figures": _figures(run),
+    }
+
+
+def earlier_runs(weights: str | None) -> list[dict[str, Any]]:
+    """How weights were made that another run starts from, the oldest run first; empty where no file tells.
+
+    Args:
+        weights: as ``pretrain`` was given them; a run or exported directory says how it was trained.
+    """
+    if weights is None or weights.startswith(ELSEWHERE):
+        return []
+    folder = Path(weights).resolve()
+    folder = folder.parent if folder.is_file() else folder
+    folder = folder.parent if folder.name == "backbone" else folder
+    try:
+        if (folder / "backbone").is_dir():
+            record = _trained(folder)
+        else:
+            record = read_config((folder / "config.json").read_text(encoding="utf-8"), weights)["dermssl"]
+        kept = {key: record[key] for key in ("settings", "resolved", "training", "license", "attribution")}
+        data = {key: record["data"][key] for key in ("name", "folder", "images", "content_hash")}
+    except (OSError, DermsslError, KeyError, TypeError):
+        return []
+    return [*record.get("before", []), {"name": folder.name, "data": data, **kept}]
+
+
+def _trained(run: Path) -> dict[str, Any]:
+    """What was trained, on what and how far, without the evaluations."""
     try:
         stored = json.loads((run / "config.json").read_text(encoding="utf-8"))
         if not isinstance(stored, dict):
             raise ValueError("not a JSON object")
     except (OSError, ValueError) as error:
         raise DermsslError(f"{run / 'config.json'} cannot be read: {error}; give a run directory") from error
-    config, resolved = _part(stored, "config"), _part(stored, "resolved")
-    data = _part(stored, "data")
-    known = KNOWN.get(str(data.get("layout")))
-    if known and license not in (None, known.license):
-        raise DermsslError(
-            f"--license {license}: the images are {known.name}, whose licence {known.license} the weights carry too"
-        )
-    reports = read_reports(run)
+    config, resolved, data = _part(stored, "config"), _part(stored, "resolved"), _part(stored, "data")
+    before, known = stored.get("before", []), KNOWN.get(str(data.get("layout")))
     return {
         "method": config.get("method"),
-        "settings": without_paths(config),
+        "settings": without_paths(config) | _init(config.get("init"), before),
         "resolved": resolved,
+        "before": before,
         "data": {
             **{key: data.get(key) for key in ("layout", "images", "content_hash", "problems")},
             "name": name_of(data.get("layout"), data.get("source")),
             "folder": last_part(data.get("source")),
-            "description": description,
         },
         "training": _training(run, resolved) | {"started": stored.get("started"), "hardware": stored.get("hardware")},
         "versions": _part(stored, "versions"),
-        "license": known.license if known else license,
-        "attribution": list(known.attribution if known else attribution),
-        "results": results_of(run, reports),
-        "peers": peers_of(run, reports),
-        "figures": _figures(run),
+        "license": known.license if known else None,
+        "attribution": list(known.attribution) if known else [],
     }
+
+
+def _license(trained: dict[str, Any], asked: str | None) -> str | None:
+    """The licence that weights carry: that of their images, and of the images of the runs before."""
+    owed = {run["license"]: run["data"]["name"] for run in [*trained["before"], trained] if run["license"]}
+    if asked is None and len(owed) > 1:
+        images = " and ".join(f"{name} ({license})" for license, name in owed.items())
+        raise DermsslError(f"the weights were trained on {images}: say which licence they carry with --license")
+    if asked is not None and owed and asked not in owed:
+        license, name = next(iter(owed.items()))
+        raise DermsslError(f"--license {asked}: the images are {name}, whose licence {license} the weights carry too")
+    return asked or next(iter(owed), None)
+
+
+def _init(weights: str | None, before: list[dict[str, Any]]) -> dict[str, Any]:
+    """What a run starts from as its commands spell it: the run before it, or weights that are no path."""
+    if before:
+        return {"init": before[-1]["name"]}
+    return {"init": weights} if weights and weights.startswith(ELSEWHERE) else {}
 
 
 def _figures(run: Path) -> list[str]:

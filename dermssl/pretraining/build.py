@@ -12,13 +12,38 @@ from dermssl import distributed
 from dermssl.data.augment import TwoViews, ViewPolicy
 from dermssl.data.jigsaw import JigsawViews
 from dermssl.data.loader import Loader
-from dermssl.methods.backbone import pretrained_cfg
+from dermssl.errors import DermsslError
+from dermssl.evaluation.protocol import resolve_image_size
+from dermssl.hub.weights import load_backbone
+from dermssl.methods.backbone import create_backbone, pretrained_cfg
 from dermssl.methods.registry import METHODS
 from dermssl.pretraining.config import RECIPES, PretrainConfig, flag
 from dermssl.pretraining.resolved import Resolved
 from dermssl.pretraining.trainer import Trainer
 
 LOGGER = logging.getLogger("dermssl")
+
+
+def starting_backbone(config: PretrainConfig) -> nn.Module:
+    """The backbone at step 0: random, or with the weights that ``--init`` names.
+
+    Raises:
+        DermsslError: there are no such weights, or they are another architecture's.
+    """
+    if config.init is None:
+        return create_backbone(config.backbone, image_size=config.image_size, seed=config.seed)
+    try:
+        backbone = load_backbone(config.init, seed=config.seed)
+    except DermsslError as error:
+        raise DermsslError(f"--init: {error}") from error
+    architecture = pretrained_cfg(backbone)["architecture"]
+    if architecture != config.backbone.partition(".")[0]:
+        raise DermsslError(
+            f"--init {config.init}: these are weights of {architecture}, the backbone is {config.backbone}; "
+            f"use --backbone {architecture}"
+        )
+    resolve_image_size(backbone, config.image_size, adapt=True)
+    return backbone
 
 
 def build_trainer(

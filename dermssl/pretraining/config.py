@@ -21,6 +21,9 @@ class PretrainConfig:
 
     method: str = _option("rotinstdisc", "Self-supervised method: rotinstdisc, moco, rotation, simclr, byol or pirl.")
     backbone: str = _option("resnet18", "Any timm architecture.")
+    init: str | None = _option(
+        None, "Weights of that architecture to start from: a run, an export, hf-hub:..., timm:...; default: random."
+    )
     recipe: str = _option(
         "default",
         "Set of defaults: for long runs (SGD), for short ones of up to a few thousand steps (AdamW), or the paper's.",
@@ -153,8 +156,9 @@ def make_config(**options: Any) -> PretrainConfig:
     recipe = options.get("recipe", "default")
     if recipe not in RECIPES:
         raise DermsslError(f"--recipe {recipe}: unknown; use one of {', '.join(RECIPES)}")
-    if isinstance(options.get("eval_data"), os.PathLike):
-        options["eval_data"] = os.fspath(options["eval_data"])
+    for name in ("eval_data", "init"):
+        if isinstance(options.get(name), os.PathLike):
+            options[name] = os.fspath(options[name])
     return PretrainConfig(**{**RECIPES[recipe], **options})
 
 

@@ -21,11 +21,11 @@ from dermssl.data.loader import Loader
 from dermssl.devices import hardware_name, resolve_device, resolve_precision
 from dermssl.errors import DermsslError
 from dermssl.hub.export import save_backbone
+from dermssl.hub.record import earlier_runs
 from dermssl.hub.weights import load_backbone
 from dermssl.memory import keep_freed_memory
-from dermssl.methods.backbone import create_backbone
 from dermssl.methods.registry import METHODS
-from dermssl.pretraining.build import build_trainer, distribute
+from dermssl.pretraining.build import build_trainer, distribute, starting_backbone
 from dermssl.pretraining.checkpoint import load_checkpoint, save_checkpoint
 from dermssl.pretraining.config import PretrainConfig, flag, make_config
 from dermssl.pretraining.progress import OnlineKnn, describe_epoch, progress_bar, warn_if_frozen
@@ -89,7 +89,7 @@ def pretrain(data: str | Path, output: str | Path, *, resume: bool = True, **opt
             dtype = resolve_precision(config.precision, device)
             if device.type == "cpu":
                 keep_freed_memory()
-            backbone = create_backbone(config.backbone, image_size=config.image_size, seed=config.seed)
+            backbone = starting_backbone(config)
             run = RunDirectory(output)
             if distributed.is_main():
                 if run.exists() and not (resume or distributed.restarted()):
@@ -211,6 +211,7 @@ def _describe(config: PretrainConfig, resolved: Resolved, cache: Cache) -> dict[
             "content_hash": cache.content_hash,
             "problems": len(cache.problems),
         },
+        "before": earlier_runs(config.init),
         "versions": {
             "dermssl": dermssl.__version__,
             "python": platform.python_version(),

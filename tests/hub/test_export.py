@@ -23,6 +23,7 @@ from dermssl.hub import export as exporting
 from dermssl.hub.card import card, check_card
 from dermssl.hub.export import FILES, export, save_backbone
 from dermssl.hub.push import push
+from dermssl.hub.record import earlier_runs
 from dermssl.hub.verify import verify
 from dermssl.hub.weights import load_backbone
 from dermssl.methods.backbone import create_backbone
@@ -143,6 +144,73 @@ def test_peers_are_trained_before_they_are_evaluated(tmp_path, unverified):
     assert own == "eval-knn runs/resnet10t.made ham"
     assert others == ["eval-knn runs/moco ham", "finetune runs/moco ham", "eval-knn byol ham"]
     assert "/home" not in (out / "config.json").read_text()
+
+
+def test_runs_that_a_run_started_from_are_told_oldest_first(tmp_path, unverified):
+    for name, start in (("small", None), ("middle", tmp_path / "small" / "backbone"), ("last", tmp_path / "middle")):
+        run = write_run(tmp_path / name)
+        stored = json.loads((run / "config.json").read_text())
+        stored["config"]["init"] = start and str(start)
+        stored["before"] = earlier_runs(stored["config"]["init"])
+        (run / "config.json").write_text(json.dumps(stored))
+        if name == "middle":  # an export says the same
+            export(run, tmp_path / "exports" / "middle")
+            assert earlier_runs(str(tmp_path / "exports" / "middle")) == earlier_runs(str(run))
+    out = tmp_path / "resnet10t.made"
+    export(tmp_path / "last", out)
+    text = (out / "PROVENANCE.md").read_text()
+    commands = [shlex.split(line) for line in text.splitlines() if line.startswith("dermssl pretrain ")]
+    assert [words[words.index("--output") + 1] for words in commands] == [
+        "runs/small",
+        "runs/middle",
+        f"runs/{out.name}",
+    ]
+    assert "--init" not in commands[0]
+    assert [words[words.index("--init") + 1] for words in commands[1:]] == ["runs/small", "runs/middle"]
+    card = (out / "README.md").read_text()
+    assert "| before: `small` | rotinstdisc, HAM10000, 3 epochs (9 steps of 16) at 32 px, 5 min 0 s |" in card
+    assert "| first weights | `middle` |" in card
+    assert "it was shown 432 images" in card  # 3 runs, 9 steps of 16
+    assert str(tmp_path) not in (out / "config.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "asked", "carried"),
+    [
+        ("ham10000", "image folder", None, "cc-by-nc-4.0"),
+        ("image folder", "synthetic", None, "apache-2.0"),
+        ("image folder", "image folder", "mit", "mit"),
+        ("ham10000", "synthetic", "cc-by-nc-4.0", "cc-by-nc-4.0"),
+        ("ham10000", "image folder", "mit", "--license mit: the images are HAM10000, whose licence cc-by-nc-4.0"),
+        ("ham10000", "synthetic", None, "say which licence they carry with --license"),
+    ],
+)
+def test_the_licence_of_a_run_before_is_carried_on(tmp_path, unverified, first, second, asked, carried):
+    write_run(tmp_path / "first", layout=first)
+    run = write_run(tmp_path / "second", layout=second)
+    stored = json.loads((run / "config.json").read_text())
+    stored["before"] = earlier_runs(str(tmp_path / "first"))
+    (run / "config.json").write_text(json.dumps(stored))
+    if "--license" in carried:
+        with pytest.raises(DermsslError, match=carried):
+            export(run, tmp_path / "out", license=asked)
+        return
+    export(run, tmp_path / "out", license=asked, attribution=["A. Uthor"])
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert f"\nlicense: {carried}\n" in card
+    assert ("- Tschandl P." in card) == (first == "ham10000")
+    assert ("- A. Uthor" in card) == (second == "image folder")
+
+
+@pytest.mark.parametrize("weights", ["timm:resnet10t.c3_in1k", "hf-hub:org/name@main"])
+def test_weights_that_are_no_path_are_told_whole(tmp_path, unverified, weights):
+    run = write_run(tmp_path / "run")
+    stored = json.loads((run / "config.json").read_text())
+    stored["config"]["init"], stored["before"] = weights, earlier_runs(weights)
+    (run / "config.json").write_text(json.dumps(stored))
+    export(run, tmp_path / "out")
+    assert f" --init {weights} " in (tmp_path / "out" / "PROVENANCE.md").read_text()
+    assert f"| first weights | `{weights}` |" in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_every_backbone_is_loaded_by_timm_equal_to_the_bit(tmp_path):

@@ -1,0 +1,75 @@
+"""pretrain --init: a run that starts from weights."""
+
+import json
+import signal
+
+import pytest
+import torch
+
+import dermssl
+from dermssl import DermsslError
+from dermssl.hub.weights import load_backbone
+from dermssl.pretraining.build import starting_backbone
+from dermssl.pretraining.config import make_config
+from dermssl.pretraining.run import Interrupted
+from dermssl.pretraining.trainer import Trainer
+
+
+@pytest.fixture
+def first(images, tiny, tmp_path):
+    """A run of one epoch."""
+    return dermssl.pretrain(images, tmp_path / "first", **{**tiny, "epochs": 1}).run
+
+
+@pytest.mark.parametrize("spelling", ["", "backbone", "backbone/model.safetensors"])
+def test_the_first_step_is_made_from_these_weights(first, tiny, spelling):
+    start = starting_backbone(make_config(**tiny, init=first / spelling)).state_dict()
+    written = load_backbone(first).state_dict()
+    assert start.keys() == written.keys()
+    assert all(torch.equal(start[name], written[name]) for name in start)
+    fresh = starting_backbone(make_config(**tiny)).state_dict()
+    assert not torch.equal(start["conv1.0.weight"], fresh["conv1.0.weight"])
+
+
+def test_a_run_goes_on_from_another_and_says_so(images, tiny, first, tmp_path, monkeypatch):
+    tiny |= {"init": str(first), "image_size": 40, "epochs": 2}
+    unbroken = dermssl.pretrain(images, tmp_path / "unbroken", **tiny)
+    before = json.loads((tmp_path / "unbroken" / "config.json").read_text())["before"]
+    assert [run["name"] for run in before] == ["first"]
+    assert before[0]["settings"]["epochs"] == before[0]["training"]["epochs"] == 1
+    assert before[0]["data"]["folder"] == images.name
+
+    plain_step = Trainer._train_step
+
+    def step_and_stop(trainer, *batch):
+        scalars = plain_step(trainer, *batch)
+        if trainer.step == 2:
+            signal.raise_signal(signal.SIGTERM)
+        return scalars
+
+    monkeypatch.setattr(Trainer, "_train_step", step_and_stop)
+    with pytest.raises(Interrupted):
+        dermssl.pretrain(images, tmp_path / "broken", **tiny)
+    monkeypatch.undo()
+    resumed = dermssl.pretrain(images, tmp_path / "broken", **tiny)
+    for name, tensor in unbroken.backbone.state_dict().items():
+        assert torch.equal(tensor, resumed.backbone.state_dict()[name]), name
+
+    third = dermssl.pretrain(images, tmp_path / "third", **{**tiny, "init": str(tmp_path / "unbroken" / "backbone")})
+    before = json.loads((third.run / "config.json").read_text())["before"]
+    assert [run["name"] for run in before] == ["first", "unbroken"]
+
+
+def test_a_vit_takes_another_size(images, tiny, tmp_path):
+    tiny |= {"backbone": "test_vit", "epochs": 1, "image_size": 32}
+    dermssl.pretrain(images, tmp_path / "small", **tiny)
+    large = dermssl.pretrain(images, tmp_path / "large", **{**tiny, "image_size": 48, "init": str(tmp_path / "small")})
+    assert large.backbone.pretrained_cfg["input_size"][-1] == 48
+
+
+def test_other_weights_are_refused_before_anything_is_written(images, tiny, first, tmp_path):
+    with pytest.raises(DermsslError, match=r"these are weights of resnet10t, the backbone is resnet18; use --backbone"):
+        dermssl.pretrain(images, tmp_path / "run", **{**tiny, "backbone": "resnet18", "init": str(first)})
+    with pytest.raises(DermsslError, match="--init: weights 'nowhere': not found"):
+        dermssl.pretrain(images, tmp_path / "run", **{**tiny, "init": "nowhere"})
+    assert not (tmp_path / "run").exists()
