@@ -1,7 +1,6 @@
 """pretrain --init: a run that starts from weights."""
 
 import json
-import signal
 
 import pytest
 import torch
@@ -12,7 +11,6 @@ from dermssl.hub.weights import load_backbone
 from dermssl.pretraining.build import starting_backbone
 from dermssl.pretraining.config import make_config
 from dermssl.pretraining.run import Interrupted
-from dermssl.pretraining.trainer import Trainer
 
 
 @pytest.fixture
@@ -31,7 +29,7 @@ def test_the_first_step_is_made_from_these_weights(first, tiny, spelling):
     assert not torch.equal(start["conv1.0.weight"], fresh["conv1.0.weight"])
 
 
-def test_a_run_goes_on_from_another_and_says_so(images, tiny, first, tmp_path, monkeypatch):
+def test_a_run_goes_on_from_another_and_says_so(images, tiny, first, tmp_path, monkeypatch, signal_after):
     tiny |= {"init": str(first), "image_size": 40, "epochs": 2}
     unbroken = dermssl.pretrain(images, tmp_path / "unbroken", **tiny)
     before = json.loads((tmp_path / "unbroken" / "config.json").read_text())["before"]
@@ -39,15 +37,7 @@ def test_a_run_goes_on_from_another_and_says_so(images, tiny, first, tmp_path, m
     assert before[0]["settings"]["epochs"] == before[0]["training"]["epochs"] == 1
     assert before[0]["data"]["folder"] == images.name
 
-    plain_step = Trainer._train_step
-
-    def step_and_stop(trainer, *batch):
-        scalars = plain_step(trainer, *batch)
-        if trainer.step == 2:
-            signal.raise_signal(signal.SIGTERM)
-        return scalars
-
-    monkeypatch.setattr(Trainer, "_train_step", step_and_stop)
+    signal_after(monkeypatch, 2)
     with pytest.raises(Interrupted):
         dermssl.pretrain(images, tmp_path / "broken", **tiny)
     monkeypatch.undo()

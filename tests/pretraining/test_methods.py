@@ -3,7 +3,6 @@
 import json
 import logging
 import math
-import signal
 
 import pytest
 import torch
@@ -13,7 +12,6 @@ import dermssl
 from dermssl.cli import group
 from dermssl.methods.registry import METHODS
 from dermssl.pretraining.run import Interrupted
-from dermssl.pretraining.trainer import Trainer
 
 PARTS = {
     "rotinstdisc": {"loss", "loss_instance", "loss_rotation", "rotation_accuracy"},
@@ -41,18 +39,10 @@ def test_each_method_by_the_command(images, tiny, tmp_path, method):
 
 
 @pytest.mark.parametrize("method", ["moco", "rotation", "simclr", "byol", "pirl"])
-def test_resume_is_exact(images, tiny, tmp_path, monkeypatch, method):
+def test_resume_is_exact(images, tiny, tmp_path, monkeypatch, signal_after, method):
     tiny |= {"epochs": 2, "method": method}
     unbroken = dermssl.pretrain(images, tmp_path / "unbroken", **tiny)
-    plain_step = Trainer._train_step
-
-    def step_and_signal(trainer, *batch):
-        scalars = plain_step(trainer, *batch)
-        if trainer.step == 4:
-            signal.raise_signal(signal.SIGTERM)
-        return scalars
-
-    monkeypatch.setattr(Trainer, "_train_step", step_and_signal)
+    signal_after(monkeypatch, 4)
     with pytest.raises(Interrupted):
         dermssl.pretrain(images, tmp_path / "broken", **tiny)
     monkeypatch.undo()

@@ -81,22 +81,11 @@ def test_the_global_random_state_is_left_alone(images, tiny, tmp_path):
     assert (np.random.get_state()[1] == np_before).all()  # noqa: NPY002
 
 
-def signal_after(patch: pytest.MonkeyPatch, steps: int, number: int = signal.SIGTERM) -> None:
-    """Let the process be asked to stop once it has made ``steps`` steps."""
-    plain_step = Trainer._train_step
-
-    def step_and_signal(trainer, *batch):
-        scalars = plain_step(trainer, *batch)
-        if trainer.step == steps:
-            signal.raise_signal(number)
-        return scalars
-
-    patch.setattr(Trainer, "_train_step", step_and_signal)
-
-
 @pytest.mark.parametrize("stop_after", [2, 3, 4])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_with_a_checkpoint_and_resume_is_exact(images, tiny, tmp_path, monkeypatch, stop_after, number):
+def test_a_signal_ends_with_a_checkpoint_and_resume_is_exact(
+    images, tiny, tmp_path, monkeypatch, stop_after, number, signal_after
+):
     """Stopped inside an epoch (2, 4) and at its end (3). A backbone with stochastic depth draws global noise too."""
     tiny["backbone"] = "efficientnet_b0" if stop_after == 4 else tiny["backbone"]
     unbroken = dermssl.pretrain(images, tmp_path / "unbroken", **tiny)
@@ -114,7 +103,9 @@ def test_a_signal_ends_with_a_checkpoint_and_resume_is_exact(images, tiny, tmp_p
     assert comparable(unbroken.history) == comparable(resumed.history)
 
 
-def test_a_run_goes_on_with_its_own_batch_where_the_default_is_another(images, tiny, tmp_path, monkeypatch):
+def test_a_run_goes_on_with_its_own_batch_where_the_default_is_another(
+    images, tiny, tmp_path, monkeypatch, signal_after
+):
     del tiny["batch_size"]
     monkeypatch.setattr(run_module, "batch_size", lambda config, device: 10)  # as on the CPU
     unbroken = dermssl.pretrain(images, tmp_path / "unbroken", **tiny)
@@ -128,7 +119,7 @@ def test_a_run_goes_on_with_its_own_batch_where_the_default_is_another(images, t
     assert moved.history[-1]["step"] == 15
 
 
-def test_a_backbone_of_an_earlier_step_is_not_the_end(images, tiny, tmp_path, monkeypatch):
+def test_a_backbone_of_an_earlier_step_is_not_the_end(images, tiny, tmp_path, monkeypatch, signal_after):
     """Stopped, gone on with, and the disk full at the very last write."""
     unbroken = dermssl.pretrain(images, tmp_path / "unbroken", **tiny)
     with monkeypatch.context() as patch:
