@@ -61,7 +61,7 @@ def peers_of(run: Path, reports: dict[Path, dict[str, Any]]) -> dict[str, dict[s
         if path is None or name == THIS:
             continue
         try:
-            stored = json.loads((_run_of(path) / "config.json").read_text(encoding="utf-8"))
+            stored = json.loads((run_of(path) / "config.json").read_text(encoding="utf-8"))
             folder, settings = last_part(stored["data"]["source"]), without_paths(stored["config"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
@@ -102,10 +102,10 @@ def _names(run: Path, reports: dict[Path, dict[str, Any]]) -> dict[str, str]:
     spellings = sorted({report["weights"] for report in reports.values() if isinstance(report.get("weights"), str)})
     paths = {spelling: path for spelling in spellings if (path := _path(spelling)) is not None}
     own = _own(run, paths)
-    runs = {_run_of(path) for spelling, path in paths.items() if spelling not in own}
+    runs = {run_of(path) for spelling, path in paths.items() if spelling not in own}
     names = {spelling: spelling for spelling in spellings} | dict.fromkeys(own, THIS)
     for spelling in paths.keys() - own:
-        parts = _run_of(paths[spelling]).parts
+        parts = run_of(paths[spelling]).parts
         tails = (parts[-length:] for length in range(1, len(parts) + 1))
         names[spelling] = "/".join(
             next(tail for tail in tails if sum(r.parts[-len(tail) :] == tail for r in runs) == 1)
@@ -119,7 +119,7 @@ def _own(run: Path, paths: dict[str, Path]) -> set[str]:
     A run that was moved is known by its name, as its reports spell where it was then; not where others are called so.
     """
     own = {spelling for spelling, path in paths.items() if path.exists() and _is_of(path, run)}
-    alike = {path: spelling for spelling, path in paths.items() if _run_of(path).name == run.resolve().name}
+    alike = {path: spelling for spelling, path in paths.items() if run_of(path).name == run.resolve().name}
     gone = {spelling for path, spelling in alike.items() if not path.exists()}
     if own or not gone:
         return own
@@ -137,7 +137,7 @@ def _path(weights: str) -> Path | None:
     return None if weights.startswith(ELSEWHERE) else Path(weights).resolve()
 
 
-def _run_of(weights: Path) -> Path:
+def run_of(weights: Path) -> Path:
     """The run directory that a path to its ``backbone`` belongs to."""
     return weights.parent if weights.name == "backbone" else weights
 

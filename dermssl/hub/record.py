@@ -11,7 +11,7 @@ from typing import Any
 
 from dermssl.errors import DermsslError
 from dermssl.hub.datasets import KNOWN, last_part, name_of, without_paths
-from dermssl.hub.evaluations import ELSEWHERE, EVALUATIONS, peers_of, read_reports, results_of
+from dermssl.hub.evaluations import ELSEWHERE, EVALUATIONS, peers_of, read_reports, results_of, run_of
 
 PICTURES = (".png", ".svg")
 
@@ -56,8 +56,7 @@ def earlier_runs(weights: str | None) -> list[dict[str, Any]]:
     if weights is None or weights.startswith(ELSEWHERE):
         return []
     folder = Path(weights).resolve()
-    folder = folder.parent if folder.is_file() else folder
-    folder = folder.parent if folder.name == "backbone" else folder
+    folder = run_of(folder.parent if folder.is_file() else folder)
     try:
         if (folder / "backbone").is_dir():
             record = _trained(folder)
