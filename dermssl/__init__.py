@@ -21,9 +21,9 @@ _HOMES = {
     "export": "dermssl.hub.export",
     "fewshot": "dermssl.evaluation.fewshot",
     "finetune": "dermssl.evaluation.finetune",
-    "leakage": "dermssl.evaluation.leakage",
-    "load_backbone": "dermssl.hub.weights",
-    "prepare": "dermssl.data.cache",
+    "leakage": "dermssl.evaluation.leakage.search",
+    "load_backbone": "dermssl.backbones.load",
+    "prepare": "dermssl.data.prepare",
     "pretrain": "dermssl.pretraining.run",
     "project": "dermssl.evaluation.projection",
     "push": "dermssl.hub.push",
@@ -52,7 +52,8 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from dermssl.data.cache import prepare
+    from dermssl.backbones.load import load_backbone
+    from dermssl.data.prepare import prepare
     from dermssl.demonstration import demo
     from dermssl.errors import DermsslError
     from dermssl.evaluation.cam import class_activation
@@ -60,12 +61,11 @@ if TYPE_CHECKING:
     from dermssl.evaluation.fewshot import fewshot
     from dermssl.evaluation.finetune import finetune
     from dermssl.evaluation.knn import evaluate_knn
-    from dermssl.evaluation.leakage import leakage
+    from dermssl.evaluation.leakage.search import leakage
     from dermssl.evaluation.projection import project
     from dermssl.evaluation.report import Report
     from dermssl.hub.export import export
     from dermssl.hub.push import push
-    from dermssl.hub.weights import load_backbone
     from dermssl.methods.rotinstdisc import RotInstDisc
     from dermssl.paper.run import reproduce
     from dermssl.pretraining.run import PretrainResult, pretrain

@@ -11,15 +11,16 @@ import numpy as np
 import torch
 from torch import nn
 
+from dermssl.backbones.create import pretrained_cfg
 from dermssl.data.augment import TwoViews
-from dermssl.data.cache import Cache, cached, source_size
+from dermssl.data.cache import Cache, source_size
+from dermssl.data.prepare import cached
 from dermssl.data.synthetic import write_synthetic
 from dermssl.errors import DermsslError
 from dermssl.evaluation.compare import Comparison, compare
 from dermssl.evaluation.features import extract_features
 from dermssl.evaluation.knn import evaluate_knn
 from dermssl.evaluation.report import Report
-from dermssl.methods.backbone import pretrained_cfg
 from dermssl.pretraining.build import view_policy
 from dermssl.pretraining.config import make_config
 from dermssl.pretraining.run import PretrainResult, pretrain

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 import dermssl
-from dermssl.data.cache import Cache, cached, source_size
+from dermssl.data.cache import Cache, source_size
+from dermssl.data.prepare import cached
 
 parser = argparse.ArgumentParser()
 parser.add_argument("data")

@@ -11,8 +11,9 @@ from timm.optim import create_optimizer_v2
 
 from dermssl import RotInstDisc
 from dermssl.data.augment import TwoViews, ViewPolicy
-from dermssl.data.cache import cached, source_size
+from dermssl.data.cache import source_size
 from dermssl.data.loader import Loader
+from dermssl.data.prepare import cached
 
 IMAGE_SIZE, BATCH = 64, 32
 

@@ -7,7 +7,7 @@ import click
 
 from dermssl import __version__
 from dermssl.errors import DermsslError, SaidElsewhere
-from dermssl.memory import keep_freed_memory
+from dermssl.malloc import keep_freed_memory
 
 # command name -> module; each module holds a click command called ``command``
 COMMANDS = {

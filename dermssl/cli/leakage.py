@@ -9,7 +9,7 @@ from dermssl.cli.logs import log_to_terminal
 from dermssl.files import refuse_unwritable_folder
 
 if TYPE_CHECKING:
-    from dermssl.evaluation.leakage import Leakage
+    from dermssl.evaluation.leakage.search import Leakage
 
 FOUND = 3  # 1 is an error of dermssl, 2 a wrong command line
 SHOWN = 200  # pairs on the page
@@ -50,7 +50,7 @@ def command(
     """
     log_to_terminal()
     refuse_unwritable_folder(output, "--output")
-    from dermssl.evaluation.leakage import leakage
+    from dermssl.evaluation.leakage.search import leakage
 
     result = leakage(data, other, progress=True, **options)
     click.echo(result.to_json() if as_json else result.to_markdown())  # first: the files may fail

@@ -35,7 +35,7 @@ def command(data: Path, output: Path, size: int, fit: str, workers: int | None, 
     image,label[,group] columns, or another cache, which is reduced to --size.
     """
     from dermssl.cli.logs import log_to_terminal
-    from dermssl.data.cache import prepare
+    from dermssl.data.prepare import prepare
 
     log_to_terminal()
     cache = prepare(data, output, size=size, fit=fit, workers=workers, max_bad=max_bad)  # type: ignore[arg-type]

@@ -13,18 +13,19 @@ import torch
 from PIL import Image
 from torch import nn
 
+from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE, load_backbone, weights_folder
 from dermssl.data.cache import Cache, open_cache, source_size
+from dermssl.data.cache_files import is_cache
 from dermssl.data.decode import UnreadableImage, decode, decode_whole, read_bytes
 from dermssl.data.layouts.found import is_image
-from dermssl.data.layouts.prepared import is_cache
-from dermssl.data.records import Records, read_records
+from dermssl.data.read import read_records
+from dermssl.data.records import Records
 from dermssl.devices import resolve_device
 from dermssl.errors import DermsslError
 from dermssl.evaluation.activation import METHODS, activation_maps
 from dermssl.evaluation.features import normalisation, to_input
 from dermssl.evaluation.knn import name_of
 from dermssl.evaluation.protocol import check_seed, resolve_image_size
-from dermssl.hub.weights import CONFIG_FILE, WEIGHTS_FILE, load_backbone, weights_folder
 
 logger = logging.getLogger("dermssl")
 

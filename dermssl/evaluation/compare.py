@@ -10,7 +10,7 @@ from dermssl.evaluation.intervals import RESAMPLES, bootstrap, interval
 from dermssl.evaluation.metrics import METRICS
 from dermssl.evaluation.predictions import Predictions
 from dermssl.evaluation.report import TITLES, Report
-from dermssl.evaluation.tables import markdown_table, percent
+from dermssl.tables import markdown_table, percent
 
 
 @dataclass(frozen=True)

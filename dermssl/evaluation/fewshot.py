@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from dermssl.backbones.load import load_backbone
 from dermssl.data.cache import Cache
 from dermssl.data.decode import Fit
 from dermssl.errors import DermsslError
@@ -16,10 +17,9 @@ from dermssl.evaluation.fitted import check_output
 from dermssl.evaluation.knn import name_of
 from dermssl.evaluation.protocol import resolve_image_size
 from dermssl.evaluation.report import TITLES, Report
-from dermssl.evaluation.tables import markdown_table, percent
 from dermssl.evaluation.transfer import Transfer
 from dermssl.files import replaced_file, write_text
-from dermssl.hub.weights import load_backbone
+from dermssl.tables import markdown_table, percent
 
 logger = logging.getLogger("dermssl")
 

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dermssl.backbones.load import load_backbone
 from dermssl.data.cache import Cache
 from dermssl.data.decode import Fit
 from dermssl.devices import resolve_device, resolve_precision
@@ -16,7 +17,6 @@ from dermssl.evaluation.protocol import make_protocol, open_labelled, resolve_im
 from dermssl.evaluation.report import Report
 from dermssl.evaluation.scoring import make_report
 from dermssl.files import refuse_unwritable
-from dermssl.hub.weights import load_backbone
 
 WEIGHTINGS = ("uniform", "distance")
 QUERY_CHUNK = 1024

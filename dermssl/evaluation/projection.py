@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from dermssl.backbones.load import load_backbone
 from dermssl.data.cache import Cache
 from dermssl.data.decode import Fit
 from dermssl.devices import resolve_device
@@ -18,8 +19,7 @@ from dermssl.errors import DermsslError
 from dermssl.evaluation.features import extract_features
 from dermssl.evaluation.knn import name_of
 from dermssl.evaluation.protocol import check_seed, open_labelled, resolve_image_size
-from dermssl.evaluation.tables import markdown_table, percent
-from dermssl.hub.weights import load_backbone
+from dermssl.tables import markdown_table, percent
 
 CHUNK = 1024
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from dermssl.data.cache import Cache, cached, source_size
+from dermssl.data.cache import Cache, source_size
 from dermssl.data.decode import Fit
 from dermssl.data.folds import cut_groups, make_folds
+from dermssl.data.prepare import cached
 from dermssl.errors import DermsslError
 
 logger = logging.getLogger("dermssl")

@@ -9,8 +9,8 @@ from typing import Any
 from dermssl.errors import DermsslError
 from dermssl.evaluation.metrics import MELANOMA_METRIC
 from dermssl.evaluation.predictions import Predictions
-from dermssl.evaluation.tables import markdown_table, percent
 from dermssl.files import write_text
+from dermssl.tables import markdown_table, percent
 
 TITLES = {
     "accuracy": "accuracy",

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from dermssl.backbones.load import load_backbone
 from dermssl.data.cache import Cache
 from dermssl.data.decode import Fit
 from dermssl.devices import resolve_device, resolve_precision
@@ -27,7 +28,6 @@ from dermssl.evaluation.report import Report
 from dermssl.evaluation.scoring import make_report
 from dermssl.evaluation.subsets import subset
 from dermssl.evaluation.training import Machine, predict, steps_of, train_network
-from dermssl.hub.weights import load_backbone
 
 logger = logging.getLogger("dermssl")
 

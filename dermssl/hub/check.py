@@ -4,13 +4,13 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE
 from dermssl.errors import DermsslError
 from dermssl.hub.card import check_card
 from dermssl.hub.export import CARD_FILE, FILES, PROVENANCE_FILE, files_of
 from dermssl.hub.provenance import sha256_of, stated_sha256
 from dermssl.hub.record import read_config
 from dermssl.hub.verify import verify
-from dermssl.hub.weights import CONFIG_FILE, WEIGHTS_FILE
 
 # a model that anybody can be made to run code by loading
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".tar")

@@ -6,9 +6,9 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from dermssl.backbones.load import WEIGHTS_FILE, weights_folder
 from dermssl.hub.datasets import last_part, name_of, without_paths
 from dermssl.hub.results import THIS
-from dermssl.hub.weights import WEIGHTS_FILE, weights_folder
 
 LOGGER = logging.getLogger("dermssl")
 

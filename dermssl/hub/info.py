@@ -10,13 +10,13 @@ import torch
 from huggingface_hub import constants, get_token
 
 import dermssl
+from dermssl.backbones.create import feature_width, pretrained_cfg
+from dermssl.backbones.download import download
+from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE, load_backbone, weights_folder
 from dermssl.devices import resolve_device, resolve_precision
 from dermssl.errors import DermsslError
 from dermssl.hub.provenance import sha256_of
 from dermssl.hub.record import read_config, read_run
-from dermssl.hub.remote import download
-from dermssl.hub.weights import CONFIG_FILE, WEIGHTS_FILE, load_backbone, weights_folder
-from dermssl.methods.backbone import feature_width, pretrained_cfg
 
 
 def describe(weights: str) -> dict[str, Any]:

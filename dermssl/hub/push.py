@@ -13,13 +13,13 @@ from huggingface_hub import constants, get_token
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
+from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE
 from dermssl.errors import DermsslError
 from dermssl.hub.card import check_card
 from dermssl.hub.export import CARD_FILE, PROVENANCE_FILE, export, files_of, write_pages
 from dermssl.hub.record import read_config
 from dermssl.hub.repository import Repository
 from dermssl.hub.verify import verify
-from dermssl.hub.weights import CONFIG_FILE, WEIGHTS_FILE
 
 LOGGER = logging.getLogger("dermssl")
 

@@ -14,10 +14,10 @@ from huggingface_hub.errors import (
 )
 
 from dermssl import __version__
+from dermssl.backbones.download import explain
+from dermssl.backbones.load import CONFIG_FILE
 from dermssl.errors import DermsslError
 from dermssl.hub.record import read_config
-from dermssl.hub.remote import explain
-from dermssl.hub.weights import CONFIG_FILE
 
 # what the Hub itself puts into a new repository
 _INITIAL = {".gitattributes", "README.md"}

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE
 from dermssl.errors import DermsslError
-from dermssl.hub.weights import CONFIG_FILE, WEIGHTS_FILE
 
 SCRIPT = Path(__file__).with_name("timm_check.py")
 

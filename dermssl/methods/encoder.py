@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from dermssl.methods.backbone import create_backbone, feature_width
+from dermssl.backbones.create import create_backbone, feature_width
 from dermssl.methods.heads import mlp_head
 
 

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dermssl.backbones.create import create_backbone, feature_width
 from dermssl.distributed import gather
-from dermssl.methods.backbone import create_backbone, feature_width
 from dermssl.methods.losses import info_nce
-from dermssl.methods.memory import MemoryBank
+from dermssl.methods.memory_bank import MemoryBank
 from dermssl.methods.task import PretrainingTask, require
 
 

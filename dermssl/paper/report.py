@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from dermssl.files import write_text
+from dermssl.paper.budget import FILE
 from dermssl.paper.cells import DONE, FAILED, Ledger
 from dermssl.paper.page import write_paper_page
 from dermssl.paper.plan import BASE, OURS, Plan
-from dermssl.paper.resolved import FILE
 from dermssl.paper.values import Lead, Value, leads, read_report, status, table_values
 from dermssl.paper.views import View, budget_view, few_view, lead_views, table_views, tsne_view
 

@@ -17,10 +17,10 @@ from dermssl.devices import resolve_device
 from dermssl.errors import DermsslError
 from dermssl.files import write_text
 from dermssl.methods.registry import METHODS
+from dermssl.paper.budget import open_budget, refuse_foreign
 from dermssl.paper.cells import DONE, FAILED, UNAVAILABLE, Cell, Ledger, Outcome
 from dermssl.paper.plan import Plan, make_plan, refuse_empty
 from dermssl.paper.report import PaperReport, write_report
-from dermssl.paper.resolved import open_budget, refuse_foreign
 from dermssl.paper.settings import Settings, make_request
 from dermssl.paper.work import Bench, Made, make
 from dermssl.pretraining.run import Interrupted

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dermssl.evaluation.tables import markdown_table
 from dermssl.paper import numbers
 from dermssl.paper.cells import DONE, Ledger
 from dermssl.paper.plan import Plan
 from dermssl.paper.values import Estimate, Lead, Value, estimate, read_report, status
+from dermssl.tables import markdown_table
 
 NONE = "–"
 FIGURE_4, FIGURE_5 = "Figure 4: features after transfer, by t-SNE", "Figure 5: few labels"

@@ -11,6 +11,7 @@ import numpy as np
 import timm
 from PIL import Image
 
+from dermssl.backbones.load import load_backbone
 from dermssl.evaluation.cam import class_activation
 from dermssl.evaluation.compare import compare
 from dermssl.evaluation.finetune import finetune
@@ -20,11 +21,10 @@ from dermssl.evaluation.recipes import Recipe, find_recipe
 from dermssl.evaluation.report import Report
 from dermssl.evaluation.training import steps_of
 from dermssl.files import replaced_file, write_text
-from dermssl.hub.weights import load_backbone
+from dermssl.paper.budget import Budget
 from dermssl.paper.cells import Cell, Ledger
 from dermssl.paper.images import one_fold
 from dermssl.paper.plan import BASE
-from dermssl.paper.resolved import Budget
 from dermssl.pretraining.run import pretrain
 from dermssl.reporting.cam_page import overlay
 from dermssl.reporting.projection_page import scatter

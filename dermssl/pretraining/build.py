@@ -9,16 +9,16 @@ from timm.layers import convert_sync_batchnorm
 from torch import nn
 
 from dermssl import distributed
+from dermssl.backbones.create import create_backbone, pretrained_cfg
+from dermssl.backbones.load import load_backbone
 from dermssl.data.augment import TwoViews, ViewPolicy
 from dermssl.data.jigsaw import JigsawViews
 from dermssl.data.loader import Loader
 from dermssl.errors import DermsslError
 from dermssl.evaluation.protocol import resolve_image_size
-from dermssl.hub.weights import load_backbone
-from dermssl.methods.backbone import create_backbone, pretrained_cfg
 from dermssl.methods.registry import METHODS
 from dermssl.pretraining.config import RECIPES, PretrainConfig, flag
-from dermssl.pretraining.resolved import Resolved
+from dermssl.pretraining.decided import Resolved
 from dermssl.pretraining.trainer import Trainer
 
 LOGGER = logging.getLogger("dermssl")

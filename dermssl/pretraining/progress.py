@@ -13,7 +13,7 @@ from dermssl.data.cache import Cache
 from dermssl.errors import DermsslError
 from dermssl.evaluation.knn import evaluate_knn
 from dermssl.evaluation.protocol import make_protocol, open_labelled
-from dermssl.pretraining.resolved import Resolved
+from dermssl.pretraining.decided import Resolved
 from dermssl.pretraining.trainer import Trainer
 
 LOGGER = logging.getLogger("dermssl")

@@ -16,20 +16,21 @@ from torch import nn
 
 import dermssl
 from dermssl import distributed
-from dermssl.data.cache import Cache, cached, source_size
+from dermssl.backbones.load import load_backbone
+from dermssl.backbones.save import save_backbone
+from dermssl.data.cache import Cache, source_size
 from dermssl.data.loader import Loader
+from dermssl.data.prepare import cached
 from dermssl.devices import hardware_name, resolve_device, resolve_precision
 from dermssl.errors import DermsslError
-from dermssl.hub.export import save_backbone
 from dermssl.hub.record import earlier_runs
-from dermssl.hub.weights import load_backbone
-from dermssl.memory import keep_freed_memory
+from dermssl.malloc import keep_freed_memory
 from dermssl.methods.registry import METHODS
 from dermssl.pretraining.build import build_trainer, distribute, starting_backbone
 from dermssl.pretraining.checkpoint import load_checkpoint, save_checkpoint
 from dermssl.pretraining.config import PretrainConfig, flag, make_config
+from dermssl.pretraining.decided import Resolved, batch_size, image_size, resolve
 from dermssl.pretraining.progress import OnlineKnn, describe_epoch, progress_bar, warn_if_frozen
-from dermssl.pretraining.resolved import Resolved, batch_size, image_size, resolve
 from dermssl.pretraining.run_directory import RunDirectory
 from dermssl.pretraining.signals import StopRequest
 from dermssl.pretraining.trainer import Trainer

@@ -29,8 +29,8 @@ import torch
 from pretrain_throughput import bare_step, end_to_end, make_trainer
 from torch import nn
 
+from dermssl.backbones.create import create_backbone, feature_width
 from dermssl.devices import autocast, resolve_device, resolve_precision
-from dermssl.methods.backbone import create_backbone, feature_width
 
 # Run before every timing: the workers of a DataLoader have batches ready after a pause, which are not to be counted.
 UNTIMED_STEPS = 5

@@ -5,7 +5,7 @@
 - "fp32": no autocast.
 - "NCHW": weights and views in torch's own memory format; the precision stays.
 - "no prefetch": batches are gathered inside the loop. Nothing changes where the images are on the GPU.
-- "freed memory given back": glibc and torch as they are by default (``dermssl.memory``); on the CPU only.
+- "freed memory given back": glibc and torch as they are by default (``dermssl.malloc``); on the CPU only.
 - "momentum update by a loop": ``k = m k + (1 - m) q`` parameter by parameter, as in MoCo's code.
 - "torchvision in workers": the same views made image by image with torchvision on PIL images, from the same decoded
   cache, in a DataLoader with a worker per core.

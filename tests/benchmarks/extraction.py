@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from dermssl.data.cache import cached, source_size
+from dermssl.backbones.load import load_backbone
+from dermssl.data.cache import source_size
+from dermssl.data.prepare import cached
 from dermssl.devices import autocast, resolve_device, resolve_precision
 from dermssl.evaluation.features import extract_features
-from dermssl.hub.weights import load_backbone
-from dermssl.memory import keep_freed_memory
+from dermssl.malloc import keep_freed_memory
 
 
 def main() -> None:

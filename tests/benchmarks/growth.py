@@ -32,8 +32,8 @@ from matplotlib.figure import Figure
 from pretrain_throughput import end_to_end, make_trainer
 from tqdm import tqdm
 
-from dermssl.data.build import build
 from dermssl.data.cache import source_size
+from dermssl.data.fill import build
 from dermssl.data.records import Records
 from dermssl.data.synthetic_photographs import draw
 from dermssl.devices import hardware_name, resolve_device

@@ -36,7 +36,7 @@ from pretrain_throughput import end_to_end, make_trainer, training_parser
 from torch import Tensor
 from tqdm import tqdm
 
-from dermssl.data.layouts.prepared import HEADER_BYTES
+from dermssl.data.cache_files import HEADER_BYTES
 from dermssl.data.loader import Loader
 from dermssl.devices import hardware_name
 

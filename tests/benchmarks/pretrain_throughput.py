@@ -15,14 +15,15 @@ from typing import Any
 
 import torch
 
-from dermssl.data.cache import cached, source_size
+from dermssl.backbones.create import create_backbone
+from dermssl.data.cache import source_size
 from dermssl.data.loader import Loader
+from dermssl.data.prepare import cached
 from dermssl.devices import autocast, resolve_device, resolve_precision
-from dermssl.memory import keep_freed_memory
-from dermssl.methods.backbone import create_backbone
+from dermssl.malloc import keep_freed_memory
 from dermssl.pretraining.build import build_trainer
 from dermssl.pretraining.config import make_config
-from dermssl.pretraining.resolved import batch_size, image_size, resolve
+from dermssl.pretraining.decided import batch_size, image_size, resolve
 from dermssl.pretraining.trainer import Trainer
 
 

@@ -22,13 +22,14 @@ def measure(options: dict[str, Any], steps: int) -> float | None:
     import torch
 
     from dermssl import distributed
-    from dermssl.data.cache import cached, source_size
+    from dermssl.backbones.create import create_backbone
+    from dermssl.data.cache import source_size
     from dermssl.data.loader import Loader
+    from dermssl.data.prepare import cached
     from dermssl.devices import resolve_device, resolve_precision
-    from dermssl.methods.backbone import create_backbone
     from dermssl.pretraining.build import build_trainer, distribute
     from dermssl.pretraining.config import make_config
-    from dermssl.pretraining.resolved import image_size, resolve
+    from dermssl.pretraining.decided import image_size, resolve
 
     torch.set_num_threads(1)
     with distributed.process_group():

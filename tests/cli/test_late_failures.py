@@ -40,6 +40,6 @@ def test_an_evaluation_is_printed_before_its_page_is_written(images, tmp_path, m
 
 
 def test_pairs_are_printed_before_they_are_written(images, tmp_path, monkeypatch):
-    monkeypatch.setattr("dermssl.evaluation.leakage.write_text", full)
+    monkeypatch.setattr("dermssl.evaluation.leakage.search.write_text", full)
     result = CliRunner().invoke(leakage.command, [images, "--output", str(tmp_path / "out"), "--json"])
     assert_printed_before_the_error(result, "pairs")

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dermssl.data import build
-from dermssl.data import cache as module
-from dermssl.data.cache import cached, open_cache, prepare, source_size
+from dermssl.data import prepare as module
+from dermssl.data import cache_files, fill
+from dermssl.data.cache import open_cache, source_size
 from dermssl.data.decode import UnreadableImage, decode_file
-from dermssl.data.layouts import prepared
-from dermssl.data.records import read_records
+from dermssl.data.prepare import cached, prepare
+from dermssl.data.read import read_records
 from dermssl.errors import DermsslError
 
 
@@ -172,7 +172,7 @@ def test_the_content_hash_follows_files_ids_labels_size_and_fit_but_not_the_plac
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, counted, monkeypatch):
-    monkeypatch.setattr(build, "_CHUNK_BYTES", 4 * 8 * 8 * 3)
+    monkeypatch.setattr(fill, "_CHUNK_BYTES", 4 * 8 * 8 * 3)
     folder = write_images(tmp_path / "images", 40)
     (folder / "002.png").write_bytes(b"x")
     counted.fail_at = 22
@@ -197,7 +197,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, counted, monkeypa
 
 
 def test_images_that_could_not_be_read_are_tried_again_when_a_run_goes_on(tmp_path, counted, failing, monkeypatch):
-    monkeypatch.setattr(build, "_CHUNK_BYTES", 4 * 8 * 8 * 3)
+    monkeypatch.setattr(fill, "_CHUNK_BYTES", 4 * 8 * 8 * 3)
     folder = write_images(tmp_path / "images", 60)
     failing.update({"003.png": "Input/output error", "009.png": "Input/output error", "013.png": "Permission denied"})
     counted.fail_at = 30
@@ -213,7 +213,7 @@ def test_images_that_could_not_be_read_are_tried_again_when_a_run_goes_on(tmp_pa
 
 
 def test_a_kill_while_mended_images_are_put_in_place_loses_nothing(tmp_path, counted, failing, monkeypatch):
-    monkeypatch.setattr(build, "_CHUNK_BYTES", 4 * 8 * 8 * 3)
+    monkeypatch.setattr(fill, "_CHUNK_BYTES", 4 * 8 * 8 * 3)
     folder = write_images(tmp_path / "images", 40)
     failing["005.png"] = "Input/output error"
     for stop in (20, 8, 14, 2):
@@ -257,16 +257,16 @@ def test_a_killed_process_leaves_a_resumable_cache(tmp_path):
     folder = write_images(tmp_path / "images", 40)
     script = """
 import os, signal, sys
-from dermssl.data import build, cache
-build._CHUNK_BYTES = 4 * 8 * 8 * 3
-original, calls = cache.decode, []
+from dermssl.data import fill, prepare
+fill._CHUNK_BYTES = 4 * 8 * 8 * 3
+original, calls = prepare.decode, []
 def decode(*args):
     calls.append(1)
     if len(calls) == 30:
         os.kill(os.getpid(), signal.SIGKILL)
     return original(*args)
-cache.decode = decode
-cache.prepare(sys.argv[1], sys.argv[2], size=8, workers=1, progress=False)
+prepare.decode = decode
+prepare.prepare(sys.argv[1], sys.argv[2], size=8, workers=1, progress=False)
 """
     done = subprocess.run([sys.executable, "-c", script, folder, tmp_path / "out"], capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL
@@ -287,10 +287,10 @@ def test_a_kill_while_the_finished_files_are_moved_is_repaired(tmp_path, counted
             raise KeyboardInterrupt
         replace(source, target)
 
-    monkeypatch.setattr(build.os, "replace", interrupted)
+    monkeypatch.setattr(fill.os, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
         prepare(folder, tmp_path / "out", size=8, progress=False)
-    monkeypatch.setattr(build.os, "replace", replace)
+    monkeypatch.setattr(fill.os, "replace", replace)
     counted.calls = 0
     other = write_images(tmp_path / "other", 3)
     with pytest.raises(DermsslError, match=r"already holds a cache of 6 images"):
@@ -321,7 +321,7 @@ def test_a_full_disk_is_a_clear_error_and_the_next_run_goes_on(tmp_path, monkeyp
         raise OSError(code, os.strerror(code))
 
     with monkeypatch.context() as patch:
-        patch.setattr(build, "_allocate", full)
+        patch.setattr(fill, "_allocate", full)
         message = r"no room left for .*MB free" if code == errno.ENOSPC else "cannot be written: File too large"
         with pytest.raises(DermsslError, match=message):
             prepare(folder, tmp_path / "out", size=8, progress=False)
@@ -465,8 +465,8 @@ def test_source_size_is_nine_eighths_and_a_multiple_of_eight(image_size, size):
 
 def test_the_header_is_one_that_numpy_reads(tmp_path):
     for count in (1, 9_999_999):
-        assert len(prepared.npy_header((count, 4096, 4096, 3))) == 128
-    (tmp_path / "x.npy").write_bytes(prepared.npy_header((2, 2, 2, 3)) + bytes(range(24)))
+        assert len(cache_files.npy_header((count, 4096, 4096, 3))) == 128
+    (tmp_path / "x.npy").write_bytes(cache_files.npy_header((2, 2, 2, 3)) + bytes(range(24)))
     assert (np.load(tmp_path / "x.npy") == np.arange(24, dtype=np.uint8).reshape(2, 2, 2, 3)).all()
 
 

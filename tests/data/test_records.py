@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dermssl.data.cache import cached, prepare
 from dermssl.data.layouts.classes import class_of_diagnosis
-from dermssl.data.records import read_records
+from dermssl.data.prepare import cached, prepare
+from dermssl.data.read import read_records
 from dermssl.errors import DermsslError
 
 

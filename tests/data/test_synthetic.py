@@ -6,7 +6,7 @@ from PIL import Image
 from sklearn.neighbors import KNeighborsClassifier
 
 from dermssl.data.folds import make_folds
-from dermssl.data.records import read_records
+from dermssl.data.read import read_records
 from dermssl.data.synthetic import SHARES, class_counts, write_synthetic
 from dermssl.data.synthetic_photographs import draw
 from dermssl.errors import DermsslError

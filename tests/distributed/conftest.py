@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dermssl.data.cache import prepare
+from dermssl.data.prepare import prepare
 from dermssl.data.synthetic import write_synthetic
 
 sys.path.insert(0, str(Path(__file__).parent))  # the ranks import jobs.py by name

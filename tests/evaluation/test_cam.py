@@ -11,13 +11,13 @@ from click.testing import CliRunner
 from PIL import Image
 
 import dermssl
+from dermssl.backbones.load import load_backbone
 from dermssl.cli.cam import command
-from dermssl.data.cache import prepare
+from dermssl.data.prepare import prepare
 from dermssl.errors import DermsslError
 from dermssl.evaluation.activation import activation_maps
 from dermssl.evaluation.cam import class_activation
 from dermssl.evaluation.fitted import save_fitted, with_classifier
-from dermssl.hub.weights import load_backbone
 from dermssl.reporting.cam_page import overlay, scaled
 
 SIZE = 64

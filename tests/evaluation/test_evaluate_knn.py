@@ -10,14 +10,15 @@ from click.testing import CliRunner
 from sklearn.model_selection import cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 
+from dermssl.backbones.load import load_backbone
 from dermssl.cli.eval_knn import command
-from dermssl.data.cache import cached, source_size
+from dermssl.data.cache import source_size
+from dermssl.data.prepare import cached
 from dermssl.errors import DermsslError
 from dermssl.evaluation.features import extract_features
 from dermssl.evaluation.knn import evaluate_knn
 from dermssl.evaluation.metrics import METRICS
 from dermssl.evaluation.predictions import Predictions
-from dermssl.hub.weights import load_backbone
 
 from .conftest import write_set
 

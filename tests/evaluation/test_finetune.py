@@ -8,9 +8,11 @@ import timm
 import torch
 from click.testing import CliRunner
 
+from dermssl.backbones.load import load_backbone
 from dermssl.cli import fewshot as fewshot_cli
 from dermssl.cli import finetune as finetune_cli
-from dermssl.data.cache import cached, prepare, source_size
+from dermssl.data.cache import source_size
+from dermssl.data.prepare import cached, prepare
 from dermssl.errors import DermsslError
 from dermssl.evaluation.compare import compare
 from dermssl.evaluation.features import normalisation, to_input
@@ -20,7 +22,6 @@ from dermssl.evaluation.knn import evaluate_knn
 from dermssl.evaluation.metrics import METRICS
 from dermssl.evaluation.report import Report
 from dermssl.evaluation.transfer import Transfer
-from dermssl.hub.weights import load_backbone
 
 from .conftest import write_set
 

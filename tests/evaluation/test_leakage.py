@@ -10,14 +10,14 @@ from click.testing import CliRunner
 from PIL import Image
 
 from dermssl.cli.leakage import FOUND, command
-from dermssl.data.cache import prepare
+from dermssl.data.prepare import prepare
 from dermssl.data.synthetic_photographs import draw
 from dermssl.errors import DermsslError
-from dermssl.evaluation.leakage import NEIGHBOURS, SIZE, _embedding_neighbours, leakage
-from dermssl.evaluation.leakage_align import likeness
-from dermssl.evaluation.leakage_pictures import Pictures
-from dermssl.evaluation.leakage_split import joined, split_gap
-from dermssl.evaluation.leakage_views import (
+from dermssl.evaluation.leakage.align import likeness
+from dermssl.evaluation.leakage.pictures import Pictures
+from dermssl.evaluation.leakage.search import NEIGHBOURS, SIZE, _embedding_neighbours, leakage
+from dermssl.evaluation.leakage.split import joined, split_gap
+from dermssl.evaluation.leakage.views import (
     BITS,
     BOXES,
     TURNS,

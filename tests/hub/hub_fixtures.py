@@ -9,10 +9,10 @@ from pathlib import Path
 
 from loopback_hub import LoopbackHub
 
+from dermssl.backbones.create import create_backbone
+from dermssl.backbones.save import save_backbone
 from dermssl.evaluation.metrics import METRICS
 from dermssl.evaluation.report import Report
-from dermssl.hub.export import save_backbone
-from dermssl.methods.backbone import create_backbone
 from dermssl.pretraining.config import make_config
 
 MEAN, STD, SIZE = (0.7, 0.5, 0.4), (0.1, 0.2, 0.3), 32

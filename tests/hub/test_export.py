@@ -15,18 +15,19 @@ from hub_fixtures import write_report, write_run
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save_file
 
+from dermssl.backbones.create import create_backbone
+from dermssl.backbones.load import load_backbone
+from dermssl.backbones.save import save_backbone
 from dermssl.cli import group
 from dermssl.cli.export import command
 from dermssl.errors import DermsslError
 from dermssl.hub import check as checking
 from dermssl.hub import export as exporting
 from dermssl.hub.card import card, check_card
-from dermssl.hub.export import FILES, export, save_backbone
+from dermssl.hub.export import FILES, export
 from dermssl.hub.push import push
 from dermssl.hub.record import earlier_runs
 from dermssl.hub.verify import verify
-from dermssl.hub.weights import load_backbone
-from dermssl.methods.backbone import create_backbone
 
 BACKBONES = [
     "resnet18",

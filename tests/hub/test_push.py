@@ -14,13 +14,13 @@ from huggingface_hub import ModelCard
 from loopback_hub import READ, WRITE
 from safetensors.torch import load_file
 
+from dermssl.backbones.load import load_backbone
 from dermssl.cli.push import command
 from dermssl.errors import DermsslError
 from dermssl.hub import push as pushing
 from dermssl.hub.export import FILES, export
 from dermssl.hub.push import push
 from dermssl.hub.verify import Verdict
-from dermssl.hub.weights import load_backbone
 
 NAME = "derm/resnet10t.dermssl_ham10000"
 

@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from timm.task import TrainingTask
 
 from dermssl import DermsslError, RotInstDisc
+from dermssl.backbones.create import create_backbone
 from dermssl.data.augment import TwoViews, ViewPolicy
-from dermssl.data.cache import cached
 from dermssl.data.jigsaw import JigsawViews
+from dermssl.data.prepare import cached
 from dermssl.data.synthetic import write_synthetic
-from dermssl.methods.backbone import create_backbone
 from dermssl.methods.byol import BYOL
 from dermssl.methods.losses import cosine_distance, info_nce, nt_xent, rotation_loss
 from dermssl.methods.moco import MoCo

@@ -5,9 +5,9 @@ import pytest
 from dermssl import DermsslError
 from dermssl.evaluation.recipes import find_recipe
 from dermssl.methods.registry import METHODS
+from dermssl.paper.budget import resolve
 from dermssl.paper.numbers import FIGURES, TABLES, TITLES
 from dermssl.paper.plan import make_plan, refuse_empty
-from dermssl.paper.resolved import resolve
 from dermssl.paper.settings import Request, Settings, make_request
 from dermssl.paper.work import few_epochs
 from dermssl.pretraining.config import make_config

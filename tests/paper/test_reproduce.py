@@ -18,8 +18,8 @@ from dermssl.data.synthetic import write_synthetic
 from dermssl.distributed import is_main, process_group, world_size
 from dermssl.methods.registry import METHODS
 from dermssl.paper import numbers, work
+from dermssl.paper.budget import refuse_foreign
 from dermssl.paper.numbers import TITLES
-from dermssl.paper.resolved import refuse_foreign
 from dermssl.paper.run import _alone
 from dermssl.pretraining.run import Interrupted
 from dermssl.pretraining.trainer import Trainer

@@ -8,7 +8,7 @@ import pytest
 from dermssl import DermsslError
 from dermssl.cli.pretrain import command
 from dermssl.pretraining.config import PretrainConfig, flag, make_config
-from dermssl.pretraining.resolved import default_momentum
+from dermssl.pretraining.decided import default_momentum
 
 
 def test_an_option_overrides_its_recipe_and_a_recipe_the_default():

@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from dermssl.data.cache import cached
+from dermssl.backbones.create import create_backbone
 from dermssl.data.loader import Loader
-from dermssl.methods.backbone import create_backbone
+from dermssl.data.prepare import cached
 from dermssl.methods.momentum import MomentumEncoder
 from dermssl.methods.rotinstdisc import TwoHeadEncoder
 from dermssl.pretraining.build import build_trainer
 from dermssl.pretraining.config import make_config
-from dermssl.pretraining.resolved import resolve
+from dermssl.pretraining.decided import resolve
 
 CPU = torch.device("cpu")
 

@@ -7,7 +7,7 @@ import torch
 
 import dermssl
 from dermssl import DermsslError
-from dermssl.hub.weights import load_backbone
+from dermssl.backbones.load import load_backbone
 from dermssl.pretraining.build import starting_backbone
 from dermssl.pretraining.config import make_config
 from dermssl.pretraining.run import Interrupted

@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-from dermssl.data.layouts.found import Found, Problem, Row, is_mask, list_images
+from dermssl.data.layouts.found import Found, Row, is_mask, list_images
+from dermssl.data.records import Problem
 
 # Folders that hold a part of a set, not a class: HAM10000_images_part_1, train, images, 0001 ...
 _NOT_A_CLASS = re.compile(

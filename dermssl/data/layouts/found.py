@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from dermssl.data.records import Problem
 from dermssl.errors import DermsslError
 
 _SUFFIXES = "jpg jpeg jpe jfif png bmp dib tif tiff webp gif ppm pgm pnm jp2 mpo"
@@ -14,14 +15,6 @@ IMAGE_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
 _MASK = re.compile(r"_(segmentation|superpixels|attribute_\w+)$", re.IGNORECASE)
 _UNKNOWN = frozenset({"", "nan", "na", "n/a", "none", "null", "unknown"})
 NOT_UTF8 = "the name is not UTF-8; rename it"
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing that was wrong with the data and did not stop the run."""
-
-    path: str
-    reason: str
 
 
 @dataclass

@@ -2,7 +2,8 @@
 
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from dermssl.data.layouts.found import Found, Problem, Row, Table, known, list_images, stem_of
+from dermssl.data.layouts.found import Found, Row, Table, known, list_images, stem_of
+from dermssl.data.records import Problem
 
 _LESION = ("group", "lesion_id", "lesion")  # the first of them that is there
 

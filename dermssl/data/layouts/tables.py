@@ -7,7 +7,6 @@ from dermssl.data.layouts.classes import class_of_code, class_of_diagnosis
 from dermssl.data.layouts.found import (
     NOT_UTF8,
     Found,
-    Problem,
     Row,
     Table,
     is_mask,
@@ -20,6 +19,7 @@ from dermssl.data.layouts.found import (
 )
 from dermssl.data.layouts.plain import read_csv
 from dermssl.data.layouts.search import CSV_BELOW, METADATA, MISNAMED, layout_of, names_lesions, places, tables_in
+from dermssl.data.records import Problem
 from dermssl.errors import DermsslError
 
 SYNTHETIC_STAMP = "synthetic.json"  # written by write_synthetic beside its table

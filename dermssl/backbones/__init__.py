@@ -1,0 +1,1 @@
+"""A timm model from a WEIGHTS argument and back to disk, and what is known of it."""

@@ -1,0 +1,141 @@
+"""The WEIGHTS argument: from its spelling to a timm model."""
+
+import json
+import tempfile
+from pathlib import Path
+
+import timm
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import nn
+
+from dermssl.backbones.create import create_backbone, pretrained_cfg
+from dermssl.backbones.download import download, explain
+from dermssl.backbones.tensors import load_tensors
+from dermssl.errors import DermsslError
+
+SPELLINGS = (
+    "a run directory, an exported directory, a .safetensors file, hf-hub:ORG/NAME[@REVISION], "
+    "timm:NAME (weights that timm publishes) or random:NAME"
+)
+WEIGHTS_FILE = "model.safetensors"
+CONFIG_FILE = "config.json"
+# key under which the file itself holds its config.json, so that it can be used alone
+METADATA_KEY = "timm_config"
+
+
+def load_backbone(weights: str | Path, *, seed: int = 0) -> nn.Module:
+    """The timm model that ``weights`` names, without classifier (``num_classes=0``), in eval mode on the CPU.
+
+    Args:
+        weights: a run directory, an exported directory, a ``.safetensors`` file, ``hf-hub:org/name[@revision]``,
+            ``timm:name`` or ``random:name``.
+        seed: of the weights of ``random:name``; the global random state is left as it was.
+
+    Raises:
+        DermsslError: there are no such weights, or a tensor does not fit the architecture they name.
+    """
+    spelling = str(weights)
+    kind, _, name = spelling.partition(":")
+    with torch.random.fork_rng(devices=[]):  # timm initialises what is then overwritten
+        if kind == "random" and name:
+            return _named(spelling, name, seed).eval()
+        if kind == "timm" and name:
+            return _published_by_timm(spelling, name).eval()
+        if kind == "hf-hub" and name:
+            return _from_hub(spelling).eval()
+        return _from_disk(spelling).eval()
+
+
+def weights_folder(path: str | Path) -> Path | None:
+    """The folder with ``model.safetensors`` and ``config.json`` that a run or exported directory stands for."""
+    path = Path(path)
+    if not path.is_dir():
+        return None
+    return path / "backbone" if (path / "backbone").is_dir() else path
+
+
+def _named(spelling: str, name: str, seed: int) -> nn.Module:
+    try:
+        return create_backbone(name, seed=seed)
+    except DermsslError as error:  # the message is about the option --backbone
+        raise DermsslError(f"weights {spelling}: {str(error).partition(': ')[2]}") from error
+
+
+def _published_by_timm(spelling: str, name: str) -> nn.Module:
+    architecture, _, tag = name.partition(".")
+    if not timm.is_model(architecture):
+        _named(spelling, architecture, 0)  # raises, with close names
+    tags = timm.list_pretrained(f"{architecture}.*")
+    if tag and name not in tags:
+        known = f"it publishes {', '.join(tags)}" if tags else "it publishes none for this architecture"
+        raise DermsslError(f"weights {spelling}: timm has no such weights; {known}")
+    if not tags:
+        raise DermsslError(f"weights {spelling}: timm publishes no weights for {architecture}; use random:{name}")
+    try:
+        return timm.create_model(name, pretrained=True, num_classes=0)
+    except Exception as error:  # the network, the Hub and timm raise many kinds
+        raise DermsslError(f"weights {spelling}: cannot be downloaded: {explain(error)}") from error
+
+
+def _from_hub(spelling: str) -> nn.Module:
+    repo, _, revision = spelling.removeprefix("hf-hub:").partition("@")
+    config = download(repo, CONFIG_FILE, revision or None, spelling)
+    file = download(repo, WEIGHTS_FILE, revision or None, spelling)
+    return _from_files(spelling, config, file)
+
+
+def _from_disk(spelling: str) -> nn.Module:
+    path = Path(spelling)
+    if path.suffix == ".safetensors" and path.is_file():
+        return _from_files(spelling, path.parent / CONFIG_FILE, path)
+    folder = weights_folder(path)
+    if folder is None:
+        raise DermsslError(f"weights {spelling!r}: not found; give {SPELLINGS}")
+    if not (folder / WEIGHTS_FILE).is_file():
+        unfinished = folder == path and (path / "checkpoint.pt").exists()
+        hint = "the run has not written its backbone yet; let it finish" if unfinished else f"give {SPELLINGS}"
+        raise DermsslError(f"weights {spelling}: there is no {WEIGHTS_FILE} in {folder}; {hint}")
+    return _from_files(spelling, folder / CONFIG_FILE, folder / WEIGHTS_FILE)
+
+
+def _from_files(spelling: str, config: Path, file: Path) -> nn.Module:
+    """The model that ``config`` describes, with every tensor from ``file``."""
+    try:
+        tensors = load_file(file)
+        text = config.read_text(encoding="utf-8") if config.is_file() else _config_inside(file)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise DermsslError(f"weights {spelling}: {file.name} cannot be read: {error}") from error
+    if text is None:
+        raise DermsslError(
+            f"weights {spelling}: nothing says which architecture this is; "
+            f"put the {CONFIG_FILE} of the export beside it"
+        )
+    model = _build(spelling, text)
+    load_tensors(model, tensors, spelling)
+    return model
+
+
+def _config_inside(file: Path) -> str | None:
+    with safe_open(file, framework="pt") as opened:
+        return (opened.metadata() or {}).get(METADATA_KEY)
+
+
+def _build(spelling: str, config: str) -> nn.Module:
+    """The architecture of a ``config.json``, read by timm itself, with random weights."""
+    try:
+        if not timm.is_model(json.loads(config)["architecture"]):
+            _named(spelling, json.loads(config)["architecture"], 0)  # raises, with close names
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / CONFIG_FILE).write_text(config, encoding="utf-8")
+            model = timm.create_model(f"local-dir:{folder}", pretrained=False, num_classes=0)
+    except DermsslError:
+        raise
+    except Exception as error:
+        raise DermsslError(
+            f"weights {spelling}: {CONFIG_FILE} is not one that timm can use ({type(error).__name__}: {error})"
+        ) from error
+    for key in ("file", "source"):  # they name the temporary folder
+        pretrained_cfg(model).pop(key, None)
+    return model

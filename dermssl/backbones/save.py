@@ -1,0 +1,152 @@
+"""A backbone as the two files that timm loads: ``model.safetensors`` and ``config.json``."""
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import nn
+
+from dermssl.backbones.create import default_image_size, pretrained_cfg
+from dermssl.backbones.load import CONFIG_FILE, METADATA_KEY, WEIGHTS_FILE
+from dermssl.errors import DermsslError
+from dermssl.files import replaced_file, write_text
+
+# The paper whose method this is; without these fields a user would see the paper of timm's ImageNet weights.
+PAPER = (
+    "Dermoscopic images classification based on context and instance-level feature of self-supervised learning. "
+    "CAAI Transactions on Intelligent Systems, 2023, 18(4): 783-792"
+)
+
+
+def save_backbone(
+    model: nn.Module,
+    folder: str | os.PathLike[str],
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    image_size: int,
+    provenance: dict[str, Any],
+    fit: str = "squash",
+    tag: str = "dermssl",
+    license: str | None = None,
+) -> None:
+    """Write ``model.safetensors`` and ``config.json``, loadable by ``timm.create_model("local-dir:FOLDER")``.
+
+    Args:
+        model: made by timm with ``num_classes=0``.
+        folder: made if it is not there; each file is replaced whole.
+        mean, std: of the three channels, for values in [0, 1].
+        image_size: edge in pixels of the images it was trained on.
+        provenance: what else is known; written under ``dermssl``, which timm ignores.
+        fit: how its training images became square, ``"squash"`` or ``"crop"``: timm's transforms do the same.
+        tag: what timm calls this set of weights.
+        license: SPDX name of the licence of the weights; None leaves it open.
+
+    Raises:
+        DermsslError: the model still has a classifier, takes another image size, or the folder cannot be written.
+    """
+    folder = Path(folder)
+    config = _config(
+        model,
+        mean=mean,
+        std=std,
+        image_size=image_size,
+        fit=fit,
+        tag=tag,
+        license=license,
+        method=provenance.get("method"),
+    )
+    text = json.dumps({**config, "dermssl": provenance}, indent=2) + "\n"
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
+    with replaced_file(folder / WEIGHTS_FILE) as temporary:
+        try:
+            save_file(tensors, temporary, metadata={"format": "pt", METADATA_KEY: json.dumps(config)})
+        except SafetensorError as error:  # how it reports a full disk
+            raise DermsslError(f"cannot write {folder / WEIGHTS_FILE}: {error}") from error
+        _settle_header(temporary)
+    write_text(folder / CONFIG_FILE, text)
+    shutil.copymode(folder / CONFIG_FILE, folder / WEIGHTS_FILE)  # safetensors makes files that only their owner reads
+
+
+def _settle_header(file: Path) -> None:
+    """Sort the metadata of a safetensors file in place: its writer takes another order each time.
+
+    The same weights must give the same file, else every push of them is a new commit.
+    """
+    with open(file, "rb+") as opened:
+        length = int.from_bytes(opened.read(8), "little")
+        header = json.loads(opened.read(length))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(text) <= length:  # the format allows spaces behind it
+            opened.seek(8)
+            opened.write(text.ljust(length))
+
+
+def _config(
+    model: nn.Module,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    image_size: int,
+    fit: str,
+    tag: str,
+    license: str | None,
+    method: str | None,
+) -> dict[str, Any]:
+    """Content of ``config.json``: only fields of timm's ``PretrainedCfg``, an unknown one is a TypeError there."""
+    own = pretrained_cfg(model)
+    arguments = _arguments(model)
+    fixed = bool(own.get("fixed_input_size", False)) and not arguments.get("dynamic_img_size", False)
+    if getattr(model, "num_classes", 0):
+        raise DermsslError(
+            f"the backbone has a classifier of {model.num_classes} classes; make it with num_classes=0, "
+            "else timm would load it with another number of classes as far as the names fit"
+        )
+    if fixed and default_image_size(model) != image_size:
+        raise DermsslError(f"the backbone takes images of {default_image_size(model)} px only, not {image_size}")
+    cfg = {
+        "tag": tag,
+        "custom_load": False,
+        "input_size": [3, image_size, image_size],
+        "fixed_input_size": fixed,
+        "interpolation": "bicubic",
+        "crop_pct": 1.0,
+        "crop_mode": "squash" if fit == "squash" else "center",
+        "mean": list(mean),
+        "std": list(std),
+        "num_classes": 0,
+        "pool_size": None,
+        "first_conv": own.get("first_conv"),
+        "classifier": own.get("classifier"),
+        "description": f"{own['architecture']} pretrained without labels on dermoscopy images by dermssl",
+    }
+    if method == "rotinstdisc":
+        cfg["paper_name"] = PAPER
+    if license is not None:
+        cfg["license"] = license
+    config = {
+        "architecture": own["architecture"],
+        "num_classes": 0,
+        "num_features": model.num_features,
+        "pretrained_cfg": cfg,
+    }
+    return {**config, "model_args": arguments} if arguments else config
+
+
+def _arguments(model: nn.Module) -> dict[str, Any]:
+    """What the model was made with beyond its name, such as another pooling: without it timm builds another model.
+
+    Rates of dropout are left out: they are a choice of each training.
+    """
+    made_with: dict[str, Any] = getattr(model, "_model_args", {})
+    dropped = ("num_classes", "img_size", "pretrained", "drop_rate", "drop_path_rate", "drop_block_rate")
+    arguments = {key: value for key, value in made_with.items() if not key.endswith(dropped)}
+    if made_with.get("dynamic_img_size") and "img_size" in made_with:
+        arguments["img_size"] = made_with["img_size"]  # size of the position embeddings; else it is input_size
+    return arguments

@@ -1,0 +1,175 @@
+"""``prepare``: from a DATA argument to a cache, made once and opened from then on."""
+
+import hashlib
+import json
+import logging
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from dermssl.data import cache_files
+from dermssl.data.cache import Cache, open_cache
+from dermssl.data.cache_files import is_cache, relative_path
+from dermssl.data.decode import FITS, Fit, decode, read_bytes
+from dermssl.data.fill import SAME, Render, build
+from dermssl.data.layouts.found import need_utf8
+from dermssl.data.read import read_records
+from dermssl.data.records import Records
+from dermssl.errors import DermsslError
+
+LOGGER = logging.getLogger("dermssl")
+
+
+def prepare(
+    data: str | Path,
+    output: str | Path,
+    *,
+    size: int = 256,
+    fit: Fit = "squash",
+    workers: int | None = None,
+    max_bad: float = 0.05,
+    progress: bool = True,
+) -> Cache:
+    """Decode every image of ``data`` once and write them to ``output``.
+
+    A run that was interrupted goes on where it stopped, and tries again what it could not read; one that is
+    complete is opened at once.
+
+    Args:
+        data: a folder, table or prepared cache (see docs/data.md). A cache is reduced to ``size``.
+        output: the folder to write; empty, new, or made from the same images by an earlier call.
+        size: edge length of the square images, in pixels.
+        fit: "squash" resizes both sides to ``size`` (as the paper), "crop" keeps the middle square.
+        workers: threads; default one a CPU core.
+        max_bad: the share of unreadable images above which this is an error.
+        progress: show a progress bar on standard error.
+
+    Raises:
+        DermsslError: nothing to read, too much unreadable, no room or permission to write, or an
+            ``output`` that holds something else.
+    """
+    _check_options(size, fit, workers, max_bad)
+    source, folder = Path(data).expanduser(), Path(output).expanduser()
+    need_utf8(source)
+    need_utf8(folder)
+    if folder.resolve() == source.resolve() or folder.resolve() in source.resolve().parents:
+        raise DermsslError(f"--output {folder} is the data itself or a folder around it; name another folder")
+    if is_cache(source):
+        cache = open_cache(source)
+        records, render, request = _reduction(cache, size)
+        fit_kept = cache.fit
+    else:
+        records = read_records(source)
+        render, request, fit_kept = _decoding(records, size, fit), _request(records, size, fit), str(fit)
+    build(folder, records, render, request, size, fit_kept, workers, max_bad, progress)
+    return open_cache(folder)
+
+
+def cached(
+    data: str | Path,
+    *,
+    size: int,
+    fit: Fit = "squash",
+    workers: int | None = None,
+    progress: bool = True,
+) -> Cache:
+    """The cache of ``data`` at ``size``: opened if it is one, else prepared into the user's cache folder.
+
+    The folder is ``$DERMSSL_CACHE``, or ``~/.cache/dermssl``; the key is the list of files with their sizes
+    and times, their labels, ``size`` and ``fit``, so that a second run starts at once. A prepared cache with
+    larger images is reduced once and kept there too; one with smaller images is used as it is.
+
+    Args:
+        data: any DATA argument (see docs/data.md).
+        size: edge length in pixels; `source_size` gives it for a training size.
+        fit: "squash" or "crop"; a prepared cache has its own.
+        workers: threads; default one a CPU core.
+        progress: show a progress bar on standard error.
+    """
+    _check_options(size, fit, workers, 0.05)
+    source = Path(data).expanduser()
+    need_utf8(source)
+    if is_cache(source):
+        cache = open_cache(source)
+        if cache.fit != fit:
+            LOGGER.info("%s was prepared with fit=%r, which is used instead of %r", source, cache.fit, fit)
+        if cache.size <= size:
+            if cache.size < size:
+                LOGGER.info("%s holds %d px images, fewer than the %d asked for", source, cache.size, size)
+            return cache
+        records, render, request = _reduction(cache, size)
+        kept_fit = cache.fit
+    else:
+        records = read_records(source)
+        render, request, kept_fit = _decoding(records, size, fit), _request(records, size, fit), str(fit)
+    name = "".join(c if c.isalnum() else "-" for c in source.resolve().stem)[:40] or "data"
+    key = hashlib.sha256(f"{records.source.resolve()}\n{request}".encode()).hexdigest()[:16]
+    folder = _user_folder() / f"{name}-{size}-{kept_fit}-{key}"
+    build(folder, records, render, request, size, kept_fit, workers, 0.05, progress)
+    return open_cache(folder)
+
+
+def _check_options(size: int, fit: str, workers: int | None, max_bad: float) -> None:
+    if not 8 <= size <= 4096:
+        raise DermsslError(f"--size {size}: must be between 8 and 4096 pixels")
+    if fit not in FITS:
+        raise DermsslError(f"--fit {fit}: must be one of {', '.join(FITS)}")
+    if workers is not None and workers < 1:
+        raise DermsslError(f"--workers {workers}: must be 1 or more")
+    if not 0 <= max_bad <= 1:
+        raise DermsslError(f"--max-bad {max_bad}: must be a share between 0 and 1")
+
+
+def _user_folder() -> Path:
+    return Path(os.environ.get("DERMSSL_CACHE") or Path.home() / ".cache" / "dermssl")
+
+
+def _request(records: Records, size: int, fit: str) -> str:
+    """sha256 of all that decides what a cache will hold, without reading an image."""
+    digest = hashlib.sha256(json.dumps([cache_files.VERSION, size, fit, records.classes]).encode())
+    for i, path in enumerate(records.paths):
+        try:
+            stat = path.stat()
+            state = (stat.st_size, stat.st_mtime_ns)
+        except OSError:
+            state = (-1, -1)
+        extra = [texts[i] for texts in records.attributes.values()]
+        group = records.groups[i] if records.groups is not None else None
+        row = [
+            records.ids[i],
+            relative_path(path, records.source),
+            *state,
+            int(records.labels[i]),
+            group,
+            extra,
+        ]
+        digest.update(json.dumps(row).encode())
+    return digest.hexdigest()
+
+
+def _decoding(records: Records, size: int, fit: Fit) -> Render:
+    def render(index: int) -> tuple[npt.NDArray[np.uint8], str]:
+        data = read_bytes(records.paths[index])
+        return decode(data, size, fit), hashlib.sha256(data).hexdigest()
+
+    return render
+
+
+def _reduction(cache: Cache, size: int) -> tuple[Records, Render, str]:
+    if size > cache.size:
+        raise DermsslError(f"{cache.path} holds {cache.size} px images: --size {size} needs the original files")
+    _, hashes = cache_files.read_records_table(cache.path, cache_files.read_manifest(cache.path))
+
+    def render(index: int) -> tuple[npt.NDArray[np.uint8], str]:
+        image = Image.fromarray(cache.images[index])
+        smaller = image.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=2.0)
+        return np.asarray(smaller), hashes[index]
+
+    request = hashlib.sha256(json.dumps([cache_files.VERSION, cache.content_hash, size]).encode()).hexdigest()
+    # Duplicates are found again; the rest of what was wrong stays known.
+    problems = tuple(problem for problem in cache.problems if not problem.reason.startswith(SAME))
+    return replace(cache.records, problems=problems), render, request

@@ -1,0 +1,1 @@
+"""Photographs that occur twice, exactly or nearly, within a data set and between two."""

@@ -1,0 +1,335 @@
+"""Images that are in a data set twice, or in two data sets: what a test must not have seen in training."""
+
+import csv
+import io
+import json
+import logging
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dermssl.backbones.load import load_backbone
+from dermssl.data.cache import Cache
+from dermssl.data.cache_files import read_manifest, read_records_table
+from dermssl.data.decode import Fit
+from dermssl.data.prepare import cached
+from dermssl.errors import DermsslError
+from dermssl.evaluation.features import extract_features
+from dermssl.evaluation.knn import _nearest, name_of
+from dermssl.evaluation.leakage.align import likeness
+from dermssl.evaluation.leakage.pictures import Pictures
+from dermssl.evaluation.leakage.split import SplitGap, split_gap
+from dermssl.evaluation.leakage.views import (
+    AGREEMENT,
+    BITS,
+    TURN_NAMES,
+    best_of_each_pair,
+    best_views,
+    candidates,
+)
+from dermssl.evaluation.protocol import resolve_image_size
+from dermssl.files import write_text
+from dermssl.tables import markdown_table
+
+logger = logging.getLogger("dermssl")
+
+SIZE = 96  # edge in pixels at which images are compared
+# Correlation of the detail from which two images count as one photograph: see docs/leakage.md for both errors.
+THRESHOLD = 0.57
+NEIGHBOURS = 5  # by embedding, of each image
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two files that show the same photograph.
+
+    Attributes:
+        first, second: the names that the data sets give the images; of the first and the second set, if there are two.
+        kind: "exact": the same bytes; "near": the same picture.
+        likeness: correlation of the detail once one is laid over the other; 1 for the same bytes.
+        found_by: "bytes", "hash" or "embedding".
+        turn: what the turned one of the two looks like beside the other.
+        same_label, same_group: None where a label, or the lesion, is not known for both.
+    """
+
+    first: str
+    second: str
+    kind: str
+    likeness: float
+    found_by: str
+    turn: str
+    label: str
+    other_label: str
+    same_group: bool | None
+    rows: tuple[int, int] = field(repr=False)  # in the caches
+
+
+@dataclass(frozen=True)
+class Leakage:
+    """What was found in one data set, or between two."""
+
+    data: tuple[str, ...]
+    images: tuple[int, ...]
+    pairs: tuple[Pair, ...]  # exact ones first, then by likeness
+    shared_names: int  # images whose name occurs in both sets
+    shared_groups: int  # lesions or patients whose name occurs in both sets
+    settings: dict[str, Any]
+    seconds: float
+    split: SplitGap | None = None
+    caches: tuple[Cache, ...] = field(default=(), repr=False, compare=False)
+
+    @property
+    def across_groups(self) -> tuple[Pair, ...]:
+        """The pairs that folds grouped by lesion would not keep together."""
+        return tuple(pair for pair in self.pairs if not pair.same_group)
+
+    def to_json(self) -> str:
+        """One JSON object: ``data``, ``images``, ``counts``, ``pairs``, ``split`` and what it was found with."""
+        return json.dumps(
+            {
+                "data": self.data,
+                "images": self.images,
+                "counts": self.counts(),
+                "settings": self.settings,
+                "seconds": round(self.seconds, 1),
+                "split": None if self.split is None else asdict(self.split),
+                "pairs": [_without_rows(pair) for pair in self.pairs],
+            },
+            indent=1,
+        )
+
+    def counts(self) -> dict[str, int]:
+        """How many pairs of each kind there are."""
+        return {
+            "pairs": len(self.pairs),
+            "exact": sum(pair.kind == "exact" for pair in self.pairs),
+            "near": sum(pair.kind == "near" for pair in self.pairs),
+            "across_groups": len(self.across_groups),
+            "different_labels": sum(
+                "" not in (p.label, p.other_label) and p.label != p.other_label for p in self.pairs
+            ),
+            "shared_names": self.shared_names,
+            "shared_groups": self.shared_groups,
+        }
+
+    def to_markdown(self, most: int = 20) -> str:
+        """The counts, the first ``most`` pairs and the gap between the splits."""
+        where = " and ".join(f"{name} ({count:,} images)" for name, count in zip(self.data, self.images, strict=True))
+        counts = self.counts()
+        lines = [
+            f"## leakage: {where}",
+            "",
+            f"{counts['pairs']} pairs of images show the same photograph: {counts['exact']} byte for byte, "
+            f"{counts['near']} nearly. {counts['across_groups']} are not of one known lesion, "
+            f"{counts['different_labels']} have different labels.",
+        ]
+        if len(self.data) == 2:
+            lines.append(f"{self.shared_names} image names and {self.shared_groups} lesion names occur in both sets.")
+        if self.pairs:
+            rows = [
+                [p.first, p.second, p.kind, f"{p.likeness:.2f}", p.turn, _yes(p.same_group)] for p in self.pairs[:most]
+            ]
+            lines += ["", markdown_table(["image", "image", "kind", "likeness", "turn", "same lesion"], rows)]
+        if len(self.pairs) > most:
+            lines += ["", f"... and {len(self.pairs) - most} more"]
+        if self.split is not None:
+            lines += ["", self.split.to_markdown()]
+        return "\n".join(lines)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write ``leakage.json`` and ``pairs.csv`` into ``folder``; returns the JSON file."""
+        folder = Path(folder)
+        text = io.StringIO()
+        writer = csv.DictWriter(
+            text, [name for name in Pair.__dataclass_fields__ if name != "rows"], lineterminator="\n"
+        )
+        writer.writeheader()
+        writer.writerows(_without_rows(pair) for pair in self.pairs)
+        write_text(folder / "pairs.csv", text.getvalue())
+        write_text(folder / "leakage.json", self.to_json() + "\n")
+        return folder / "leakage.json"
+
+
+def leakage(
+    data: str | Path,
+    other: str | Path | None = None,
+    *,
+    weights: str | Path | nn.Module | None = None,
+    threshold: float = THRESHOLD,
+    image_size: int | None = None,
+    fit: Fit = "squash",
+    seed: int = 0,
+    device: str | torch.device = "auto",
+    progress: bool = False,
+) -> Leakage:
+    """Find the same photograph twice: inside one data set, or in two.
+
+    Files are compared by their bytes; then by perceptual hashes over the eight turns and mirrors and over crops of up
+    to 10 % of the sides; pairs that agree are laid over one another and their detail is correlated.
+
+    Args:
+        data: images in any layout.
+        other: other images; only pairs between the two sets are reported then.
+        weights: a backbone. Its nearest neighbours are compared too (copies that were changed too much for the hash);
+            and for one set with labels and repeated lesions, KNN is evaluated in plain and in grouped folds, which says
+            how much the plain ones overstate.
+        threshold: correlation of the detail from which two images are the same photograph.
+        image_size: edge in pixels that the backbone sees; default: the one in its configuration.
+        fit: how an image becomes square, ``"squash"`` or ``"crop"``.
+        seed: of ``random:`` weights and of the folds.
+        device: for the backbone; all else runs on the CPU.
+        progress: show progress on standard error.
+
+    Raises:
+        DermsslError: the data cannot be read, is the same twice, or the threshold is none.
+    """
+    started = time.monotonic()
+    if not 0 < threshold <= 1:
+        raise DermsslError(f"--threshold {threshold}: must be above 0 and at most 1")
+    if other is not None and Path(data).expanduser().resolve() == Path(other).expanduser().resolve():
+        raise DermsslError(f"{data} is named twice; name it once to look for duplicates inside it")
+    sources = [data] if other is None else [data, other]
+    caches = tuple(cached(source, size=SIZE, fit=fit, progress=progress) for source in sources)
+    pictures = Pictures([cache.images for cache in caches], SIZE)
+    exact = _exact_pairs(caches)
+    split_at = None if other is None else len(caches[0].images)
+    found, by_embedding = _similar_pairs(pictures, split_at, weights, caches, image_size, seed, device, progress)
+    logger.info("%d pairs to compare in detail", len(found))
+    scores, _ = likeness(pictures, found)
+    near: dict[tuple[int, int], tuple[float, str, str]] = {}
+    for (first, second, view, _), score, embedded in zip(
+        found.tolist(), scores.tolist(), by_embedding.tolist(), strict=True
+    ):
+        pair = (min(first, second), max(first, second))
+        if score >= max(threshold, near.get(pair, (0.0,))[0]) and pair not in exact:
+            near[pair] = (score, "embedding" if embedded else "hash", TURN_NAMES[view % 8])
+    pairs = [_pair(caches, rows, "exact", 1.0, "bytes", TURN_NAMES[0]) for rows in sorted(exact)]
+    pairs += [_pair(caches, rows, "near", *what) for rows, what in sorted(near.items(), key=lambda item: -item[1][0])]
+    gap = None
+    if weights is not None and other is None and len(set(caches[0].records.labels.tolist()) - {-1}) > 1:
+        gap = split_gap(
+            weights, data, same=[pair.rows for pair in pairs], image_size=image_size, fit=fit, seed=seed, device=device
+        )
+    settings = {
+        "size": SIZE,
+        "fit": fit,
+        "hash_bits": BITS,
+        "hash_agreement": AGREEMENT,
+        "threshold": threshold,
+        "weights": None if weights is None else name_of(weights),
+        "compared_in_detail": len(found),
+    }
+    return Leakage(
+        data=tuple(cache.records.source.as_posix() for cache in caches),
+        images=tuple(len(cache.images) for cache in caches),
+        pairs=tuple(pairs),
+        shared_names=_shared([cache.records.ids for cache in caches]),
+        shared_groups=_shared([cache.records.groups or () for cache in caches]),
+        settings=settings,
+        seconds=time.monotonic() - started,
+        split=gap,
+        caches=caches,
+    )
+
+
+def _exact_pairs(caches: tuple[Cache, ...]) -> set[tuple[int, int]]:
+    """Rows of files with the same bytes: each with the first such file (of the other set, if there are two)."""
+    hashes = [read_records_table(cache.path, read_manifest(cache.path))[1] for cache in caches]
+    pairs = set()
+    first: dict[str, int] = {}
+    for row, digest in enumerate(hashes[0]):
+        if digest in first and len(caches) == 1:
+            pairs.add((first[digest], row))
+        first.setdefault(digest, row)
+    if len(caches) == 2:
+        start = len(hashes[0])
+        second = {digest: start + row for row, digest in reversed(list(enumerate(hashes[1])))}
+        pairs |= {(first[digest], start + row) for row, digest in enumerate(hashes[1]) if digest in first}
+        pairs |= {(row, second[digest]) for row, digest in enumerate(hashes[0]) if digest in second}
+    return pairs
+
+
+def _similar_pairs(
+    pictures: Pictures,
+    split_at: int | None,
+    weights: str | Path | nn.Module | None,
+    caches: tuple[Cache, ...],
+    image_size: int | None,
+    seed: int,
+    device: str | torch.device,
+    progress: bool,
+) -> tuple[Tensor, Tensor]:
+    """(P, 4) pairs worth a comparison, as of `leakage_views.candidates`; (P,) found by the embedding only?"""
+    rows = pictures.with_content()
+    if split_at is None:
+        hashed = best_of_each_pair(candidates(pictures, rows, rows))
+    else:
+        first, second = rows[rows < split_at], rows[rows >= split_at]
+        both = [candidates(pictures, first, second), candidates(pictures, second, first)]
+        hashed = best_of_each_pair(torch.cat(both))
+    if weights is None:
+        return hashed, torch.zeros(len(hashed), dtype=torch.bool)
+    model = weights if isinstance(weights, nn.Module) else load_backbone(weights, seed=seed)
+    size = resolve_image_size(model, image_size, adapt=not isinstance(weights, nn.Module))
+    features = [
+        extract_features(model, cache.images, image_size=size, device=device, precision="fp32", progress=progress)
+        for cache in caches
+    ]
+    known = {(min(pair), max(pair)) for pair in hashed[:, :2].tolist()}
+    neighbours = _embedding_neighbours(features, rows, split_at)
+    extra = torch.tensor([pair for pair in neighbours if pair not in known], dtype=torch.long).reshape(-1, 2)
+    # either may be the crop of the other
+    viewed = best_of_each_pair(torch.cat([best_views(pictures, extra), best_views(pictures, extra.flip(1))]))
+    by_embedding = torch.cat([torch.zeros(len(hashed)), torch.ones(len(viewed))]).bool()
+    return torch.cat([hashed, viewed]), by_embedding
+
+
+def _embedding_neighbours(features: list[np.ndarray], rows: Tensor, split_at: int | None) -> list[tuple[int, int]]:
+    """Unordered pairs of each picture and its nearest ones by cosine, in the same set or in the other."""
+    every = torch.from_numpy(np.concatenate(features))
+    queries, bank = (rows, rows) if split_at is None else (rows[rows >= split_at], rows[rows < split_at])
+    count = min(NEIGHBOURS + (split_at is None), len(bank))
+    pairs = set()
+    for part in queries.split(1024):
+        index = _nearest(every[bank], F.normalize(every[part], dim=1), count, 16384)[1]
+        for query, near in zip(part.tolist(), bank[index].tolist(), strict=True):
+            pairs |= {(min(query, other), max(query, other)) for other in near if other != query}
+    return sorted(pairs)
+
+
+def _pair(caches: tuple[Cache, ...], rows: tuple[int, int], kind: str, score: float, found_by: str, turn: str) -> Pair:
+    start = len(caches[0].images)
+    within = rows if len(caches) == 1 else (rows[0], rows[1] - start)
+    records = [caches[0].records, caches[-1].records]
+    labels = [r.classes[r.labels[i]] if r.labels[i] >= 0 else "" for r, i in zip(records, within, strict=True)]
+    groups = [None if r.groups is None else r.groups[i] for r, i in zip(records, within, strict=True)]
+    return Pair(
+        first=records[0].ids[within[0]],
+        second=records[1].ids[within[1]],
+        kind=kind,
+        likeness=round(score, 4),
+        found_by=found_by,
+        turn=turn,
+        label=labels[0],
+        other_label=labels[1],
+        same_group=None if None in groups else groups[0] == groups[1],
+        rows=(int(within[0]), int(within[1])),
+    )
+
+
+def _shared(names: list[tuple[str, ...]]) -> int:
+    return len(set(names[0]) & set(names[1])) if len(names) == 2 else 0
+
+
+def _without_rows(pair: Pair) -> dict[str, Any]:
+    return {name: value for name, value in asdict(pair).items() if name != "rows"}
+
+
+def _yes(value: bool | None) -> str:
+    return "unknown" if value is None else "yes" if value else "no"
