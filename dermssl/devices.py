@@ -1,26 +1,34 @@
 """Where and in which precision tensors are computed."""
 
 import platform
+import re
 from pathlib import Path
 
 import torch
 
 from dermssl.errors import DermsslError
-
-DEVICES = ("auto", "cpu", "cuda")
-PRECISIONS = ("auto", "fp32", "bf16")
+from dermssl.options import DEVICE, PRECISIONS
 
 
-def resolve_device(device: str = "auto") -> torch.device:
-    """The torch device of ``auto`` (CUDA if there is one, else CPU), ``cpu``, ``cuda`` or ``cuda:N``."""
+def resolve_device(device: str | torch.device = "auto") -> torch.device:
+    """The torch device of ``auto`` (CUDA if there is one, else CPU), ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        DermsslError: there is no such device here, or it is of a kind that nothing here was tried on.
+    """
+    pattern, words = DEVICE
+    if not re.fullmatch(pattern, str(device)):
+        raise DermsslError(f"--device {device}: unknown; use {words}")
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise DermsslError(f"--device {device}: torch sees no CUDA device; use --device cpu or auto")
-    try:
-        return torch.device(device)
-    except RuntimeError as error:
-        raise DermsslError(f"--device {device}: unknown; use one of {', '.join(DEVICES)}") from error
+    found = torch.device(device)
+    if found.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if not count:
+            raise DermsslError(f"--device {device}: torch sees no CUDA device; use --device cpu or auto")
+        if found.index is not None and found.index >= count:
+            raise DermsslError(f"--device {device}: torch sees {count} CUDA devices, numbered from 0")
+    return found
 
 
 def hardware_name(device: torch.device) -> str:

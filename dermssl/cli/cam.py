@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dermssl.cli.logs import log_to_terminal
+from dermssl.cli.parse import data_argument, json_option, options_of, output_folder, weights_argument
+from dermssl.evaluation.arguments import CamOptions
 from dermssl.files import refuse_unwritable_folder
 
 if TYPE_CHECKING:
@@ -32,22 +34,11 @@ STRETCHED = (
 
 
 @click.command()
-@click.argument("weights", nargs=-1, required=True)
-@click.argument("images")
-@click.option("--output", required=True, type=click.Path(path_type=Path), help="Folder for overlays and page.")
-@click.option("--limit", default=8, show_default=True, help="Images at most; of labelled ones, each class in turn.")
-@click.option(
-    "--method",
-    type=click.Choice(["gradcam", "cam"]),
-    default="gradcam",
-    show_default=True,
-    help="Grad-CAM, or CAM as the paper.",
-)
-@click.option("--class", "target", metavar="NAME", help="Class to look for.  [default: the predicted one]")
-@click.option("--image-size", type=int, help="Edge in pixels.  [default: that of each of the weights]")
-@click.option("--seed", default=0, show_default=True, help="Of random: weights.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@weights_argument(nargs=-1, required=True)
+@data_argument("images")
+@output_folder("Folder for the overlays and the page.")
+@options_of(CamOptions)
+@json_option("Print one JSON object.")
 def command(weights: tuple[str, ...], images: str, output: Path, as_json: bool, **options: Any) -> None:
     """Show where networks look: activation maps of one or several WEIGHTS over a few images.
 

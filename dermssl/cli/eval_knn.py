@@ -2,30 +2,17 @@
 
 import click
 
-from dermssl.cli.options import evaluation_options, show_report
+from dermssl.cli.parse import data_argument, json_option, options_of, weights_argument
+from dermssl.cli.show import page_option, show_report
+from dermssl.evaluation.arguments import KnnOptions
 
 
 @click.command()
-@click.argument("weights")
-@click.argument("data")
-@click.option("--k", default=100, show_default=True, help="Neighbours that vote.")
-@click.option(
-    "--weighting",
-    type=click.Choice(["uniform", "distance"]),
-    default="uniform",
-    show_default=True,
-    help="What a neighbour's vote counts.",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "fp32", "bf16"]),
-    default="fp32",
-    show_default=True,
-    help="Of the feature extraction; fp32 gives the same figure on every machine.",
-)
-@click.option("--batch-size", default=256, show_default=True, help="Images a forward pass; does not move the figures.")
-@evaluation_options
-@click.option("--predictions", metavar="CSV", help="Write the answers there.")
+@weights_argument()
+@data_argument()
+@options_of(KnnOptions)
+@page_option
+@json_option()
 def command(**options: object) -> None:
     """Classify images by their nearest neighbours among frozen features.
 

@@ -7,30 +7,18 @@ from typing import Any
 import click
 
 from dermssl.cli.logs import log_to_terminal
-from dermssl.cli.options import evaluation_options, training_options
+from dermssl.cli.parse import data_argument, json_option, options_of, weights_argument
+from dermssl.cli.show import page_option
+from dermssl.evaluation.arguments import FewshotOptions
 from dermssl.files import refuse_unwritable
 
 
-def _fractions(context: click.Context, parameter: click.Parameter, value: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in value.split(","))
-    except ValueError as error:
-        raise click.BadParameter(f"{value!r} is not a list of numbers such as 0.01,0.1") from error
-
-
 @click.command()
-@click.argument("weights", nargs=-1, required=True)
-@click.argument("data")
-@click.option(
-    "--fractions",
-    default="0.01,0.02,0.04,0.06,0.08,0.1",
-    show_default=True,
-    callback=_fractions,
-    help="Shares of the training labels.",
-)
-@click.option("--output", metavar="DIR", help="Write tables, figure and reports there.")
-@training_options
-@evaluation_options
+@weights_argument(nargs=-1, required=True)
+@data_argument()
+@options_of(FewshotOptions)
+@page_option
+@json_option()
 def command(as_json: bool, page: Path | None, **options: Any) -> None:
     """Train classifiers on small shares of the labels, for one or several WEIGHTS, and test them in folds.
 

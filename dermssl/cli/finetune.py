@@ -2,17 +2,17 @@
 
 import click
 
-from dermssl.cli.options import evaluation_options, show_report, training_options
+from dermssl.cli.parse import data_argument, json_option, options_of, weights_argument
+from dermssl.cli.show import page_option, show_report
+from dermssl.evaluation.arguments import FinetuneOptions
 
 
 @click.command()
-@click.argument("weights")
-@click.argument("data")
-@training_options
-@evaluation_options
-@click.option("--fraction", default=1.0, show_default=True, help="Share of the training labels to use.")
-@click.option("--output", metavar="DIR", help="Save the fitted model there, for timm, with its class names.")
-@click.option("--predictions", metavar="CSV", help="Write the answers there.")
+@weights_argument()
+@data_argument()
+@options_of(FinetuneOptions)
+@page_option
+@json_option()
 def command(**options: object) -> None:
     """Train a classifier on labelled images and test it, in folds.
 

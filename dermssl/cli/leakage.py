@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dermssl.cli.logs import log_to_terminal
+from dermssl.cli.parse import data_argument, json_option, options_of, output_folder
+from dermssl.evaluation.arguments import LeakageOptions
 from dermssl.files import refuse_unwritable_folder
 
 if TYPE_CHECKING:
@@ -16,29 +18,18 @@ SHOWN = 200  # pairs on the page
 
 
 @click.command()
-@click.argument("data")
-@click.argument("other", required=False, metavar="[DATA]")
-@click.option("--output", required=True, metavar="DIR", help="Write leakage.html, leakage.json and pairs.csv there.")
-@click.option("--weights", metavar="WEIGHTS", help="Compare its nearest neighbours too, and KNN in plain folds.")
-@click.option("--threshold", default=0.57, show_default=True, help="Likeness from which two images are one photograph.")
+@data_argument()
+@data_argument("other", required=False, metavar="[DATA]")
+@output_folder("Folder for leakage.html, leakage.json and pairs.csv.")
+@options_of(LeakageOptions)
 @click.option("--allow-same-lesion", is_flag=True, help="Pairs of one known lesion do not count for the exit status.")
-@click.option("--image-size", type=int, help="Edge in pixels that WEIGHTS sees.  [default: that of the weights]")
-@click.option(
-    "--fit",
-    type=click.Choice(["squash", "crop"]),
-    default="squash",
-    show_default=True,
-    help="How an image becomes square.",
-)
-@click.option("--seed", default=0, show_default=True, help="Of folds and random: weights.")
-@click.option("--device", default="auto", show_default=True, help="For WEIGHTS: auto, cpu or cuda.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
+@json_option()
 @click.pass_context
 def command(
     context: click.Context,
     data: str,
     other: str | None,
-    output: str,
+    output: Path,
     allow_same_lesion: bool,
     as_json: bool,
     **options: Any,
@@ -55,7 +46,7 @@ def command(
     result = leakage(data, other, progress=True, **options)
     click.echo(result.to_json() if as_json else result.to_markdown())  # first: the files may fail
     result.save(output)
-    write_page(result, Path(output) / "leakage.html")
+    write_page(result, output / "leakage.html")
     if result.across_groups or (result.pairs and not allow_same_lesion):
         context.exit(FOUND)
 

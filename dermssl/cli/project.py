@@ -7,34 +7,17 @@ from typing import Any
 import click
 
 from dermssl.cli.logs import log_to_terminal
+from dermssl.cli.parse import data_argument, json_option, options_of, output_folder, weights_argument
+from dermssl.evaluation.arguments import ProjectOptions
 from dermssl.files import refuse_unwritable_folder
 
 
 @click.command()
-@click.argument("weights")
-@click.argument("data")
-@click.option("--output", required=True, type=click.Path(path_type=Path), help="Folder for page, figure and points.")
-@click.option("--limit", type=int, help="Draw this many images at random.  [default: all; 10,000 take minutes]")
-@click.option("--perplexity", default=30.0, show_default=True, help="Of t-SNE: how wide it looks around an image.")
-@click.option("--k", default=10, show_default=True, help="Neighbours that the purity counts.")
-@click.option("--image-size", type=int, help="Edge in pixels.  [default: that of the weights]")
-@click.option(
-    "--fit",
-    type=click.Choice(["squash", "crop"]),
-    default="squash",
-    show_default=True,
-    help="How an image becomes square.",
-)
-@click.option("--seed", default=0, show_default=True, help="Of the draw, of t-SNE and of random: weights.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "fp32", "bf16"]),
-    default="fp32",
-    show_default=True,
-    help="Of the feature extraction.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
+@weights_argument()
+@data_argument()
+@output_folder("Folder for page, figure and points.")
+@options_of(ProjectOptions)
+@json_option("Print one JSON object instead of the table.")
 def command(weights: str, data: str, output: Path, as_json: bool, **options: Any) -> None:
     """Draw frozen features in the plane (t-SNE), coloured by class, and count how pure their neighbourhoods are.
 

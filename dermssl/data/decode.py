@@ -3,16 +3,14 @@
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from dermssl.errors import DermsslError
-
-Fit = Literal["squash", "crop"]
-FITS = ("squash", "crop")
+from dermssl.options import FITS as FITS
+from dermssl.options import Fit as Fit
 
 # Recognised by content. Only plain raster formats: PIL would also run Ghostscript on an EPS named .jpg.
 Image.init()  # Image.open(formats=...) takes only what is registered, and PIL registers the rarer ones late

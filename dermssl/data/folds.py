@@ -9,10 +9,9 @@ import numpy.typing as npt
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from dermssl.errors import DermsslError
+from dermssl.options import SPLITS
 
 logger = logging.getLogger("dermssl")
-
-SPLITS = ("lesion", "paper")
 
 
 def make_folds(

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dermssl.errors import DermsslError
-
-METHODS = ("gradcam", "cam")
+from dermssl.evaluation.arguments import METHODS
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,12 @@ from dermssl.data.read import read_records
 from dermssl.data.records import Records
 from dermssl.devices import resolve_device
 from dermssl.errors import DermsslError
-from dermssl.evaluation.activation import METHODS, activation_maps
+from dermssl.evaluation.activation import activation_maps
+from dermssl.evaluation.arguments import CamOptions
 from dermssl.evaluation.features import normalisation, to_input
 from dermssl.evaluation.knn import name_of
-from dermssl.evaluation.protocol import check_seed, resolve_image_size
+from dermssl.evaluation.protocol import resolve_image_size
+from dermssl.options import takes
 
 logger = logging.getLogger("dermssl")
 
@@ -81,16 +83,11 @@ class Cam:
     method: str
 
 
+@takes(CamOptions)
 def class_activation(
     weights: str | Path | nn.Module | Sequence[str | Path | nn.Module],
     images: str | Path | Cache,
-    *,
-    limit: int = 8,
-    method: str = "gradcam",
-    target: str | None = None,
-    image_size: int | None = None,
-    seed: int = 0,
-    device: str | torch.device = "auto",
+    options: CamOptions,
 ) -> Cam:
     """Activation maps (CAM, Grad-CAM) of one or several backbones for a few images, as the paper's Figure 6.
 
@@ -102,39 +99,30 @@ def class_activation(
         weights: one or more of: a run or exported directory, a fitted model's folder, a ``.safetensors`` file,
             ``hf-hub:org/name``, ``timm:NAME``, ``random:NAME``, a timm model.
         images: an image file or a data set. Of labelled images, each class in turn gives one.
-        limit: images at most.
-        method: ``"gradcam"`` (any network with a map) or ``"cam"`` (its classifier must be linear).
-        target: name of the class to look for; weights without classes keep to their features.
-        image_size: edge in pixels that the networks see; default: that of each set of weights. The whole image is
-            squeezed into the square, so the map covers all of it.
-        seed: of the weights of ``random:NAME``.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        options: the fields of `CamOptions`, by keyword. The whole image is squeezed into the network's square, so
+            the map covers all of it.
 
     Raises:
         DermsslError: an option is out of range, no image can be read, a class is unknown to the classifier (or none
             of the weights has classes), or an architecture has no single map.
     """
-    if limit < 1:
-        raise DermsslError(f"--limit {limit}: must be 1 or more")
-    check_seed(seed)
-    if method not in METHODS:
-        raise DermsslError(f"--method {method}: unknown; use one of {', '.join(METHODS)}")
+    method, target, seed = options.method, options.target, options.seed
     if isinstance(weights, str | Path | nn.Module):
         weights = [weights]
     if not weights:
         raise DermsslError("cam: name one set of WEIGHTS or more")
-    where = resolve_device(device) if isinstance(device, str) else device
+    where = resolve_device(options.device)
     models = []
     for entry in weights:
         model = entry if isinstance(entry, nn.Module) else _load(entry, seed)
-        size = resolve_image_size(model, image_size, adapt=not isinstance(entry, nn.Module))
+        size = resolve_image_size(model, options.image_size, adapt=not isinstance(entry, nn.Module))
         models.append((name_of(entry), model, size, _wanted(model, target, name_of(entry))))
     if target is not None and all(wanted is None for *_, wanted in models):
         raise DermsslError(
             f"--class {target}: none of the weights has a classifier; give a folder that dermssl finetune --output "
             "wrote, or leave --class out"
         )
-    chosen, squares = _choose(images, limit, {source_size(size) for _, _, size, _ in models})
+    chosen, squares = _choose(images, options.limit, {source_size(size) for _, _, size, _ in models})
     results = [
         _look(name, model, squares[source_size(size)], size, method, wanted, where)
         for name, model, size, wanted in models

@@ -47,7 +47,7 @@ def extract_features(
     Raises:
         DermsslError: a feature is NaN or infinite, or the network's output is not one vector an image.
     """
-    where = resolve_device(device) if isinstance(device, str) else device
+    where = resolve_device(device)
     dtype = resolve_precision(precision, where)
     rows = np.arange(len(images)) if rows is None else rows
     mean, std = normalisation(model)

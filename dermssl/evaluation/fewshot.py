@@ -6,24 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from dermssl.backbones.load import load_backbone
 from dermssl.data.cache import Cache
-from dermssl.data.decode import Fit
 from dermssl.errors import DermsslError
+from dermssl.evaluation.arguments import FewshotOptions
 from dermssl.evaluation.fitted import check_output
 from dermssl.evaluation.knn import name_of
 from dermssl.evaluation.protocol import resolve_image_size
 from dermssl.evaluation.report import TITLES, Report
 from dermssl.evaluation.transfer import Transfer
 from dermssl.files import replaced_file, write_text
+from dermssl.options import takes
 from dermssl.tables import markdown_table, percent
 
 logger = logging.getLogger("dermssl")
-
-FRACTIONS = (0.01, 0.02, 0.04, 0.06, 0.08, 0.1)
 
 
 @dataclass(frozen=True)
@@ -102,36 +100,15 @@ def _report_file(folder: Path, number: int, fraction: float) -> Path:
     return folder / "reports" / f"{number}-{100 * fraction:g}-percent.json"
 
 
-def fewshot(
-    weights: Sequence[str | Path | nn.Module],
-    data: str | Path | Cache,
-    *,
-    fractions: Sequence[float] = FRACTIONS,
-    test: str | Path | Cache | None = None,
-    freeze: bool = False,
-    recipe: str = "default",
-    folds: int = 5,
-    split: str = "lesion",
-    epochs: int | None = None,
-    image_size: int | None = None,
-    output: str | Path | None = None,
-    fit: Fit = "squash",
-    seed: int = 0,
-    device: str | torch.device = "auto",
-    precision: str = "auto",
-    progress: bool = False,
-) -> FewShot:
+@takes(FewshotOptions)
+def fewshot(weights: Sequence[str | Path | nn.Module], data: str | Path | Cache, options: FewshotOptions) -> FewShot:
     """``finetune`` with several shares of the labels, for several sets of weights, on the same images and
     folds.
 
     Args:
         weights: one or more of what ``finetune`` takes.
-        fractions: shares of each training fold's labels; the test folds stay whole. A smaller share is
-            inside every larger one, and the same for all weights.
-        image_size: edge in pixels; default: that of each set of weights, so give it where they differ.
-        output: folder for tables, figure and reports, new or empty. Each report is written as soon as it is made.
-
-    The other arguments are those of ``finetune``.
+        data: labelled images.
+        options: the fields of `FewshotOptions`, by keyword.
 
     Raises:
         DermsslError: as ``finetune``; no weights, the same weights twice, or no fractions. That some of the weights
@@ -141,34 +118,21 @@ def fewshot(
         weights = [weights]
     if not weights:
         raise DermsslError("fewshot: name one set of WEIGHTS or more")
-    shares = tuple(sorted(set(fractions)))
+    shares = tuple(sorted(set(options.fractions)))
     wrong = [share for share in shares if not 0 < share <= 1]
     if wrong or not shares:
         raise DermsslError(f"--fractions {','.join(f'{s:g}' for s in wrong)}: each must be above 0 and at most 1")
+    output = options.output
     if output is not None:
         check_output(output)
-    _refuse_unusable(weights, image_size=image_size, seed=seed)
+    _refuse_unusable(weights, image_size=options.image_size, seed=options.seed)
     reports: dict[str, tuple[Report, ...]] = {}
     for entry in weights:
-        transfer = Transfer.prepare(
-            entry,
-            data,
-            test=test,
-            freeze=freeze,
-            recipe=recipe,
-            folds=folds,
-            split=split,
-            image_size=image_size,
-            fit=fit,
-            seed=seed,
-            device=device,
-            precision=precision,
-            progress=progress,
-        )
+        transfer = Transfer.prepare(entry, data, options)
         done = []
         for share in shares:
             logger.info("%s with %g %% of the labels", transfer.name, 100 * share)
-            done.append(transfer.evaluate(fraction=share, epochs=epochs))
+            done.append(transfer.evaluate(fraction=share))
             if output is not None:  # now: what comes after it may fail
                 done[-1].save(_report_file(Path(output), len(reports), share))
         reports[transfer.name] = tuple(done)

@@ -9,93 +9,59 @@ from torch import Tensor, nn
 
 from dermssl.backbones.load import load_backbone
 from dermssl.data.cache import Cache
-from dermssl.data.decode import Fit
 from dermssl.devices import resolve_device, resolve_precision
 from dermssl.errors import DermsslError
+from dermssl.evaluation.arguments import KnnOptions
 from dermssl.evaluation.features import extract_features
 from dermssl.evaluation.protocol import make_protocol, open_labelled, resolve_image_size
 from dermssl.evaluation.report import Report
 from dermssl.evaluation.scoring import make_report
 from dermssl.files import refuse_unwritable
+from dermssl.options import takes
 
-WEIGHTINGS = ("uniform", "distance")
 QUERY_CHUNK = 1024
 BANK_CHUNK = 16384  # 1024 x 16384 similarities in float32 are 64 MB
 
 
-def evaluate_knn(
-    weights: str | Path | nn.Module,
-    data: str | Path | Cache,
-    *,
-    test: str | Path | Cache | None = None,
-    k: int = 100,
-    folds: int = 5,
-    split: str = "lesion",
-    image_size: int | None = None,
-    predictions: str | Path | None = None,
-    weighting: str = "uniform",
-    fit: Fit = "squash",
-    seed: int = 0,
-    device: str | torch.device = "auto",
-    precision: str = "fp32",
-    batch_size: int = 256,
-    progress: bool = False,
-) -> Report:
+@takes(KnnOptions)
+def evaluate_knn(weights: str | Path | nn.Module, data: str | Path | Cache, options: KnnOptions) -> Report:
     """Classify each image by its ``k`` nearest neighbours (cosine) among the training folds' frozen features.
 
     Args:
         weights: a run or exported directory, a ``.safetensors`` file, ``hf-hub:org/name``, ``timm:NAME``,
             ``random:NAME``, or a timm model.
         data: labelled images.
-        test: other labelled images; ``data`` is then the bank as a whole, and there are no folds.
-        k: neighbours that vote; the paper has 100.
-        folds, split, seed: the cross-validation; ``split="lesion"`` keeps the images of a lesion in one fold,
-            ``"paper"`` does not.
-        image_size: edge in pixels; default: the one in the weights' configuration.
-        predictions: CSV file to write the answers to.
-        weighting: ``"uniform"`` votes as the paper, or ``"distance"``: a vote counts 1 / cosine distance.
-        fit: how an image becomes square, ``"squash"`` or ``"crop"``.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        precision: of the feature extraction. float32 by default: bf16 moves some neighbours, and the figure
-            would depend on the hardware.
-        batch_size: images a forward pass; does not move the figures.
-        progress: show progress on standard error.
+        options: the fields of `KnnOptions`, by keyword; the paper has k = 100 and uniform votes.
 
     Raises:
         DermsslError: k is larger than the bank, the data holds no labels or one class, a test label is
             unknown to the bank, or a feature is NaN.
     """
-    if predictions is not None:
-        refuse_unwritable(predictions, "--predictions")
-    if k < 1:
-        raise DermsslError(f"--k {k}: must be 1 or more")
-    if batch_size < 1:
-        raise DermsslError(f"batch_size={batch_size}: must be 1 or more")
-    if weighting not in WEIGHTINGS:
-        raise DermsslError(f"--weighting {weighting}: unknown; use one of {', '.join(WEIGHTINGS)}")
-    where = resolve_device(device) if isinstance(device, str) else device
+    if options.predictions is not None:
+        refuse_unwritable(options.predictions, "--predictions")
+    k, weighting, seed, precision = options.k, options.weighting, options.seed, options.precision
+    where = resolve_device(options.device)
     model = weights if isinstance(weights, nn.Module) else load_backbone(weights, seed=seed)
-    size = resolve_image_size(model, image_size, adapt=not isinstance(weights, nn.Module))
-    bank = open_labelled(data, image_size=size, fit=fit, progress=progress)
-    queries = None
-    if test is not None:
-        queries = open_labelled(test, image_size=size, fit=fit, option="--test", progress=progress)
-    protocol = make_protocol(bank, queries, folds=folds, split=split, seed=seed)
+    size = resolve_image_size(model, options.image_size, adapt=not isinstance(weights, nn.Module))
+    common: dict[str, Any] = {"image_size": size, "fit": options.fit, "progress": options.progress}
+    bank = open_labelled(data, **common)
+    queries = None if options.test is None else open_labelled(options.test, option="--test", **common)
+    protocol = make_protocol(bank, queries, folds=options.folds, split=options.split, seed=seed)
     smallest = min(len(round_.train) for round_ in protocol.rounds)
     if k > smallest:
         raise DermsslError(f"--k {k}: the bank holds only {smallest} images; use --k {smallest} or less, or more data")
 
-    options: dict[str, Any] = {
+    extraction: dict[str, Any] = {
         "image_size": size,
         "device": where,
         "precision": precision,
-        "batch_size": batch_size,
-        "progress": progress,
+        "batch_size": options.batch_size,
+        "progress": options.progress,
     }
-    train_features = extract_features(model, bank.images, rows=bank.rows, **options)
+    train_features = extract_features(model, bank.images, rows=bank.rows, **extraction)
     test_features = train_features
     if queries is not None:
-        test_features = extract_features(model, queries.images, rows=queries.rows, **options)
+        test_features = extract_features(model, queries.images, rows=queries.rows, **extraction)
 
     answers = []
     labels = torch.from_numpy(protocol.train.labels)
@@ -131,8 +97,8 @@ def evaluate_knn(
         },
         answers=answers,
     )
-    if predictions is not None and report.predictions is not None:
-        report.predictions.save(predictions)
+    if options.predictions is not None and report.predictions is not None:
+        report.predictions.save(options.predictions)
     return report
 
 

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from dermssl.backbones.load import load_backbone
 from dermssl.data.cache import Cache
-from dermssl.data.decode import Fit
 from dermssl.devices import resolve_device
 from dermssl.errors import DermsslError
+from dermssl.evaluation.arguments import ProjectOptions
 from dermssl.evaluation.features import extract_features
 from dermssl.evaluation.knn import name_of
-from dermssl.evaluation.protocol import check_seed, open_labelled, resolve_image_size
+from dermssl.evaluation.protocol import open_labelled, resolve_image_size
+from dermssl.options import takes
 from dermssl.tables import markdown_table, percent
 
 CHUNK = 1024
@@ -116,20 +116,8 @@ class Projection:
         }
 
 
-def project(
-    weights: str | Path | nn.Module,
-    data: str | Path | Cache,
-    *,
-    limit: int | None = None,
-    perplexity: float = 30.0,
-    k: int = 10,
-    image_size: int | None = None,
-    fit: Fit = "squash",
-    seed: int = 0,
-    device: str | torch.device = "auto",
-    precision: str = "fp32",
-    progress: bool = False,
-) -> Projection:
+@takes(ProjectOptions)
+def project(weights: str | Path | nn.Module, data: str | Path | Cache, options: ProjectOptions) -> Projection:
     """Lay the frozen features of labelled images out in the plane by t-SNE, as the paper's Figure 4.
 
     Distances are those of the KNN evaluation (cosine). The points move with the seed and the perplexity; the
@@ -138,26 +126,16 @@ def project(
     Args:
         weights: as in ``evaluate_knn``.
         data: labelled images.
-        limit: draw this many images at random (by ``seed``); default: all. t-SNE of 10,000 takes minutes.
-        perplexity: roughly, how many neighbours t-SNE keeps an image close to; below the number of images.
-        k: neighbours that the purity counts.
-        image_size: edge in pixels; default: the one in the weights' configuration.
-        fit: how an image becomes square, ``"squash"`` or ``"crop"``.
-        seed: of the draw, of t-SNE, and of the weights of ``random:NAME``.
-        device: ``auto``, ``cpu`` or ``cuda``, for the features.
-        precision: of the features; float32 by default, as in ``evaluate_knn``.
-        progress: show progress on standard error.
+        options: the fields of `ProjectOptions`, by keyword.
 
     Raises:
         DermsslError: an option is out of range, the data holds no labels, or the features are all the same.
     """
-    if limit is not None and limit < 3:
-        raise DermsslError(f"--limit {limit}: must be 3 or more")
-    check_seed(seed)
-    where = resolve_device(device) if isinstance(device, str) else device
+    limit, perplexity, k, seed = options.limit, options.perplexity, options.k, options.seed
+    where = resolve_device(options.device)
     model = weights if isinstance(weights, nn.Module) else load_backbone(weights, seed=seed)
-    size = resolve_image_size(model, image_size, adapt=not isinstance(weights, nn.Module))
-    images = open_labelled(data, image_size=size, fit=fit, progress=progress)
+    size = resolve_image_size(model, options.image_size, adapt=not isinstance(weights, nn.Module))
+    images = open_labelled(data, image_size=size, fit=options.fit, progress=options.progress)
     chosen = np.arange(len(images))
     if limit is not None and limit < len(images):
         chosen = np.sort(np.random.default_rng(seed).choice(len(images), limit, replace=False))
@@ -177,8 +155,8 @@ def project(
         image_size=size,
         rows=images.rows[chosen],
         device=where,
-        precision=precision,
-        progress=progress,
+        precision=options.precision,
+        progress=options.progress,
     )
     points = tsne(features, perplexity=perplexity, seed=seed)
     return Projection(
@@ -202,7 +180,7 @@ def project(
             "image_size": size,
             "cache_size": images.about["cache_size"],
             "fit": images.about["fit"],
-            "precision": precision,
+            "precision": options.precision,
             "feature_width": features.shape[1],
             "content_hash": images.about["content_hash"],
         },

@@ -56,12 +56,6 @@ class Protocol:
     notes: tuple[str, ...]
 
 
-def check_seed(seed: int) -> None:
-    """Raises DermsslError for a seed that NumPy and scikit-learn do not take."""
-    if seed < 0:
-        raise DermsslError(f"--seed {seed}: must be 0 or more")
-
-
 def resolve_image_size(model: Any, image_size: int | None, *, adapt: bool = False) -> int:
     """``image_size``, or the one that the model's configuration names.
 
@@ -147,7 +141,6 @@ def make_protocol(
         DermsslError: one class only; fewer images of every class than folds; a test label that no training
             image carries; a negative seed.
     """
-    check_seed(seed)
     train = _without_empty_classes(train)
     if len(train.classes) < 2:
         raise DermsslError(

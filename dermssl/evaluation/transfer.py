@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 from dermssl.backbones.load import load_backbone
 from dermssl.data.cache import Cache
-from dermssl.data.decode import Fit
 from dermssl.devices import resolve_device, resolve_precision
 from dermssl.errors import DermsslError
+from dermssl.evaluation.arguments import TransferOptions
 from dermssl.evaluation.features import extract_features
 from dermssl.evaluation.fitted import save_fitted, with_classifier, with_head
 from dermssl.evaluation.frozen import ITERATIONS, STRENGTH, LinearHead, fit_head
@@ -40,94 +40,75 @@ class Transfer:
     name: str
     data: str
     protocol: Protocol
-    recipe_name: str
+    options: TransferOptions
     image_size: int
     machine: Machine
     features: tuple[np.ndarray, np.ndarray] | None  # frozen: (N, D) of the training and of the test set
-    seed: int
-    progress: bool
 
     @classmethod
     def prepare(
         cls,
         weights: str | Path | nn.Module,
         data: str | Path | Cache,
-        *,
-        test: str | Path | Cache | None,
-        freeze: bool,
-        recipe: str,
-        folds: int,
-        split: str,
-        image_size: int | None,
-        fit: Fit,
-        seed: int,
-        device: str | torch.device,
-        precision: str,
-        progress: bool,
+        options: TransferOptions,
     ) -> "Transfer":
         """Load the weights, decode the images, divide them, and compute the features if they are frozen."""
-        find_recipe(recipe)
-        where = resolve_device(device) if isinstance(device, str) else device
-        if freeze and precision == "auto":
+        precision, seed = options.precision, options.seed
+        where = resolve_device(options.device)
+        if options.freeze and precision == "auto":
             precision = "fp32"
         machine = Machine(where, resolve_precision(precision, where))
         backbone = weights if isinstance(weights, nn.Module) else load_backbone(weights, seed=seed)
-        size = resolve_image_size(backbone, image_size, adapt=not isinstance(weights, nn.Module))
-        train = open_labelled(data, image_size=size, fit=fit, progress=progress)
-        other = None
-        if test is not None:
-            other = open_labelled(test, image_size=size, fit=fit, option="--test", progress=progress)
-        protocol = make_protocol(train, other, folds=folds, split=split, seed=seed)
+        size = resolve_image_size(backbone, options.image_size, adapt=not isinstance(weights, nn.Module))
+        common: dict[str, Any] = {"image_size": size, "fit": options.fit, "progress": options.progress}
+        train = open_labelled(data, **common)
+        other = None if options.test is None else open_labelled(options.test, option="--test", **common)
+        protocol = make_protocol(train, other, folds=options.folds, split=options.split, seed=seed)
         features = None
-        if freeze:
-            options: dict[str, Any] = {
+        if options.freeze:
+            extraction: dict[str, Any] = {
                 "image_size": size,
                 "device": where,
                 "precision": precision,
-                "progress": progress,
+                "progress": options.progress,
             }
-            first = extract_features(backbone, train.images, rows=train.rows, **options)
+            first = extract_features(backbone, train.images, rows=train.rows, **extraction)
             second = first
             if other is not None:
-                second = extract_features(backbone, other.images, rows=other.rows, **options)
+                second = extract_features(backbone, other.images, rows=other.rows, **extraction)
             features = first, second
         return cls(
             backbone=backbone,
             name=name_of(weights),
             data=str(data) if not isinstance(data, Cache) else train.source,
             protocol=protocol,
-            recipe_name=recipe,
+            options=options,
             image_size=size,
             machine=machine,
             features=features,
-            seed=seed,
-            progress=progress,
         )
 
     @property
     def recipe(self) -> Recipe:
-        return find_recipe(self.recipe_name)
+        return find_recipe(self.options.recipe)
 
     def evaluate(
         self,
         *,
         fraction: float = 1.0,
-        epochs: int | None = None,
         predictions: str | Path | None = None,
         output: str | Path | None = None,
     ) -> Report:
-        """Train and test in every fold with a share of the labels; the arguments are those of ``finetune``."""
-        if epochs is not None and epochs < 1:
-            raise DermsslError(f"--epochs {epochs}: must be 1 or more")
+        """Train and test in every fold with a share of the labels; of the training labels."""
+        epochs = self.options.epochs
         if epochs is not None and self.features is not None and self.recipe.head == "logistic":
             raise DermsslError(
-                f"--epochs {epochs}: the frozen head of --recipe {self.recipe_name} is a logistic "
-                f"regression, fitted "
-                "to its optimum; leave the option out or use --recipe paper"
+                f"--epochs {epochs}: the frozen head of --recipe {self.options.recipe} is a logistic regression, "
+                "fitted to its optimum; leave the option out or use --recipe paper"
             )
         rounds, train = self.protocol.rounds, self.protocol.train
         subsets = [
-            round_.train[subset(train.labels[round_.train], fraction, seed=self.seed + round_.fold)]
+            round_.train[subset(train.labels[round_.train], fraction, seed=self.options.seed + round_.fold)]
             for round_ in rounds
         ]
         answers = []
@@ -135,7 +116,7 @@ class Transfer:
         for number, (round_, chosen) in enumerate(zip(rounds, subsets, strict=True), start=1):
             started = time.monotonic()
             title = f"fold {number} of {len(rounds)}" if len(rounds) > 1 else "test set"
-            fitted = self._fit(chosen, epochs, seed=self.seed + round_.fold, title=title)
+            fitted = self._fit(chosen, epochs, seed=self.options.seed + round_.fold, title=title)
             answer = self._ask(fitted, round_.test)
             if not np.isfinite(answer).all():
                 raise DermsslError(f"{title}: the trained network answers NaN; try --precision fp32")
@@ -160,8 +141,8 @@ class Transfer:
             report.predictions.save(predictions)
         if output is not None:
             if len(rounds) > 1:
-                every = subset(train.labels, fraction, seed=self.seed)
-                fitted = self._fit(every, epochs, seed=self.seed, title="all images")
+                every = subset(train.labels, fraction, seed=self.options.seed)
+                fitted = self._fit(every, epochs, seed=self.options.seed, title="all images")
             self._save(fitted, output)
         return report
 
@@ -173,7 +154,7 @@ class Transfer:
             output,
             train.classes,
             image_size=self.image_size,
-            about={"weights": self.name, "trained_on": self.data, "recipe": self.recipe_name},
+            about={"weights": self.name, "trained_on": self.data, "recipe": self.options.recipe},
             fit=train.about["fit"],
         )
 
@@ -186,7 +167,7 @@ class Transfer:
             return fit_head(features, labels, classes, self.recipe, epochs=epochs, seed=seed, device=device)
         model = with_classifier(self.backbone, classes, seed=seed)
         passes, steps = steps_of(self.recipe, len(chosen), epochs)
-        quiet = None if self.progress else True
+        quiet = None if self.options.progress else True
         with (
             tqdm(total=passes * steps, desc=title, unit="step", disable=quiet, leave=False) as bar,
             torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
@@ -229,13 +210,13 @@ class Transfer:
             recipe["epochs"], recipe["steps_per_epoch"] = steps_of(self.recipe, len(subsets[0]), epochs)
         return {
             "evaluation": "finetune" if self.features is None else "frozen",
-            "recipe": self.recipe_name,
+            "recipe": self.options.recipe,
             "epochs": epochs,
             **{key: split.get(key) for key in ("split", "folds")},
             "test": None if test is train else test.source,
             "fraction": fraction,
             "train_images": [len(chosen) for chosen in subsets],
-            "seed": self.seed,
+            "seed": self.options.seed,
             "image_size": self.image_size,
             "cache_size": train.about["cache_size"],
             "fit": train.about["fit"],

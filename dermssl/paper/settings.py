@@ -1,71 +1,73 @@
 """The budget and protocol of a reproduction: what must be the same for all its cells."""
 
-import dataclasses
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from dermssl.errors import DermsslError
+from dermssl.evaluation.arguments import RECIPES
+from dermssl.options import LARGEST_EDGE, LARGEST_SEED, MOST_EPOCHS, PRECISIONS, Options, option
 from dermssl.paper.numbers import FIGURES, TABLES, TITLES
 
 
-def _option(default: Any, help: str, choices: tuple[str, ...] = ()) -> Any:
-    return field(default=default, metadata={"help": help, "choices": choices})
+@dataclass(frozen=True, kw_only=True)
+class Settings(Options):
+    """Of one output folder. None leaves a value to ``resolve``, or to a recipe."""
 
-
-@dataclass(frozen=True)
-class Settings:
-    """Of one output folder. None leaves a value to ``resolve``, or to a recipe.
-
-    The meaning of each field stands in its metadata, which is the help of the command.
-    """
-
-    backbone: str = _option("resnet18", "Any timm architecture.")
-    recipe: str = _option("default", "Recipe of the pretraining.", ("default", "short", "paper"))
-    epochs: int | None = _option(None, "Passes of each pretraining.  [default: the recipe's, 200]")
-    batch_size: int | None = _option(
-        None, "Images a step of the pretraining.  [default: 512 on CUDA, 128 on the CPU, or all images if fewer]"
+    backbone: str = option("resnet18", "Any timm architecture.")
+    recipe: str = option("default", "Recipe of the pretraining.", choices=("default", "short", "paper"))
+    epochs: int | None = option(
+        None, "Passes of each pretraining.", least=1, most=MOST_EPOCHS, unset="the recipe's, 200"
     )
-    image_size: int | None = _option(None, "Edge in pixels, everywhere.  [default: the backbone's own]")
-    queue_size: int | None = _option(
-        None, "Keys kept as negatives.  [default: 8192, or the largest power of two within the number of images]"
+    batch_size: int | None = option(
+        None,
+        "Images per step of the pretraining.",
+        least=1,
+        most=2**20,
+        unset="512 on CUDA, 128 on the CPU, or all images if fewer",
     )
-    limit: int | None = _option(None, "Use only so many images of each data set, drawn at random.")
-    eval_limit: int | None = _option(None, "Use only so many labelled images.  [default: --limit]")
-    k: int | None = _option(None, "Neighbours of the KNN.  [default: the paper's 100, or a quarter of the images]")
-    finetune_recipe: str = _option(
-        "default", "Recipe of the fine-tuning; paper: SGD, batch 64, learning rate 0.001.", ("default", "paper")
+    image_size: int | None = option(
+        None, "Edge in pixels, everywhere.", least=1, most=LARGEST_EDGE, unset="the backbone's own"
     )
-    finetune_epochs: int | None = _option(
-        None, "Passes of the fine-tuning.  [default: the recipe's, or --epochs if that is fewer]"
+    queue_size: int | None = option(
+        None,
+        "Keys kept as negatives.",
+        least=1,
+        most=2**24,
+        unset="8192, or the largest power of two within the number of images",
     )
-    few_labels: str = _option(
-        "finetune", "How Figure 5 uses its labels; frozen is much cheaper.", ("finetune", "frozen")
+    limit: int | None = option(
+        None, "Use only this many images of each data set, drawn at random.", least=2, unset="all"
     )
-    folds: int = _option(5, "Folds of the cross-validation.")
-    split: str = _option(
-        "lesion", "Keep the images of a lesion in one fold, or split plainly as the paper.", ("lesion", "paper")
+    eval_limit: int | None = option(None, "Use only this many labelled images.", least=2, unset="--limit")
+    k: int | None = option(None, "Neighbours of the KNN.", least=1, unset="the paper's 100, or a quarter of the images")
+    finetune_recipe: str = option(
+        "default", "Recipe of the fine-tuning; paper: SGD, batch 64, learning rate 0.001.", choices=RECIPES
     )
-    imagenet: str | None = _option(
-        None, "Weights of the row imagenet.  [default: timm:resnet18.a1_in1k, or timm:BACKBONE]"
+    finetune_epochs: int | None = option(
+        None,
+        "Passes of the fine-tuning.",
+        least=1,
+        most=MOST_EPOCHS,
+        unset="the recipe's, or --epochs if that is fewer",
     )
-    precision: str = _option("auto", "auto is bf16 where the hardware has it.", ("auto", "fp32", "bf16"))
-    seed: int = _option(0, "Seed of weights, order, augmentation, folds and draws.")
-
-    def __post_init__(self) -> None:
-        least = dict.fromkeys(
-            ("epochs", "batch_size", "image_size", "queue_size", "k", "finetune_epochs"), 1
-        ) | {"limit": 2, "eval_limit": 2, "folds": 2, "seed": 0}  # fmt: skip
-        for f in dataclasses.fields(self):
-            value, choices = getattr(self, f.name), f.metadata["choices"]
-            option = "--" + f.name.replace("_", "-")
-            if choices and value not in choices:
-                raise DermsslError(f"{option} {value}: unknown; use one of {', '.join(choices)}")
-            if f.name in least and value is not None:
-                if not isinstance(value, int) or isinstance(value, bool):
-                    raise DermsslError(f"{option} is {value!r}; it must be a whole number")
-                if value < least[f.name]:
-                    raise DermsslError(f"{option} is {value}; it must be {least[f.name]} or more")
+    few_labels: str = option(
+        "finetune", "How Figure 5 uses its labels; frozen is much cheaper.", choices=("finetune", "frozen")
+    )
+    folds: int = option(5, "Folds of the cross-validation.", least=2)
+    split: str = option(
+        "lesion",
+        "Keep the images of a lesion in one fold, or split plainly as the paper does.",
+        choices=("lesion", "paper"),
+    )
+    imagenet: str | None = option(
+        None,
+        "Weights of the row imagenet.",
+        metavar="WEIGHTS",
+        unset="timm:resnet18.a1_in1k, or timm:BACKBONE",
+    )
+    precision: str = option("auto", "auto is bf16 where the hardware multiplies in it.", choices=PRECISIONS)
+    seed: int = option(0, "Seed of weights, order, augmentation, folds and draws.", least=0, most=LARGEST_SEED)
 
     def pretraining(self) -> dict[str, Any]:
         """The options of ``dermssl.pretrain`` that every method gets; those not given are left to the recipe."""

@@ -17,7 +17,8 @@ from dermssl.data.loader import Loader
 from dermssl.errors import DermsslError
 from dermssl.evaluation.protocol import resolve_image_size
 from dermssl.methods.registry import METHODS
-from dermssl.pretraining.config import RECIPES, PretrainConfig, flag
+from dermssl.options import flag
+from dermssl.pretraining.config import RECIPES, PretrainConfig
 from dermssl.pretraining.decided import Resolved
 from dermssl.pretraining.trainer import Trainer
 

@@ -26,9 +26,10 @@ from dermssl.errors import DermsslError
 from dermssl.hub.record import earlier_runs
 from dermssl.malloc import keep_freed_memory
 from dermssl.methods.registry import METHODS
+from dermssl.options import flag
 from dermssl.pretraining.build import build_trainer, distribute, starting_backbone
 from dermssl.pretraining.checkpoint import load_checkpoint, save_checkpoint
-from dermssl.pretraining.config import PretrainConfig, flag, make_config
+from dermssl.pretraining.config import PretrainConfig, make_config
 from dermssl.pretraining.decided import Resolved, batch_size, image_size, resolve
 from dermssl.pretraining.progress import OnlineKnn, describe_epoch, progress_bar, warn_if_frozen
 from dermssl.pretraining.run_directory import RunDirectory

@@ -81,8 +81,8 @@ def test_some_unreadable_files_are_counted_and_the_run_goes_on(dermssl, tmp_path
 @pytest.mark.parametrize(
     ("option", "value", "part"),
     [
-        ("--epochs", "0", "--epochs is 0; it must be 1 or more"),
-        ("--lr", "-1", "--lr is -1.0; it must be above 0"),
+        ("--epochs", "0", "--epochs 0: must be 1 or more"),
+        ("--lr", "-1", "--lr -1: must be above 0"),
         ("--temperature", "0", "--temperature"),
         ("--momentum", "1.5", "--momentum"),
         ("--backbone", "resnet81", "did you mean"),

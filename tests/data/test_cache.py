@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dermssl.data import prepare as module
 from dermssl.data import cache_files, fill
+from dermssl.data import prepare as module
 from dermssl.data.cache import open_cache, source_size
 from dermssl.data.decode import UnreadableImage, decode_file
 from dermssl.data.prepare import cached, prepare

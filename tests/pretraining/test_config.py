@@ -7,7 +7,8 @@ import pytest
 
 from dermssl import DermsslError
 from dermssl.cli.pretrain import command
-from dermssl.pretraining.config import PretrainConfig, flag, make_config
+from dermssl.options import flag
+from dermssl.pretraining.config import PretrainConfig, make_config
 from dermssl.pretraining.decided import default_momentum
 
 
@@ -33,12 +34,12 @@ def test_fixed_defaults():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"epochs": 0}, "--epochs is 0; it must be 1 or more"),
+        ({"epochs": 0}, "--epochs 0: must be 1 or more"),
         ({"batch_size": -1}, "--batch-size"),
         ({"lr": 0.0}, "--lr"),
-        ({"lr": float("nan")}, "--lr is nan"),
+        ({"lr": float("nan")}, "--lr nan: must be above 0"),
         ({"temperature": -0.2}, "--temperature"),
-        ({"momentum": 1.0}, r"--momentum is 1.0; it must be in \[0, 1\)"),
+        ({"momentum": 1.0}, r"--momentum 1: must be 0 or more and below 1"),
         ({"crop_scale": 1.5}, "--crop-scale"),
         ({"hue": 0.7}, "--hue"),
         ({"grayscale": 2.0}, "--grayscale"),
@@ -47,11 +48,11 @@ def test_fixed_defaults():
         ({"key_norm": "layer"}, "--key-norm"),
         ({"precision": "fp8"}, "--precision"),
         ({"recipe": "papers"}, "--recipe papers"),
-        ({"epochs": "many"}, "--epochs is 'many'; it must be int"),
-        ({"epochs": 2.5}, "--epochs is 2.5; it must be int"),
-        ({"lr": None}, "--lr is None; it must be float"),
-        ({"backbone": 18}, "--backbone is 18; it must be str"),
-        ({"fit": 3}, "--fit is 3; it must be str"),
+        ({"epochs": "many"}, "--epochs 'many': must be a whole number"),
+        ({"epochs": 2.5}, "--epochs 2.5: must be a whole number"),
+        ({"lr": None}, "--lr None: must be a number"),
+        ({"backbone": 18}, "--backbone 18: must be text"),
+        ({"fit": 3}, "--fit 3: must be text"),
         ({"tempreature": 0.1}, "did you mean temperature"),
     ],
 )
@@ -67,7 +68,7 @@ def test_the_command_has_every_option_of_the_python_call():
 
 
 def test_every_option_has_a_help_text():
-    assert all(f.metadata["help"].endswith((".", "?")) for f in dataclasses.fields(PretrainConfig))
+    assert all(f.metadata["said"].help.endswith((".", "?")) for f in dataclasses.fields(PretrainConfig))
     assert inspect.getdoc(make_config)
 
 

@@ -245,7 +245,7 @@ def test_limit_draws_images(images, tiny, tmp_path):
         ({"method": "mocov9"}, "--method mocov9: unknown; use one of rotinstdisc"),
         ({"opt": "sdg"}, "--opt sdg"),
         ({"sched": "cosinus"}, "--sched cosinus"),
-        ({"batch_size": 1}, "--batch-size is 1; it must be 2 or more"),
+        ({"batch_size": 1}, "--batch-size 1: must be 2 or more"),
         ({"batch_size": 51}, "--batch-size 51 is larger than the data set: 50 images"),
         ({"queue_size": 51}, "--queue-size 51 is larger than the data set: 50 images"),
         ({"limit": 20}, "--queue-size 32 is larger than the data set: 20 images"),

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from dermssl.backbones.load import load_backbone
 from dermssl.data.cache import Cache
 from dermssl.data.cache_files import read_manifest, read_records_table
-from dermssl.data.decode import Fit
 from dermssl.data.prepare import cached
 from dermssl.errors import DermsslError
+from dermssl.evaluation.arguments import LeakageOptions
 from dermssl.evaluation.features import extract_features
 from dermssl.evaluation.knn import _nearest, name_of
 from dermssl.evaluation.leakage.align import likeness
@@ -35,13 +35,12 @@ from dermssl.evaluation.leakage.views import (
 )
 from dermssl.evaluation.protocol import resolve_image_size
 from dermssl.files import write_text
+from dermssl.options import takes
 from dermssl.tables import markdown_table
 
 logger = logging.getLogger("dermssl")
 
 SIZE = 96  # edge in pixels at which images are compared
-# Correlation of the detail from which two images count as one photograph: see docs/leakage.md for both errors.
-THRESHOLD = 0.57
 NEIGHBOURS = 5  # by embedding, of each image
 
 
@@ -156,18 +155,8 @@ class Leakage:
         return folder / "leakage.json"
 
 
-def leakage(
-    data: str | Path,
-    other: str | Path | None = None,
-    *,
-    weights: str | Path | nn.Module | None = None,
-    threshold: float = THRESHOLD,
-    image_size: int | None = None,
-    fit: Fit = "squash",
-    seed: int = 0,
-    device: str | torch.device = "auto",
-    progress: bool = False,
-) -> Leakage:
+@takes(LeakageOptions)  # type: ignore[arg-type]  # the second one need not be given
+def leakage(data: str | Path, other: str | Path | None = None, *, options: LeakageOptions) -> Leakage:
     """Find the same photograph twice: inside one data set, or in two.
 
     Files are compared by their bytes; then by perceptual hashes over the eight turns and mirrors and over crops of up
@@ -176,22 +165,16 @@ def leakage(
     Args:
         data: images in any layout.
         other: other images; only pairs between the two sets are reported then.
-        weights: a backbone. Its nearest neighbours are compared too (copies that were changed too much for the hash);
-            and for one set with labels and repeated lesions, KNN is evaluated in plain and in grouped folds, which says
-            how much the plain ones overstate.
-        threshold: correlation of the detail from which two images are the same photograph.
-        image_size: edge in pixels that the backbone sees; default: the one in its configuration.
-        fit: how an image becomes square, ``"squash"`` or ``"crop"``.
-        seed: of ``random:`` weights and of the folds.
-        device: for the backbone; all else runs on the CPU.
-        progress: show progress on standard error.
+        options: the fields of `LeakageOptions`, by keyword. With weights, copies that were changed too much for the
+            hash are found by their features; and for one set with labels and repeated lesions, KNN is evaluated in
+            plain and in grouped folds, which says how much the plain ones overstate.
 
     Raises:
         DermsslError: the data cannot be read, is the same twice, or the threshold is none.
     """
     started = time.monotonic()
-    if not 0 < threshold <= 1:
-        raise DermsslError(f"--threshold {threshold}: must be above 0 and at most 1")
+    weights, threshold, image_size, fit = options.weights, options.threshold, options.image_size, options.fit
+    seed, device, progress = options.seed, options.device, options.progress
     if other is not None and Path(data).expanduser().resolve() == Path(other).expanduser().resolve():
         raise DermsslError(f"{data} is named twice; name it once to look for duplicates inside it")
     sources = [data] if other is None else [data, other]

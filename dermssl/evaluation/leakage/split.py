@@ -98,7 +98,7 @@ def split_gap(
     Raises:
         DermsslError: the data holds no labels, or one class.
     """
-    where = resolve_device(device) if isinstance(device, str) else device
+    where = resolve_device(device)
     model = weights if isinstance(weights, nn.Module) else load_backbone(weights, seed=seed)
     size = resolve_image_size(model, image_size, adapt=not isinstance(weights, nn.Module))
     images = open_labelled(data, image_size=size, fit=fit)

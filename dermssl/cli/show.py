@@ -1,0 +1,28 @@
+"""What the evaluations' commands have in common: run, print the report, write its page."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from dermssl.cli.logs import log_to_terminal
+from dermssl.cli.parse import PLACE
+from dermssl.files import refuse_unwritable
+
+page_option = click.option("--page", type=PLACE, metavar="HTML", help="Write the report to this file as a page.")
+
+
+def show_report(evaluate: Callable[..., Any], options: dict[str, Any]) -> None:
+    """Run the evaluation with its progress on standard error, and print its report on standard output."""
+    log_to_terminal()
+    as_json, page = options.pop("as_json"), options.pop("page")
+    if page is not None:
+        refuse_unwritable(page, "--page")
+    report = evaluate(options.pop("weights"), options.pop("data"), progress=True, **options)
+    click.echo(report.to_json() if as_json else report.to_markdown())  # first: the page may fail
+    if page is not None:
+        from dermssl.evaluation.report import TITLES
+        from dermssl.reporting.evaluation_page import write_evaluation_page
+
+        write_evaluation_page(page, [json.loads(report.to_json())], titles=TITLES)

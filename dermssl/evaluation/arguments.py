@@ -1,0 +1,168 @@
+"""The options of the evaluations: of the Python calls and of their commands alike.
+
+A new option of ``finetune`` is one field of ``FinetuneOptions``, read where it acts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dermssl.options import (
+    DEVICE,
+    FITS,
+    LARGEST_EDGE,
+    LARGEST_SEED,
+    MOST_EPOCHS,
+    PRECISIONS,
+    SPLITS,
+    Fit,
+    Options,
+    option,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+    from dermssl.data.cache import Cache
+
+    Data = str | Path | Cache
+    Device = str | torch.device
+else:  # the command line gives text; the Python call takes the objects, too
+    Data = Device = Any
+
+METHODS = ("gradcam", "cam")
+WEIGHTINGS = ("uniform", "distance")
+RECIPES = ("default", "paper")
+FRACTIONS = (0.01, 0.02, 0.04, 0.06, 0.08, 0.1)
+# Correlation of the detail from which two images count as one photograph: see docs/leakage.md for both errors.
+THRESHOLD = 0.57
+
+OWN_SIZE = "that of the weights"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureOptions(Options):
+    """Of everything that looks at images through a backbone."""
+
+    image_size: int | None = option(
+        None, "Edge in pixels that the network sees.", least=1, most=LARGEST_EDGE, unset=OWN_SIZE
+    )
+    seed: int = option(0, "Seed of folds, draws, training and the weights of random:NAME.", least=0, most=LARGEST_SEED)
+    device: Device = option("auto", "Where to compute: auto, cpu, cuda or cuda:N.", pattern=DEVICE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldOptions(FeatureOptions):
+    """Of every evaluation in folds."""
+
+    test: Data | None = option(
+        None, "Test on these images; DATA as a whole is then for training.", metavar="DATA", unset="folds of DATA"
+    )
+    folds: int = option(5, "Folds of the cross-validation.", least=2)
+    split: str = option(
+        "lesion",
+        "Keep the images of a lesion in one fold, or split plainly as the paper does.",
+        choices=SPLITS,
+    )
+    fit: Fit = option("squash", "How an image becomes square.", choices=FITS)
+    progress: bool = option(False, "Show progress on standard error.", command=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnnOptions(FoldOptions):
+    """Of ``evaluate_knn``."""
+
+    k: int = option(100, "Neighbours that vote.", least=1)
+    weighting: str = option(
+        "uniform", "What a neighbour's vote counts: 1, or 1 / its cosine distance.", choices=WEIGHTINGS
+    )
+    precision: str = option(
+        "fp32",
+        "Precision of the features; float32 gives the same figures on every machine.",
+        choices=PRECISIONS,
+    )
+    batch_size: int = option(256, "Images per forward pass; does not move the figures.", least=1, most=2**20)
+    predictions: str | Path | None = option(None, "Write the answers to this file.", metavar="CSV")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferOptions(FoldOptions):
+    """Of every evaluation that trains a classifier."""
+
+    freeze: bool = option(False, "Train a linear classifier on the backbone's frozen features.")
+    recipe: str = option("default", "How to train; paper: SGD, batch 64, learning rate 0.001.", choices=RECIPES)
+    epochs: int | None = option(
+        None, "Passes over the training images.", least=1, most=MOST_EPOCHS, unset="the recipe's"
+    )
+    precision: str = option(
+        "auto",
+        "Precision of the computation; auto: bf16 where the hardware multiplies in it, float32 for frozen features.",
+        choices=PRECISIONS,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneOptions(TransferOptions):
+    """Of ``finetune``."""
+
+    fraction: float = option(
+        1.0, "Share of the training labels to use; smaller shares are inside larger ones.", above=0, most=1
+    )
+    predictions: str | Path | None = option(None, "Write the answers to this file.", metavar="CSV")
+    output: str | Path | None = option(
+        None,
+        "Save the fitted model in this folder, for timm, with its class names; with folds it is one more model, "
+        "trained on all of DATA.",
+        metavar="DIR",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FewshotOptions(TransferOptions):
+    """Of ``fewshot``."""
+
+    fractions: Sequence[float] = option(FRACTIONS, "Shares of the training labels.", metavar="A,B,...")
+    output: str | Path | None = option(
+        None, "Write tables, figure and reports into this folder, new or empty.", metavar="DIR"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CamOptions(FeatureOptions):
+    """Of ``class_activation``."""
+
+    limit: int = option(8, "Images at most; of labelled ones, each class in turn.", least=1, most=10_000)
+    method: str = option("gradcam", "Grad-CAM, or CAM as in the paper.", choices=METHODS)
+    target: str | None = option(
+        None, "Class to look for.", metavar="NAME", spelled="class", unset="the predicted class"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectOptions(FeatureOptions):
+    """Of ``project``."""
+
+    limit: int | None = option(None, "Draw this many images at random.", least=3, unset="all; 10,000 take minutes")
+    perplexity: float = option(
+        30.0, "Perplexity of t-SNE: roughly, how many neighbours it keeps an image close to.", above=0
+    )
+    k: int = option(10, "Neighbours that the purity counts.", least=1)
+    fit: Fit = option("squash", "How an image becomes square.", choices=FITS)
+    precision: str = option("fp32", "Precision of the features.", choices=PRECISIONS)
+    progress: bool = option(False, "Show progress on standard error.", command=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeakageOptions(FeatureOptions):
+    """Of ``leakage``."""
+
+    weights: Any = option(
+        None,
+        "Compare the nearest neighbours of these weights, too, and KNN in plain folds.",
+        metavar="WEIGHTS",
+        unset="no weights",
+    )
+    threshold: float = option(THRESHOLD, "Likeness from which two images are one photograph.", above=0, most=1)
+    fit: Fit = option("squash", "How an image becomes square.", choices=FITS)
+    progress: bool = option(False, "Show progress on standard error.", command=False)
