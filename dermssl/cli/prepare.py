@@ -36,13 +36,14 @@ def command(data: Path, output: Path, size: int, fit: str, workers: int | None, 
     """
     from dermssl.cli.logs import log_to_terminal
     from dermssl.data.prepare import prepare
+    from dermssl.data.records import Kind
 
     log_to_terminal()
     cache = prepare(data, output, size=size, fit=fit, workers=workers, max_bad=max_bad)  # type: ignore[arg-type]
     records = cache.records
     reasons: dict[str, int] = {}
     for problem in cache.problems:
-        kind = _kind(problem.reason)
+        kind = problem.kind.meaning if problem.kind is not Kind.OTHER else _kind(problem.reason)
         reasons[kind] = reasons.get(kind, 0) + 1
     groups = None if records.groups is None else len(set(records.groups))
     if as_json:

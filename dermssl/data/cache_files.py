@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dermssl.data.records import Problem, Records
+from dermssl.data.records import Kind, Problem, Records
 from dermssl.errors import DermsslError
 from dermssl.files import replaced_file
 
@@ -50,6 +50,18 @@ def table_rows(records: Records, hashes: list[str]) -> list[list[str]]:
         extra = [texts[i] for texts in records.attributes.values()]
         rows.append([image, relative_path(path, records.source), label, group, hashes[i], *extra])
     return rows
+
+
+def problem_rows(problems: Iterable[Problem]) -> list[tuple[str, str, str]]:
+    """``problems`` as the rows of problems.csv, header first."""
+    return [("path", "reason", "kind"), *((problem.path, problem.reason, problem.kind) for problem in problems)]
+
+
+def _problem(path: str, reason: str, kind: str | None = None) -> Problem:
+    """A row of problems.csv; dermssl 0.1.0 wrote no kinds, and only the copies it found are asked for by theirs."""
+    if kind is None:
+        kind = Kind.COPY if reason.startswith("byte for byte the same as ") else Kind.OTHER
+    return Problem(path, reason, Kind(kind))
 
 
 def hash_rows(rows: list[list[str]], size: int, fit: str) -> str:
@@ -119,7 +131,7 @@ def read_records_table(folder: Path, manifest: dict[str, Any]) -> tuple[Records,
         if hash_rows([header, *rows], manifest["size"], manifest["fit"]) != manifest["content_hash"]:
             raise ValueError("its rows do not give the content hash of the manifest")
         with open(folder / PROBLEMS, encoding="utf-8", newline="") as file:
-            problems = tuple(Problem(*row) for row in list(csv.reader(file))[1:])
+            problems = tuple(_problem(*row) for row in list(csv.reader(file))[1:])
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise DermsslError(f"{path} is damaged ({error}); delete {folder} and prepare it again") from error
     source = Path(manifest["source"])

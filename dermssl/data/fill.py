@@ -20,7 +20,7 @@ from tqdm import tqdm
 from dermssl.data import cache_files
 from dermssl.data.cache_files import UNFINISHED, is_cache, relative_path
 from dermssl.data.decode import UnreadableImage
-from dermssl.data.records import Problem, Records
+from dermssl.data.records import Kind, Problem, Records
 from dermssl.errors import DermsslError
 from dermssl.files import sync_folder, write_text
 
@@ -28,7 +28,6 @@ LOGGER = logging.getLogger("dermssl")
 
 _LOCK = ".lock"
 _CHUNK_BYTES = 64 * 2**20  # of decoded images held in memory, and lost when a run is killed
-SAME = "byte for byte the same as "
 
 # (index of the record) -> (S, S, 3) uint8 and the sha256 of its file
 Render = Callable[[int], tuple[npt.NDArray[np.uint8], str]]
@@ -190,7 +189,8 @@ def _fill(
             if len(bad) > max_bad * total:
                 break
         problems = [
-            Problem(relative_path(records.paths[i], records.source), f"unreadable: {reason}") for i, reason in bad
+            Problem(relative_path(records.paths[i], records.source), f"unreadable: {reason}", Kind.UNREADABLE)
+            for i, reason in bad
         ]
         if len(bad) > max_bad * total or not ok:
             named = "; ".join(f"{problem.path}: {problem.reason}" for problem in problems[:3])
@@ -218,7 +218,11 @@ def _finish(
     kept = records.select(ok)
     first: dict[str, int] = {}
     copies = [
-        Problem(relative_path(path, records.source), SAME + relative_path(kept.paths[first[h]], records.source))
+        Problem(
+            relative_path(path, records.source),
+            f"byte for byte the same as {relative_path(kept.paths[first[h]], records.source)}",
+            Kind.COPY,
+        )
         for i, (path, h) in enumerate(zip(kept.paths, hashes, strict=True))
         if first.setdefault(h, i) != i
     ]
@@ -229,7 +233,7 @@ def _finish(
             LOGGER.warning("%d images are %s: %s; see %s", len(some), kind, names, work.parent / cache_files.PROBLEMS)
     rows = cache_files.table_rows(kept, hashes)
     cache_files.write_csv(work / cache_files.RECORDS, rows)
-    cache_files.write_csv(work / cache_files.PROBLEMS, [("path", "reason"), *((p.path, p.reason) for p in problems)])
+    cache_files.write_csv(work / cache_files.PROBLEMS, cache_files.problem_rows(problems))
     manifest = {
         "format": cache_files.FORMAT,
         "version": cache_files.VERSION,

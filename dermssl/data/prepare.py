@@ -15,10 +15,10 @@ from dermssl.data import cache_files
 from dermssl.data.cache import Cache, open_cache
 from dermssl.data.cache_files import is_cache, relative_path
 from dermssl.data.decode import FITS, Fit, decode, read_bytes
-from dermssl.data.fill import SAME, Render, build
+from dermssl.data.fill import Render, build
 from dermssl.data.layouts.found import need_utf8
 from dermssl.data.read import read_records
-from dermssl.data.records import Records
+from dermssl.data.records import Kind, Records
 from dermssl.errors import DermsslError
 
 LOGGER = logging.getLogger("dermssl")
@@ -171,5 +171,5 @@ def _reduction(cache: Cache, size: int) -> tuple[Records, Render, str]:
 
     request = hashlib.sha256(json.dumps([cache_files.VERSION, cache.content_hash, size]).encode()).hexdigest()
     # Duplicates are found again; the rest of what was wrong stays known.
-    problems = tuple(problem for problem in cache.problems if not problem.reason.startswith(SAME))
+    problems = tuple(problem for problem in cache.problems if problem.kind is not Kind.COPY)
     return replace(cache.records, problems=problems), render, request

@@ -3,18 +3,66 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 
+class Kind(StrEnum):
+    """What sort of thing was wrong: what programs ask for, and what problems of one sort are counted under."""
+
+    UNREADABLE = "unreadable"
+    COPY = "copy"
+    MISSING_FILE = "missing file"
+    AMBIGUOUS_FILE = "ambiguous file"
+    OUTSIDE = "outside the folder"
+    NO_ROW = "no row"
+    REPEATED_ROW = "repeated row"
+    NO_IMAGE = "no image"
+    NOT_READ = "table not read"
+    BAD_NAME = "bad name"
+    MASK = "mask"
+    LABEL = "label"
+    GROUP = "group"
+    OTHER = "other"
+
+    @property
+    def meaning(self) -> str:
+        """What it says about an image or a table, without naming either."""
+        return _MEANINGS.get(self, self.value)
+
+
+_MEANINGS = {
+    Kind.COPY: "byte for byte the same as another image",
+    Kind.MISSING_FILE: "named in the table, but there is no such file",
+    Kind.AMBIGUOUS_FILE: "named in the table, but several files have this name",
+    Kind.OUTSIDE: "points outside the folder",
+    Kind.NO_ROW: "a file that the table does not name",
+    Kind.REPEATED_ROW: "named in more than one row of the table",
+    Kind.NO_IMAGE: "a row without an image",
+    Kind.NOT_READ: "a table that was not read",
+    Kind.BAD_NAME: "a name that is not UTF-8",
+    Kind.MASK: "a mask, not a photograph",
+    Kind.LABEL: "the label is not clear",
+    Kind.GROUP: "the lesion is not known",
+}
+
+
 @dataclass(frozen=True)
 class Problem:
-    """One thing that was wrong with the data and did not stop the run."""
+    """One thing that was wrong with the data and did not stop the run.
+
+    Attributes:
+        path: the image or table, relative to the data folder.
+        reason: what is wrong with it, for people.
+        kind: what sort of thing that is, for programs.
+    """
 
     path: str
     reason: str
+    kind: Kind = Kind.OTHER
 
 
 @dataclass(frozen=True, eq=False)
