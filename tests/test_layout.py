@@ -12,7 +12,7 @@ import dermssl
 
 PACKAGE = Path(dermssl.__file__).parent
 
-GROUND = {"errors", "version", "files", "devices", "distributed", "malloc", "tables", "options"}
+GROUND = {"errors", "version", "files", "regular", "documents", "devices", "distributed", "malloc", "tables", "options"}
 # A room -> the rooms it may import besides itself and the ground.
 ROOMS: dict[str, set[str]] = {
     "backbones": set(),
