@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from dermssl.backbones.create import pretrained_cfg
+from dermssl.backbones.facts import pretrained_cfg
 from dermssl.data.augment import TwoViews
 from dermssl.data.cache import Cache, source_size
 from dermssl.data.prepare import cached

@@ -1,13 +1,14 @@
-"""Any timm model as a backbone: created without its classifier, its feature width measured."""
+"""Any timm architecture as a backbone with fresh weights, without its classifier."""
 
 import difflib
-from typing import Any, cast
+from typing import Any
 
 import timm
 import torch
 from timm.models import get_pretrained_cfg_value, is_model
 from torch import nn
 
+from dermssl.backbones.facts import pretrained_cfg
 from dermssl.errors import DermsslError
 
 
@@ -32,37 +33,7 @@ def create_backbone(name: str, *, image_size: int | None = None, seed: int = 0) 
     )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return timm.create_model(name, pretrained=False, num_classes=0, **options)
-
-
-def pretrained_cfg(backbone: nn.Module) -> dict[str, Any]:
-    """The configuration that timm attached to a model: input size, mean, std, classifier, ..."""
-    return cast(dict[str, Any], backbone.pretrained_cfg)
-
-
-def default_image_size(backbone: nn.Module) -> int:
-    """Edge in pixels of the square images that the model's weights are made for."""
-    patches = getattr(backbone, "patch_embed", None)  # a ViT may have been made for another size than its default
-    size = getattr(patches, "img_size", None) or pretrained_cfg(backbone)["input_size"]
-    return size[-1]
-
-
-@torch.no_grad()
-def feature_width(backbone: nn.Module) -> int:
-    """Width of the pooled features, seen in a forward pass.
-
-    ``num_features`` is not it where a model keeps a layer between pooling and classifier (mobilenetv3, vgg,
-    ghostnet, efficientvit).
-    """
-    was_training = backbone.training
-    parameter = next(backbone.parameters())
-    size = default_image_size(backbone)
-    image = torch.zeros(1, 3, size, size, device=parameter.device, dtype=parameter.dtype)
-    features = backbone.eval()(image)
-    backbone.train(was_training)
-    if features.ndim != 2:
-        raise DermsslError(
-            f"the backbone gives features of shape {tuple(features.shape)}, not (batch, width); "
-            "create it with num_classes=0 and its default pooling"
-        )
-    return features.shape[1]
+        model = timm.create_model(name, pretrained=False, num_classes=0, **options)
+    # timm's value belongs to weights that are not these; nothing was trained here, so nothing is cut off
+    pretrained_cfg(model)["crop_mode"] = "squash"
+    return model

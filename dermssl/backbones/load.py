@@ -10,8 +10,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import nn
 
-from dermssl.backbones.create import create_backbone, pretrained_cfg
+from dermssl.backbones.create import create_backbone
 from dermssl.backbones.download import download, explain
+from dermssl.backbones.facts import pretrained_cfg
 from dermssl.backbones.tensors import load_tensors
 from dermssl.errors import DermsslError
 

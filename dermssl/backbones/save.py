@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
-from dermssl.backbones.create import default_image_size, pretrained_cfg
+from dermssl.backbones.facts import own_image_size, pretrained_cfg
 from dermssl.backbones.load import CONFIG_FILE, METADATA_KEY, WEIGHTS_FILE
 from dermssl.errors import DermsslError
 from dermssl.files import replaced_file, write_text
@@ -108,8 +108,8 @@ def _config(
             f"the backbone has a classifier of {model.num_classes} classes; make it with num_classes=0, "
             "else timm would load it with another number of classes as far as the names fit"
         )
-    if fixed and default_image_size(model) != image_size:
-        raise DermsslError(f"the backbone takes images of {default_image_size(model)} px only, not {image_size}")
+    if fixed and own_image_size(model) != image_size:
+        raise DermsslError(f"the backbone takes images of {own_image_size(model)} px only, not {image_size}")
     cfg = {
         "tag": tag,
         "custom_load": False,

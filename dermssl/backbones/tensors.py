@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from torch import Tensor, nn
 
-from dermssl.backbones.create import pretrained_cfg
+from dermssl.backbones.facts import pretrained_cfg
 from dermssl.errors import DermsslError
 
 

@@ -13,7 +13,9 @@ import torch
 from PIL import Image
 from torch import nn
 
+from dermssl.backbones.facts import name_of, normalisation
 from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE, load_backbone, weights_folder
+from dermssl.backbones.sizes import resolve_image_size
 from dermssl.data.cache import Cache, open_cache, source_size
 from dermssl.data.cache_files import is_cache
 from dermssl.data.decode import UnreadableImage, decode, decode_whole, read_bytes
@@ -24,9 +26,7 @@ from dermssl.devices import resolve_device
 from dermssl.errors import DermsslError
 from dermssl.evaluation.activation import activation_maps
 from dermssl.evaluation.arguments import CamOptions
-from dermssl.evaluation.features import normalisation, to_input
-from dermssl.evaluation.knn import name_of
-from dermssl.evaluation.protocol import resolve_image_size
+from dermssl.evaluation.features import to_input
 from dermssl.options import takes
 
 logger = logging.getLogger("dermssl")

@@ -9,11 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from dermssl.backbones.facts import normalisation
 from dermssl.devices import autocast, resolve_device, resolve_precision
 from dermssl.errors import DermsslError
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def extract_features(
@@ -72,12 +70,6 @@ def extract_features(
     result = np.concatenate(features)
     check_finite(result)
     return result
-
-
-def normalisation(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and std of the pixels (fractions of 1) that the model expects; ImageNet's if it names none."""
-    config = getattr(model, "pretrained_cfg", None) or {}
-    return tuple(config.get("mean") or IMAGENET_MEAN), tuple(config.get("std") or IMAGENET_STD)
 
 
 def read_batches(images: np.ndarray, batches: Sequence[np.ndarray], device: torch.device) -> Iterator[Tensor]:

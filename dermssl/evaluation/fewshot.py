@@ -8,13 +8,13 @@ from pathlib import Path
 
 from torch import nn
 
+from dermssl.backbones.facts import name_of
 from dermssl.backbones.load import load_backbone
+from dermssl.backbones.sizes import resolve_image_size
 from dermssl.data.cache import Cache
 from dermssl.errors import DermsslError
 from dermssl.evaluation.arguments import FewshotOptions
 from dermssl.evaluation.fitted import check_output
-from dermssl.evaluation.knn import name_of
-from dermssl.evaluation.protocol import resolve_image_size
 from dermssl.evaluation.report import TITLES, Report
 from dermssl.evaluation.transfer import Transfer
 from dermssl.files import replaced_file, write_text

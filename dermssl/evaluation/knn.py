@@ -7,13 +7,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dermssl.backbones.facts import name_of
 from dermssl.backbones.load import load_backbone
+from dermssl.backbones.sizes import resolve_image_size
 from dermssl.data.cache import Cache
 from dermssl.devices import resolve_device, resolve_precision
 from dermssl.errors import DermsslError
 from dermssl.evaluation.arguments import KnnOptions
 from dermssl.evaluation.features import extract_features
-from dermssl.evaluation.protocol import make_protocol, open_labelled, resolve_image_size
+from dermssl.evaluation.protocol import make_protocol, open_labelled
 from dermssl.evaluation.report import Report
 from dermssl.evaluation.scoring import make_report
 from dermssl.files import refuse_unwritable
@@ -100,14 +102,6 @@ def evaluate_knn(weights: str | Path | nn.Module, data: str | Path | Cache, opti
     if options.predictions is not None and report.predictions is not None:
         report.predictions.save(options.predictions)
     return report
-
-
-def name_of(weights: str | Path | nn.Module) -> str:
-    """How a report calls the weights."""
-    if not isinstance(weights, nn.Module):
-        return str(weights)
-    config = getattr(weights, "pretrained_cfg", None) or {}
-    return f"module:{config.get('architecture') or type(weights).__name__}"
 
 
 def knn_probabilities(

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from dermssl.backbones.facts import name_of
 from dermssl.backbones.load import load_backbone
+from dermssl.backbones.sizes import resolve_image_size
 from dermssl.data.cache import Cache
 from dermssl.devices import resolve_device
 from dermssl.errors import DermsslError
 from dermssl.evaluation.arguments import ProjectOptions
 from dermssl.evaluation.features import extract_features
-from dermssl.evaluation.knn import name_of
-from dermssl.evaluation.protocol import open_labelled, resolve_image_size
+from dermssl.evaluation.protocol import open_labelled
 from dermssl.options import takes
 from dermssl.tables import markdown_table, percent
 

@@ -56,29 +56,6 @@ class Protocol:
     notes: tuple[str, ...]
 
 
-def resolve_image_size(model: Any, image_size: int | None, *, adapt: bool = False) -> int:
-    """``image_size``, or the one that the model's configuration names.
-
-    Args:
-        model: a timm model.
-        adapt: change a model of one fixed size (position embeddings) to ``image_size``.
-
-    Raises:
-        DermsslError: the size is not positive, or the model takes one fixed size only.
-    """
-    own = (getattr(model, "pretrained_cfg", None) or {}).get("input_size", (3, 224, 224))[-1]
-    if image_size is None:
-        return own
-    if image_size < 1:
-        raise DermsslError(f"--image-size {image_size}: must be 1 or more")
-    if adapt and image_size != own and hasattr(model, "set_input_size"):
-        try:
-            model.set_input_size(img_size=(image_size, image_size))
-        except Exception as error:
-            raise DermsslError(f"--image-size {image_size}: this backbone cannot take it ({error})") from error
-    return image_size
-
-
 def open_labelled(
     data: str | Path | Cache,
     *,

@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from timm.optim import create_optimizer_v2
 from torch import Tensor, nn
 
+from dermssl.backbones.facts import normalisation
 from dermssl.data.augment import apply_view, draw_parameters
 from dermssl.devices import autocast
 from dermssl.errors import DermsslError
-from dermssl.evaluation.features import cut, normalisation, read_batches, to_input
+from dermssl.evaluation.features import cut, read_batches, to_input
 from dermssl.evaluation.recipes import Recipe
 
 # Steps between two looks at the loss: each look makes the CPU wait for the GPU.

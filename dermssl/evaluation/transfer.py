@@ -13,7 +13,9 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from dermssl.backbones.facts import name_of
 from dermssl.backbones.load import load_backbone
+from dermssl.backbones.sizes import resolve_image_size
 from dermssl.data.cache import Cache
 from dermssl.devices import resolve_device, resolve_precision
 from dermssl.errors import DermsslError
@@ -21,8 +23,7 @@ from dermssl.evaluation.arguments import TransferOptions
 from dermssl.evaluation.features import extract_features
 from dermssl.evaluation.fitted import save_fitted, with_classifier, with_head
 from dermssl.evaluation.frozen import ITERATIONS, STRENGTH, LinearHead, fit_head
-from dermssl.evaluation.knn import name_of
-from dermssl.evaluation.protocol import Protocol, make_protocol, open_labelled, resolve_image_size
+from dermssl.evaluation.protocol import Protocol, make_protocol, open_labelled
 from dermssl.evaluation.recipes import Recipe, find_recipe
 from dermssl.evaluation.report import Report
 from dermssl.evaluation.scoring import make_report

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import dermssl
-from dermssl.backbones.create import pretrained_cfg
+from dermssl.backbones.facts import pretrained_cfg
 from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE, load_backbone
 from dermssl.backbones.save import save_backbone
 from dermssl.errors import DermsslError

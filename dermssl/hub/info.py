@@ -10,8 +10,8 @@ import torch
 from huggingface_hub import constants, get_token
 
 import dermssl
-from dermssl.backbones.create import feature_width, pretrained_cfg
 from dermssl.backbones.download import download
+from dermssl.backbones.facts import feature_width, pretrained_cfg
 from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE, load_backbone, weights_folder
 from dermssl.devices import resolve_device, resolve_precision
 from dermssl.errors import DermsslError

@@ -2,7 +2,8 @@
 
 from torch import Tensor, nn
 
-from dermssl.backbones.create import create_backbone, feature_width
+from dermssl.backbones.create import create_backbone
+from dermssl.backbones.facts import feature_width
 from dermssl.methods.heads import mlp_head
 
 

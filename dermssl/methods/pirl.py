@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dermssl.backbones.create import create_backbone, feature_width
+from dermssl.backbones.create import create_backbone
+from dermssl.backbones.facts import feature_width
 from dermssl.distributed import gather
 from dermssl.methods.losses import info_nce
 from dermssl.methods.memory_bank import MemoryBank

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from timm.utils.model import unwrap_model
 from torch import Tensor, nn
 
-from dermssl.backbones.create import create_backbone, feature_width
+from dermssl.backbones.create import create_backbone
+from dermssl.backbones.facts import feature_width
 from dermssl.distributed import gather
 from dermssl.methods.heads import mlp_head
 from dermssl.methods.losses import ROTATION_ACTIVATIONS, info_nce, rotation_loss

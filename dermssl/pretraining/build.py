@@ -9,13 +9,14 @@ from timm.layers import convert_sync_batchnorm
 from torch import nn
 
 from dermssl import distributed
-from dermssl.backbones.create import create_backbone, pretrained_cfg
+from dermssl.backbones.create import create_backbone
+from dermssl.backbones.facts import pretrained_cfg
 from dermssl.backbones.load import load_backbone
+from dermssl.backbones.sizes import resolve_image_size
 from dermssl.data.augment import TwoViews, ViewPolicy
 from dermssl.data.jigsaw import JigsawViews
 from dermssl.data.loader import Loader
 from dermssl.errors import DermsslError
-from dermssl.evaluation.protocol import resolve_image_size
 from dermssl.methods.registry import METHODS
 from dermssl.options import flag
 from dermssl.pretraining.config import RECIPES, PretrainConfig

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from dermssl import distributed
-from dermssl.backbones.create import default_image_size, pretrained_cfg
+from dermssl.backbones.facts import own_image_size, pretrained_cfg
 from dermssl.data.loader import Loader
 from dermssl.pretraining.config import PretrainConfig
 
@@ -62,7 +62,7 @@ def resolve(config: PretrainConfig, loader: Loader, backbone: nn.Module, dtype: 
 
 def image_size(config: PretrainConfig, backbone: nn.Module) -> int:
     """Edge of the views in pixels: as given, or the backbone's own."""
-    return config.image_size or default_image_size(backbone)
+    return config.image_size or own_image_size(backbone)
 
 
 def batch_size(config: PretrainConfig, device: torch.device) -> int:

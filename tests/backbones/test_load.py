@@ -201,7 +201,7 @@ def test_a_failed_save_leaves_the_old_files(resnet, folder, monkeypatch, error):
         path.write_bytes(b"half")
         raise error
 
-    monkeypatch.setattr("dermssl.hub.export.save_file", full)
+    monkeypatch.setattr("dermssl.backbones.save.save_file", full)
     with pytest.raises(DermsslError, match="No space left on device"):
         save(resnet, folder)
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before

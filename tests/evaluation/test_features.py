@@ -6,8 +6,9 @@ import timm
 import torch
 import torch.nn.functional as F
 
+from dermssl.backbones.facts import normalisation
 from dermssl.errors import DermsslError
-from dermssl.evaluation.features import extract_features, normalisation, to_input
+from dermssl.evaluation.features import extract_features, to_input
 
 
 @pytest.fixture

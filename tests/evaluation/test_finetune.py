@@ -8,6 +8,7 @@ import timm
 import torch
 from click.testing import CliRunner
 
+from dermssl.backbones.facts import normalisation
 from dermssl.backbones.load import load_backbone
 from dermssl.cli import fewshot as fewshot_cli
 from dermssl.cli import finetune as finetune_cli
@@ -15,7 +16,7 @@ from dermssl.data.cache import source_size
 from dermssl.data.prepare import cached, prepare
 from dermssl.errors import DermsslError
 from dermssl.evaluation.compare import compare
-from dermssl.evaluation.features import normalisation, to_input
+from dermssl.evaluation.features import to_input
 from dermssl.evaluation.fewshot import fewshot
 from dermssl.evaluation.finetune import finetune
 from dermssl.evaluation.knn import evaluate_knn

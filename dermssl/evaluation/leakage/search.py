@@ -14,14 +14,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dermssl.backbones.facts import name_of
 from dermssl.backbones.load import load_backbone
+from dermssl.backbones.sizes import resolve_image_size
 from dermssl.data.cache import Cache
 from dermssl.data.cache_files import read_manifest, read_records_table
 from dermssl.data.prepare import cached
 from dermssl.errors import DermsslError
 from dermssl.evaluation.arguments import LeakageOptions
 from dermssl.evaluation.features import extract_features
-from dermssl.evaluation.knn import _nearest, name_of
+from dermssl.evaluation.knn import _nearest
 from dermssl.evaluation.leakage.align import likeness
 from dermssl.evaluation.leakage.pictures import Pictures
 from dermssl.evaluation.leakage.split import SplitGap, split_gap
@@ -33,7 +35,6 @@ from dermssl.evaluation.leakage.views import (
     best_views,
     candidates,
 )
-from dermssl.evaluation.protocol import resolve_image_size
 from dermssl.files import write_text
 from dermssl.options import takes
 from dermssl.tables import markdown_table

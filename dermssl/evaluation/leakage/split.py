@@ -7,13 +7,15 @@ import numpy as np
 import torch
 from torch import nn
 
+from dermssl.backbones.facts import name_of
 from dermssl.backbones.load import load_backbone
+from dermssl.backbones.sizes import resolve_image_size
 from dermssl.data.decode import Fit
 from dermssl.data.folds import cut_groups, make_folds
 from dermssl.devices import resolve_device
 from dermssl.evaluation.features import extract_features
-from dermssl.evaluation.knn import knn_probabilities, name_of
-from dermssl.evaluation.protocol import open_labelled, resolve_image_size
+from dermssl.evaluation.knn import knn_probabilities
+from dermssl.evaluation.protocol import open_labelled
 from dermssl.tables import markdown_table
 
 NEIGHBOURS = (1, 10, 100)

@@ -1,0 +1,89 @@
+"""Which image sizes a model takes: asked of timm on torch's meta device, where nothing is computed."""
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+
+from dermssl.backbones.facts import own_image_size
+from dermssl.errors import DermsslError
+
+# Edge in pixels of the largest image that anything here is made for; caches hold no larger ones either.
+LARGEST = 4096
+# How far from the asked size others are tried for the message, in multiples of the steps that architectures have.
+_STEPS = (32, 14, 16, 8)
+
+
+def resolve_image_size(model: nn.Module, image_size: int | None, *, adapt: bool = False) -> int:
+    """``image_size``, or the model's own, once it is known that the model takes it.
+
+    Args:
+        model: a timm model.
+        image_size: edge in pixels; None for the model's own.
+        adapt: change a model of one fixed size (position embeddings) to ``image_size``.
+
+    Raises:
+        DermsslError: the size is out of range, or the model does not take it; the message names sizes that work.
+    """
+    own = own_image_size(model)
+    size = own if image_size is None else image_size
+    if not 1 <= size <= LARGEST:
+        raise DermsslError(f"--image-size {size}: must be 1 or more, and {LARGEST} px or less")
+    if image_size is None:
+        return own
+    if (why := refusal(model, size, adapt=adapt)) is not None:
+        raise DermsslError(f"--image-size {size}: this backbone cannot take it ({why}){_others(model, size, adapt)}")
+    if adapt and size != own and hasattr(model, "set_input_size"):
+        model.set_input_size(img_size=(size, size))  # type: ignore[operator]
+    return size
+
+
+def refusal(model: nn.Module, size: int, *, adapt: bool = False) -> str | None:
+    """Why a model does not take square images of ``size`` pixels, in its own words; None where it does.
+
+    The model itself is left as it is: a copy without values is asked.
+
+    Args:
+        adapt: whether the model may be changed to that size.
+    """
+    try:
+        empty = _without_values(model)
+        if adapt and size != own_image_size(model) and hasattr(empty, "set_input_size"):
+            empty.set_input_size(img_size=(size, size))  # type: ignore[operator]
+            empty.to("meta")
+        with torch.no_grad(), torch.device("meta"):
+            output = empty(torch.zeros(1, 3, size, size, device="meta"))
+    except Exception as error:  # timm's architectures fail in every way there is
+        return _first_line(error)
+    if output.ndim != 2:
+        return f"its output is of shape {tuple(output.shape)}, not one vector per image"
+    if 0 in output.shape:
+        return "nothing is left of the image in its last stage"
+    return None
+
+
+def _without_values(model: nn.Module) -> nn.Module:
+    """A copy in eval mode on the meta device; its parameters have shapes and no memory."""
+    shared: dict[int, Any] = {}
+    for tensor in [*model.parameters(), *model.buffers()]:
+        empty = torch.empty_like(tensor, device="meta")
+        shared[id(tensor)] = nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
+    return copy.deepcopy(model, shared).eval()
+
+
+def _others(model: nn.Module, size: int, adapt: bool) -> str:
+    """Sizes near ``size`` that the model takes, for the end of a message."""
+    own = own_image_size(model)
+    near = {own}
+    for step in _STEPS:
+        lower = size // step * step
+        near |= {lower + step * k for k in (-1, 0, 1, 2)}
+    tried = sorted((s for s in near if 1 <= s <= LARGEST and s != size), key=lambda s: abs(s - size))[:12]
+    work = sorted(s for s in {*tried, own} if refusal(model, s, adapt=adapt) is None)
+    return f"; sizes that work: {', '.join(map(str, work))}" if work else ""
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
