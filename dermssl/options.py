@@ -25,7 +25,8 @@ from dermssl.errors import DermsslError
 
 Fit = Literal["squash", "crop"]  # how a photograph becomes square
 FITS = ("squash", "crop")
-SPLITS = ("lesion", "paper")
+FOLD_SPLITS = ("lesion", "paper")
+SPLITS = (*FOLD_SPLITS, "given")
 PRECISIONS = ("auto", "fp32", "bf16")
 DEVICE = (r"auto|cpu|cuda(:\d{1,3})?", "auto, cpu, cuda or cuda:N")  # what --device takes, and how that is said
 

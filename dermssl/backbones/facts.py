@@ -6,6 +6,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import nn
 
+from dermssl.backbones.borrowed import borrowed
 from dermssl.errors import DermsslError
 
 # How a photograph becomes square: the whole of it, stretched, or its middle square.
@@ -74,13 +75,11 @@ def feature_width(backbone: nn.Module) -> int:
     Raises:
         DermsslError: the output is not one vector per image.
     """
-    modes = {module: module.training for module in backbone.modules()}
     parameter = next(backbone.parameters())
     size = own_image_size(backbone)
     image = torch.zeros(1, 3, size, size, device=parameter.device, dtype=parameter.dtype)
-    features = backbone.eval()(image)
-    for module, training in modes.items():
-        module.training = training
+    with borrowed(backbone):
+        features = backbone(image)
     if features.ndim != 2:
         raise DermsslError(
             f"the backbone gives features of shape {tuple(features.shape)}, not (batch, width); "

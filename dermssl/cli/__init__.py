@@ -21,6 +21,7 @@ COMMANDS = {
     "cam": "dermssl.cli.cam",
     "project": "dermssl.cli.project",
     "leakage": "dermssl.cli.leakage",
+    "compare": "dermssl.cli.compare",
     "export": "dermssl.cli.export",
     "push": "dermssl.cli.push",
     "info": "dermssl.cli.info",

@@ -8,6 +8,7 @@ import click
 
 from dermssl.cli.logs import log_to_terminal
 from dermssl.cli.parse import PLACE
+from dermssl.errors import DermsslError
 from dermssl.files import refuse_unwritable
 
 page_option = click.option("--page", type=PLACE, metavar="HTML", help="Write the report to this file as a page.")
@@ -19,10 +20,18 @@ def show_report(evaluate: Callable[..., Any], options: dict[str, Any]) -> None:
     as_json, page = options.pop("as_json"), options.pop("page")
     if page is not None:
         refuse_unwritable(page, "--page")
-    report = evaluate(options.pop("weights"), options.pop("data"), progress=True, **options)
+    from dermssl.evaluation.late import NotSaved
+
+    failure: DermsslError | None = None
+    try:
+        report = evaluate(options.pop("weights"), options.pop("data"), progress=True, **options)
+    except NotSaved as error:  # raised below: the report is whole
+        failure, report = error, error.report
     click.echo(report.to_json() if as_json else report.to_markdown())  # first: the page may fail
     if page is not None:
-        from dermssl.evaluation.report import TITLES
+        from dermssl.evaluation.metrics import TITLES
         from dermssl.reporting.evaluation_page import write_evaluation_page
 
         write_evaluation_page(page, [json.loads(report.to_json())], titles=TITLES)
+    if failure is not None:
+        raise failure

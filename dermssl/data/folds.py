@@ -9,9 +9,9 @@ import numpy.typing as npt
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from dermssl.errors import DermsslError
-from dermssl.options import SPLITS
+from dermssl.options import FOLD_SPLITS, LARGEST_SEED
 
-logger = logging.getLogger("dermssl")
+LOGGER = logging.getLogger("dermssl")
 
 
 def make_folds(
@@ -35,11 +35,11 @@ def make_folds(
         (N,) int64 in [0, folds).
 
     Raises:
-        DermsslError: unknown labels, one class only, fewer images or groups than folds, a negative seed.
+        DermsslError: unknown labels, one class only, fewer images or groups than folds, a seed out of range.
     """
     labels = np.asarray(labels)
-    if split not in SPLITS:
-        raise DermsslError(f"--split {split}: must be one of {', '.join(SPLITS)}")
+    if split not in FOLD_SPLITS:
+        raise DermsslError(f"--split {split}: must be one of {', '.join(FOLD_SPLITS)}")
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise DermsslError(f"labels must be (N,) integers, not {labels.dtype} {labels.shape}")
     if groups is not None and len(groups) != len(labels):
@@ -48,8 +48,8 @@ def make_folds(
         raise DermsslError(
             f"{int((labels < 0).sum())} of {len(labels)} images have no label; use records.labelled() first"
         )
-    if seed < 0:
-        raise DermsslError(f"--seed {seed}: must be 0 or more")
+    if not 0 <= seed <= LARGEST_SEED:
+        raise DermsslError(f"--seed {seed}: must be 0 or more and at most {LARGEST_SEED}")
     if folds < 2:
         raise DermsslError(f"--folds {folds}: must be 2 or more")
     classes = np.unique(labels)
@@ -63,7 +63,7 @@ def make_folds(
     for name in classes:
         members = len(np.unique(number[labels == name]))
         if members < folds:
-            logger.warning(
+            LOGGER.warning(
                 "class %d has %d independent images for %d folds: it is absent from some of them",
                 name,
                 members,

@@ -62,10 +62,23 @@ class FoldOptions(FeatureOptions):
     folds: int = option(5, "Folds of the cross-validation.", least=2)
     split: str = option(
         "lesion",
-        "Keep the images of a lesion in one fold, or split plainly as the paper does.",
+        "Keep the images of a lesion in one fold, split plainly as the paper does, or take the data's own train and "
+        "test parts (its val part only chooses the strength of a frozen head).",
         choices=SPLITS,
     )
-    fit: Fit = option("squash", "How an image becomes square.", choices=FITS)
+    join: str | Path | None = option(
+        None,
+        "Pairs of images of one lesion, named in the first two columns; leakage writes such a file.",
+        metavar="CSV",
+        unset="no pairs",
+    )
+    by: str | Sequence[str] | None = option(
+        None,
+        "Columns of DATA whose subgroups get figures too, such as sex,age.",
+        metavar="COLUMN,...",
+        unset="no subgroups",
+    )
+    fit: Fit | None = option(None, "How an image becomes square.", choices=FITS, unset="as the weights were trained")
     progress: bool = option(False, "Show progress on standard error.", command=False)
 
 
@@ -107,7 +120,10 @@ class FinetuneOptions(TransferOptions):
     """Of ``finetune``."""
 
     fraction: float = option(
-        1.0, "Share of the training labels to use; smaller shares are inside larger ones.", above=0, most=1
+        1.0,
+        "Share of the training labels to use, drawn by lesion; smaller shares are inside larger ones.",
+        above=0,
+        most=1,
     )
     predictions: str | Path | None = option(None, "Write the answers to this file.", metavar="CSV")
     output: str | Path | None = option(
@@ -148,7 +164,7 @@ class ProjectOptions(FeatureOptions):
         30.0, "Perplexity of t-SNE: roughly, how many neighbours it keeps an image close to.", above=0
     )
     k: int = option(10, "Neighbours that the purity counts.", least=1)
-    fit: Fit = option("squash", "How an image becomes square.", choices=FITS)
+    fit: Fit | None = option(None, "How an image becomes square.", choices=FITS, unset="as the weights were trained")
     precision: str = option("fp32", "Precision of the features.", choices=PRECISIONS)
     progress: bool = option(False, "Show progress on standard error.", command=False)
 
@@ -164,5 +180,5 @@ class LeakageOptions(FeatureOptions):
         unset="no weights",
     )
     threshold: float = option(THRESHOLD, "Likeness from which two images are one photograph.", above=0, most=1)
-    fit: Fit = option("squash", "How an image becomes square.", choices=FITS)
+    fit: Fit | None = option(None, "How an image becomes square.", choices=FITS, unset="as the weights were trained")
     progress: bool = option(False, "Show progress on standard error.", command=False)

@@ -1,15 +1,16 @@
 """Is one model better than another on the same images? The paired difference of two reports."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from dermssl.errors import DermsslError
-from dermssl.evaluation.intervals import RESAMPLES, bootstrap, interval
-from dermssl.evaluation.metrics import METRICS
+from dermssl.evaluation.intervals import RESAMPLES, around, bootstrap, interval
+from dermssl.evaluation.metrics import METRICS, TITLES
 from dermssl.evaluation.predictions import Predictions
-from dermssl.evaluation.report import TITLES, Report
+from dermssl.evaluation.report import Report, plain
 from dermssl.tables import markdown_table, percent
 
 
@@ -28,6 +29,19 @@ class Comparison:
         """Whether the interval of the difference leaves 0 out."""
         low, high = self.interval[metric]
         return low > 0 or high < 0
+
+    def to_json(self) -> str:
+        """One JSON object: ``a``, ``b``, ``images``, ``difference``, ``interval``, ``significant`` and ``protocol``."""
+        values = {
+            "a": self.a,
+            "b": self.b,
+            "images": self.images,
+            "difference": self.difference,
+            "interval": self.interval,
+            "significant": [name for name in self.difference if self.significant(name)],
+            "protocol": self.protocol,
+        }
+        return json.dumps(plain(values), indent=1)
 
     def to_markdown(self) -> str:
         """A table of the differences in points."""
@@ -57,11 +71,15 @@ def compare(report_a: Report, report_b: Report, *, resamples: int = RESAMPLES, s
     samples_a = bootstrap(a, resamples=resamples, seed=seed)
     samples_b = bootstrap(b, resamples=resamples, seed=seed)
     keys = sorted(set(report_a.protocol) | set(report_b.protocol))
+    difference = {name: report_b.metrics[name] - report_a.metrics[name] for name in METRICS}
     return Comparison(
         a=report_a.weights,
         b=report_b.weights,
-        difference={name: report_b.metrics[name] - report_a.metrics[name] for name in METRICS},
-        interval={name: interval(samples_b[name] - samples_a[name]) for name in METRICS},
+        difference=difference,
+        interval={
+            name: interval(samples_b[name] - samples_a[name], around=around(name, value))
+            for name, value in difference.items()
+        },
         protocol={
             key: (report_a.protocol.get(key), report_b.protocol.get(key))
             for key in keys

@@ -1,4 +1,4 @@
-"""Pooled features of a frozen backbone, one row an image."""
+"""Pooled features of a frozen backbone, one row for each image."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from dermssl.backbones.borrowed import borrowed
 from dermssl.backbones.facts import normalisation
 from dermssl.devices import autocast, resolve_device, resolve_precision
 from dermssl.errors import DermsslError
@@ -21,7 +22,7 @@ def extract_features(
     image_size: int,
     rows: np.ndarray | None = None,
     device: str | torch.device = "auto",
-    precision: str = "auto",
+    precision: str | torch.dtype = "auto",
     batch_size: int = 256,
     progress: bool = False,
 ) -> np.ndarray:
@@ -35,38 +36,29 @@ def extract_features(
             device.
         rows: (N,) which images, in which order; ``None`` for all.
         device: ``auto``, ``cpu``, ``cuda`` or a torch device.
-        precision: ``auto`` (bf16 where the hardware multiplies in it), ``fp32`` or ``bf16``.
-        batch_size: images a forward pass.
+        precision: ``auto`` (bf16 where the hardware multiplies in it), ``fp32``, ``bf16`` or a torch dtype.
+        batch_size: images per forward pass.
         progress: show a bar on standard error.
 
     Returns:
         (N, D) float32.
 
     Raises:
-        DermsslError: a feature is NaN or infinite, or the network's output is not one vector an image.
+        DermsslError: a feature is NaN or infinite, or the network's output is not one vector per image.
     """
-    where = resolve_device(device)
-    dtype = resolve_precision(precision, where)
+    where = resolve_device(device) if isinstance(device, str) else device
+    dtype = resolve_precision(precision, where) if isinstance(precision, str) else precision
     rows = np.arange(len(images)) if rows is None else rows
     mean, std = normalisation(model)
-    home = next(model.parameters()).device
-    modes = {module: module.training for module in model.modules()}
     features: list[np.ndarray] = []
-    try:
-        model.to(where).eval()
-        # not inference_mode: what a module caches in it (a ViT's positions) could not be trained with
-        # afterwards
-        with torch.no_grad(), autocast(where, dtype):
-            bar = tqdm(total=len(rows), desc="features", unit="img", disable=None if progress else True)
-            for batch in read_batches(images, cut(rows, batch_size), where):
-                output = pooled(model, to_input(batch, image_size, mean, std))
-                features.append(output.float().cpu().numpy())
-                bar.update(len(batch))
-            bar.close()
-    finally:
-        model.to(home)
-        for module, training in modes.items():
-            module.training = training
+    # not inference_mode: what a module caches in it (a ViT's positions) could not be trained with afterwards
+    with borrowed(model, where), torch.no_grad(), autocast(where, dtype):
+        bar = tqdm(total=len(rows), desc="features", unit="img", disable=None if progress else True)
+        for batch in read_batches(images, cut(rows, batch_size), where):
+            output = pooled(model, to_input(batch, image_size, mean, std))
+            features.append(output.float().cpu().numpy())
+            bar.update(len(batch))
+        bar.close()
     result = np.concatenate(features)
     check_finite(result)
     return result
@@ -126,8 +118,7 @@ def pooled(model: nn.Module, inputs: Tensor) -> Tensor:
     if output.ndim != 2:
         raise DermsslError(
             f"the backbone gives {tuple(output.shape)} for a batch of {len(inputs)} images, not one vector "
-            f"an image: "
-            "create it with num_classes=0 and its default global pooling"
+            "per image: create it with num_classes=0 and its default global pooling"
         )
     return output
 

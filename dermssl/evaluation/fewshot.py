@@ -9,19 +9,19 @@ from pathlib import Path
 from torch import nn
 
 from dermssl.backbones.facts import name_of
-from dermssl.backbones.load import load_backbone
-from dermssl.backbones.sizes import resolve_image_size
 from dermssl.data.cache import Cache
 from dermssl.errors import DermsslError
 from dermssl.evaluation.arguments import FewshotOptions
 from dermssl.evaluation.fitted import check_output
-from dermssl.evaluation.report import TITLES, Report
+from dermssl.evaluation.metrics import TITLES
+from dermssl.evaluation.report import Report
+from dermssl.evaluation.setup import Setup
 from dermssl.evaluation.transfer import Transfer
 from dermssl.files import replaced_file, write_text
 from dermssl.options import takes
 from dermssl.tables import markdown_table, percent
 
-logger = logging.getLogger("dermssl")
+LOGGER = logging.getLogger("dermssl")
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def fewshot(weights: Sequence[str | Path | nn.Module], data: str | Path | Cache,
         transfer = Transfer.prepare(entry, data, options)
         done = []
         for share in shares:
-            logger.info("%s with %g %% of the labels", transfer.name, 100 * share)
+            LOGGER.info("%s with %g %% of the labels", transfer.name, 100 * share)
             done.append(transfer.evaluate(fraction=share))
             if output is not None:  # now: what comes after it may fail
                 done[-1].save(_report_file(Path(output), len(reports), share))
@@ -150,4 +150,4 @@ def _refuse_unusable(weights: Sequence[str | Path | nn.Module], *, image_size: i
             raise DermsslError(f"fewshot: {name} is named twice")
     for entry in weights:
         if not isinstance(entry, nn.Module):
-            resolve_image_size(load_backbone(entry, seed=seed), image_size, adapt=True)
+            Setup.of(entry, image_size=image_size, seed=seed)

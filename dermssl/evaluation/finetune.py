@@ -26,6 +26,7 @@ def finetune(weights: str | Path | nn.Module, data: str | Path | Cache, options:
     Raises:
         DermsslError: the data holds no labels or one class, a test label is unknown to the training data, an
             option is out of range, the training diverges, or ``output`` holds something or cannot be written.
+        NotSaved: the answers or the model cannot be written after all; it holds the report.
     """
     if options.predictions is not None:
         refuse_unwritable(options.predictions, "--predictions")

@@ -2,18 +2,22 @@
 
 import copy
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from timm.models import save_for_hf
 from torch import nn
 
-from dermssl.data.decode import Fit
+from dermssl.backbones.facts import INTERPOLATION, Framing, crop_mode
 from dermssl.errors import DermsslError
 from dermssl.evaluation.frozen import LinearHead
 from dermssl.files import refuse_unwritable_folder
+
+SPARE = 1_000_000  # bytes beside the tensors: the classifier, the configuration
 
 
 def with_classifier(backbone: Any, classes: int, *, seed: int) -> Any:
@@ -35,8 +39,7 @@ def with_head(backbone: Any, head: LinearHead) -> Any:
     layer = model.get_classifier()
     if not isinstance(layer, nn.Linear) or layer.weight.shape != head.weight.shape:
         raise DermsslError(
-            f"--output: the classifier of {type(model).__name__} is not one linear layer, so a head trained "
-            f"on frozen "
+            f"--output: the classifier of {type(model).__name__} is not one linear layer, so a head trained on frozen "
             "features cannot be put into it; leave out --output, or --freeze"
         )
     with torch.no_grad():
@@ -52,7 +55,7 @@ def save_fitted(
     *,
     image_size: int,
     about: dict[str, Any],
-    fit: Fit = "squash",
+    fit: Framing = "squash",
 ) -> None:
     """Write a folder for ``timm.create_model("local-dir:FOLDER", pretrained=True)``, whole or not at all.
 
@@ -69,14 +72,15 @@ def save_fitted(
     # safetensors refuses the strides of channels_last
     model = copy.deepcopy(model).cpu().to(memory_format=torch.contiguous_format)
     fixed = bool(model.pretrained_cfg.get("fixed_input_size"))
+    arguments = {"img_size": image_size} if fixed else None
     config = {
         "label_names": list(classes),
         "pretrained_cfg": {
             "tag": "dermssl_finetuned",
             "input_size": [3, image_size, image_size],
             "crop_pct": 1.0,  # nothing more is cut off, as in the evaluation
-            "crop_mode": "squash" if fit == "squash" else "center",
-            "interpolation": "bilinear",
+            "crop_mode": crop_mode(fit),
+            "interpolation": INTERPOLATION,
             "license": "other",
         },
         "dermssl": about,
@@ -85,11 +89,40 @@ def save_fitted(
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
             whole = Path(temporary) / "model"
-            arguments = {"img_size": image_size} if fixed else None
             save_for_hf(model, str(whole), config, model_args=arguments, safe_serialization=True)
             os.replace(whole, folder)
-    except OSError as error:
-        raise DermsslError(f"cannot write {folder}: {error.strerror or error}") from error
+    except (OSError, SafetensorError) as error:
+        raise DermsslError(f"cannot write {folder}: {error}; {_rescued(model, config, arguments)}") from error
+
+
+def _rescued(model: Any, config: dict[str, Any], arguments: dict[str, Any] | None) -> str:
+    """Write the model to the system's temporary folder, where its own place failed; says where it lies."""
+    try:
+        whole = Path(tempfile.mkdtemp(prefix="dermssl-fitted-"))
+        save_for_hf(model, str(whole), config, model_args=arguments, safe_serialization=True)
+    except (OSError, SafetensorError) as error:
+        return f"nor can the fitted model be kept in {tempfile.gettempdir()} ({error}): free space, and run it again"
+    return f"the fitted model is kept in {whole}: move it to where there is room"
+
+
+def check_room(model: nn.Module, folder: str | Path) -> None:
+    """Raises DermsslError if the disk of ``folder`` has no room for the tensors of ``model``: said before the work."""
+    folder = Path(folder).absolute()
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    needed = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values()) + SPARE
+    free = shutil.disk_usage(there).free
+    if free < needed:
+        raise DermsslError(
+            f"--output {folder}: needs {needed / 1e6:.0f} MB, and {free / 1e6:.0f} MB are free there; name a folder on "
+            "another disk, or free some space"
+        )
+
+
+def spoken_name(name: str) -> str:
+    """A WEIGHTS or DATA argument without the folders of this machine: what a model handed on may say of its origin."""
+    if name.startswith(("hf-hub:", "timm:", "random:", "module:", "hfds/", "wds/")):
+        return name
+    return Path(name).name or name
 
 
 def check_output(folder: str | Path) -> None:

@@ -12,7 +12,7 @@ from dermssl.errors import DermsslError
 from dermssl.evaluation.recipes import Recipe
 from dermssl.evaluation.training import train_linear
 
-# Of the logistic regression. More strength fits the training features better.
+# scikit-learn's C of the logistic regression where nothing chooses one (see strength.py); larger fits closer.
 STRENGTH = 0.1
 ITERATIONS = 1000
 
@@ -40,9 +40,14 @@ def fit_head(
     *,
     epochs: int | None = None,
     seed: int = 0,
+    strength: float = STRENGTH,
     device: torch.device | None = None,
 ) -> LinearHead:
     """Train the recipe's head on features (N, D) with labels (N,) in [0, classes).
+
+    Args:
+        epochs, seed: of a head trained by an optimizer.
+        strength: C of a logistic regression.
 
     Raises:
         DermsslError: only one class is among the labels.
@@ -53,27 +58,46 @@ def fit_head(
         head = train_linear(*tensors, classes, recipe, epochs=epochs, seed=seed)
         weight, bias = head.weight.detach().double().cpu().numpy(), head.bias.detach().double().cpu().numpy()
         return LinearHead(weight, bias)
-    return _logistic(features, labels, classes)
+    return LogisticPath(features, labels).head(strength, classes)
 
 
-def _logistic(features: np.ndarray, labels: np.ndarray, classes: int) -> LinearHead:
-    """Multinomial logistic regression on standardised features, the standardisation folded into the head."""
-    present = np.unique(labels)
-    if len(present) < 2:
-        raise DermsslError("a training fold holds one class only: use fewer --folds or a larger --fraction")
-    features = features.astype(np.float64)
-    mean, std = features.mean(axis=0), features.std(axis=0)
-    std = np.where(std > 1e-8 * max(1e-30, float(std.max())), std, 1.0)  # a feature that never moves says nothing
-    standardised = (features - mean) / std
-    with warnings.catch_warnings():
-        # A head that is not quite at its optimum is as good; the protocol names the number of iterations.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        fitted = LogisticRegression(C=STRENGTH, max_iter=ITERATIONS, tol=1e-4).fit(standardised, labels)
-    weight, bias = fitted.coef_, fitted.intercept_
-    if len(present) == 2:  # scikit-learn keeps one row, that of the second class
-        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-    every_weight = np.zeros((classes, features.shape[1]))
-    every_bias = np.full(classes, -1e3)  # a class without training images is never the answer
-    every_weight[present] = weight / std
-    every_bias[present] = bias - (weight / std) @ mean
-    return LinearHead(every_weight, every_bias)
+class LogisticPath:
+    """Multinomial logistic regression on standardised features, fitted at one strength after another.
+
+    Each fit starts from the one before, so rising strengths cost little more than the last alone.
+
+    Args:
+        features: (N, D).
+        labels: (N,) int.
+        rough: stop earlier and compute in float32, which is enough to compare strengths.
+
+    Raises:
+        DermsslError: only one class is among the labels.
+    """
+
+    def __init__(self, features: np.ndarray, labels: np.ndarray, *, rough: bool = False) -> None:
+        self.classes = np.unique(labels)
+        if len(self.classes) < 2:
+            raise DermsslError("the training images are of one class only: use fewer --folds or a larger --fraction")
+        features = features.astype(np.float64)
+        mean, std = features.mean(axis=0), features.std(axis=0)
+        # a feature that never moves says nothing
+        self._std = np.where(std > 1e-8 * max(1e-30, float(std.max())), std, 1.0)
+        self._mean, self._labels = mean, labels
+        self._standardised = ((features - mean) / self._std).astype(np.float32 if rough else np.float64)
+        self._model = LogisticRegression(max_iter=ITERATIONS, tol=1e-3 if rough else 1e-4, warm_start=True)
+
+    def head(self, strength: float, classes: int) -> LinearHead:
+        """The head at C = ``strength`` for ``classes`` classes, the standardisation folded into it."""
+        with warnings.catch_warnings():
+            # A head that is not quite at its optimum is as good; the protocol names the number of iterations.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            fitted = self._model.set_params(C=strength).fit(self._standardised, self._labels)
+        weight, bias = fitted.coef_.astype(np.float64), fitted.intercept_.astype(np.float64)
+        if len(self.classes) == 2:  # scikit-learn keeps one row, that of the second class
+            weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+        every_weight = np.zeros((classes, len(self._std)))
+        every_bias = np.full(classes, -1e3)  # a class without training images is never the answer
+        every_weight[self.classes] = weight / self._std
+        every_bias[self.classes] = bias - (weight / self._std) @ self._mean
+        return LinearHead(every_weight, every_bias)

@@ -1,23 +1,18 @@
 """k nearest neighbours on frozen features: how good are they as they are, with nothing trained on top?"""
 
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dermssl.backbones.facts import name_of
-from dermssl.backbones.load import load_backbone
-from dermssl.backbones.sizes import resolve_image_size
 from dermssl.data.cache import Cache
-from dermssl.devices import resolve_device, resolve_precision
 from dermssl.errors import DermsslError
 from dermssl.evaluation.arguments import KnnOptions
-from dermssl.evaluation.features import extract_features
-from dermssl.evaluation.protocol import make_protocol, open_labelled
+from dermssl.evaluation.late import save_answers
 from dermssl.evaluation.report import Report
 from dermssl.evaluation.scoring import make_report
+from dermssl.evaluation.setup import Setup, divide, features_of
 from dermssl.files import refuse_unwritable
 from dermssl.options import takes
 
@@ -37,70 +32,50 @@ def evaluate_knn(weights: str | Path | nn.Module, data: str | Path | Cache, opti
 
     Raises:
         DermsslError: k is larger than the bank, the data holds no labels or one class, a test label is
-            unknown to the bank, or a feature is NaN.
+            unknown to the bank, a column or a division is not there, or a feature is NaN.
+        NotSaved: the answers cannot be written; it holds the report.
     """
     if options.predictions is not None:
         refuse_unwritable(options.predictions, "--predictions")
-    k, weighting, seed, precision = options.k, options.weighting, options.seed, options.precision
-    where = resolve_device(options.device)
-    model = weights if isinstance(weights, nn.Module) else load_backbone(weights, seed=seed)
-    size = resolve_image_size(model, options.image_size, adapt=not isinstance(weights, nn.Module))
-    common: dict[str, Any] = {"image_size": size, "fit": options.fit, "progress": options.progress}
-    bank = open_labelled(data, **common)
-    queries = None if options.test is None else open_labelled(options.test, option="--test", **common)
-    protocol = make_protocol(bank, queries, folds=options.folds, split=options.split, seed=seed)
+    k = options.k
+    setup = Setup.by(weights, options)
+    protocol, columns = divide(setup, data, options)
     smallest = min(len(round_.train) for round_ in protocol.rounds)
     if k > smallest:
         raise DermsslError(f"--k {k}: the bank holds only {smallest} images; use --k {smallest} or less, or more data")
-
-    extraction: dict[str, Any] = {
-        "image_size": size,
-        "device": where,
-        "precision": precision,
-        "batch_size": options.batch_size,
-        "progress": options.progress,
-    }
-    train_features = extract_features(model, bank.images, rows=bank.rows, **extraction)
-    test_features = train_features
-    if queries is not None:
-        test_features = extract_features(model, queries.images, rows=queries.rows, **extraction)
-
+    train_features, test_features = features_of(setup, protocol)
     answers = []
     labels = torch.from_numpy(protocol.train.labels)
     for round_ in protocol.rounds:
         answer = knn_probabilities(
             torch.from_numpy(train_features[round_.train]),
             labels[torch.from_numpy(round_.train)],
-            torch.from_numpy(test_features[round_.test]).to(where),
+            torch.from_numpy(test_features[round_.test]).to(setup.device),
             k=k,
             classes=len(protocol.train.classes),
-            weighting=weighting,
+            weighting=options.weighting,
         )
         answers.append(answer.cpu().numpy())
     report = make_report(
         kind="knn",
-        weights=name_of(weights),
-        data=str(data) if not isinstance(data, Cache) else bank.source,
+        weights=setup.name,
+        data=str(data) if not isinstance(data, Cache) else protocol.train.source,
         protocol=protocol,
         parameters={
             "evaluation": "knn",
             "k": k,
             "metric": "cosine",
-            "weighting": weighting,
+            "weighting": options.weighting,
             **{key: protocol.split.get(key) for key in ("split", "folds")},
-            "test": None if queries is None else queries.source,
-            "seed": seed,
-            "image_size": size,
-            "cache_size": bank.about["cache_size"],
-            "fit": bank.about["fit"],
-            "resize": "bilinear, antialiased",
-            "precision": str(resolve_precision(precision, where)).removeprefix("torch."),
+            "test": None if options.test is None else protocol.test.source,
+            "seed": options.seed,
+            **setup.about(protocol.train),
             "feature_width": train_features.shape[1],
         },
         answers=answers,
+        by=columns,
     )
-    if options.predictions is not None and report.predictions is not None:
-        report.predictions.save(options.predictions)
+    save_answers(report, options.predictions)
     return report
 
 
@@ -137,7 +112,7 @@ def knn_probabilities(
     labels = bank_labels.to(where)
     for start in range(0, len(queries), query_chunk):
         chunk = F.normalize(queries[start : start + query_chunk], dim=1)
-        similarity, neighbour = _nearest(bank, chunk, k, bank_chunk)
+        similarity, neighbour = nearest(bank, chunk, k, bank_chunk)
         vote = torch.ones_like(similarity, dtype=torch.float64)
         if weighting == "distance":
             distance = (1 - similarity.double()).clamp_(min=0)
@@ -147,7 +122,7 @@ def knn_probabilities(
     return votes / votes.sum(dim=1, keepdim=True)
 
 
-def _nearest(bank: Tensor, unit_queries: Tensor, k: int, chunk: int) -> tuple[Tensor, Tensor]:
+def nearest(bank: Tensor, unit_queries: Tensor, k: int, chunk: int) -> tuple[Tensor, Tensor]:
     """(n, k) similarities and bank indices of the nearest, over the bank chunk by chunk."""
     where = unit_queries.device
     best = unit_queries.new_empty(len(unit_queries), 0)

@@ -19,18 +19,19 @@ MELANOMA = "mel"
 SPECIFICITY = 0.95
 CALIBRATION_BINS = 15
 MELANOMA_METRIC = "melanoma_sensitivity_at_95_specificity"
-METRICS = (
-    "accuracy",
-    "balanced_accuracy",
-    "precision_macro",
-    "precision_weighted",
-    "recall_macro",
-    "f1_macro",
-    "f1_weighted",
-    "auroc_macro",
-    MELANOMA_METRIC,
-    "ece",
-)
+TITLES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "precision_macro": "precision, macro",
+    "precision_weighted": "precision, weighted (paper)",
+    "recall_macro": "recall, macro (paper)",
+    "f1_macro": "F1, macro",
+    "f1_weighted": "F1, weighted (paper)",
+    "auroc_macro": "AUROC, macro one-vs-rest",
+    MELANOMA_METRIC: "melanoma sensitivity at 95 % specificity",
+    "ece": "expected calibration error",
+}
+METRICS = tuple(TITLES)
 
 
 def classification_metrics(

@@ -1,7 +1,7 @@
 """What a model answered for each test image, and the CSV file that holds it."""
 
 import csv
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +9,24 @@ import numpy as np
 from dermssl.errors import DermsslError
 from dermssl.files import replaced_file
 
+MOST_BYTES = 2_000_000_000  # of a table; ten million answers
 COLUMNS = ["image", "group", "fold", "label", "prediction"]
+
+
+def is_predictions(path: Path) -> bool:
+    """Whether ``path`` is a file whose header is that of a table of answers."""
+    try:
+        if not path.is_file():
+            return False
+        with path.open(encoding="utf-8", newline="") as file:
+            return file.readline(200).startswith(",".join(COLUMNS) + ",")
+    except (OSError, ValueError):
+        return False
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """One row a test image."""
+    """One row for each test image."""
 
     images: np.ndarray  # (N,) str, the name of the image
     groups: np.ndarray  # (N,) str, its lesion (or patient); its own name where unknown
@@ -29,12 +41,19 @@ class Predictions:
 
     def sorted(self) -> "Predictions":
         """The same rows in the order of the images' names."""
-        order = np.argsort(self.images, kind="stable")
-        arrays = {f.name: getattr(self, f.name)[order] for f in fields(self) if f.name != "classes"}
+        return self.select(np.argsort(self.images, kind="stable"))
+
+    def select(self, chosen: np.ndarray) -> "Predictions":
+        """The rows at ``chosen`` (M,); the classes stay."""
+        arrays = {f.name: getattr(self, f.name)[chosen] for f in fields(self) if f.name != "classes"}
         return Predictions(**arrays, classes=self.classes)
 
+    def in_one_fold(self) -> "Predictions":
+        """The same answers without their folds, for figures over all of them together."""
+        return replace(self, folds=np.zeros(len(self), dtype=np.int64))
+
     def save(self, path: str | Path) -> None:
-        """Write ``image,group,fold,label,prediction`` and one probability column a class."""
+        """Write ``image,group,fold,label,prediction`` and one probability column for each class."""
         with replaced_file(Path(path)) as partial, partial.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow([*COLUMNS, *self.classes])
@@ -49,14 +68,19 @@ class Predictions:
         path = Path(path)
         if not path.is_file():
             raise DermsslError(f"{path}: no such file of predictions; write one with --predictions {path}")
-        with path.open(newline="", encoding="utf-8") as file:
-            header, *rows = list(csv.reader(file)) or [[]]
+        try:
+            if path.stat().st_size > MOST_BYTES:
+                raise DermsslError(f"{path}: is larger than {MOST_BYTES // 10**9} GB; not a table of predictions")
+            with path.open(newline="", encoding="utf-8") as file:
+                header, *rows = list(csv.reader(file)) or [[]]
+        except (OSError, ValueError, csv.Error) as error:
+            raise DermsslError(f"{path}: cannot be read as a table of predictions ({error})") from error
         classes = tuple(header[len(COLUMNS) :])
         if header[: len(COLUMNS)] != COLUMNS or not classes or any(len(row) != len(header) for row in rows):
             raise DermsslError(f"{path}: not a table of predictions, whose columns are {','.join(COLUMNS)},CLASS...")
         number = {name: i for i, name in enumerate(classes)}
         try:
-            return cls(
+            result = cls(
                 images=np.array([row[0] for row in rows], dtype=str),
                 groups=np.array([row[1] for row in rows], dtype=str),
                 folds=np.array([int(row[2]) for row in rows]),
@@ -65,5 +89,10 @@ class Predictions:
                 probabilities=np.array([row[len(COLUMNS) :] for row in rows], dtype=float),
                 classes=classes,
             )
-        except (KeyError, ValueError) as error:
+        except (KeyError, ValueError, OverflowError) as error:
             raise DermsslError(f"{path}: a row cannot be read ({error})") from error
+        if not len(result) or len(number) != len(classes):
+            raise DermsslError(f"{path}: holds no answers, or two columns of one class; write it again")
+        if not ((result.probabilities >= 0) & (result.probabilities <= 1)).all():
+            raise DermsslError(f"{path}: some of its probabilities are not between 0 and 1; write it again")
+        return result

@@ -10,15 +10,10 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from dermssl.backbones.facts import name_of
-from dermssl.backbones.load import load_backbone
-from dermssl.backbones.sizes import resolve_image_size
 from dermssl.data.cache import Cache
-from dermssl.devices import resolve_device
 from dermssl.errors import DermsslError
 from dermssl.evaluation.arguments import ProjectOptions
-from dermssl.evaluation.features import extract_features
-from dermssl.evaluation.protocol import open_labelled
+from dermssl.evaluation.setup import Setup
 from dermssl.options import takes
 from dermssl.tables import markdown_table, percent
 
@@ -99,7 +94,7 @@ class Projection:
         return json.dumps(self.to_dict(), indent=2)
 
     def to_csv(self) -> str:
-        """The points, one line an image: image, group, label, x, y, purity."""
+        """The points, one line for each image: image, group, label, x, y, purity."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["image", "group", "label", "x", "y", "purity"])
@@ -133,10 +128,8 @@ def project(weights: str | Path | nn.Module, data: str | Path | Cache, options: 
         DermsslError: an option is out of range, the data holds no labels, or the features are all the same.
     """
     limit, perplexity, k, seed = options.limit, options.perplexity, options.k, options.seed
-    where = resolve_device(options.device)
-    model = weights if isinstance(weights, nn.Module) else load_backbone(weights, seed=seed)
-    size = resolve_image_size(model, options.image_size, adapt=not isinstance(weights, nn.Module))
-    images = open_labelled(data, image_size=size, fit=options.fit, progress=options.progress)
+    setup = Setup.by(weights, options)
+    images = setup.open(data)
     chosen = np.arange(len(images))
     if limit is not None and limit < len(images):
         chosen = np.sort(np.random.default_rng(seed).choice(len(images), limit, replace=False))
@@ -150,18 +143,10 @@ def project(weights: str | Path | nn.Module, data: str | Path | Cache, options: 
     candidates = len(chosen) - np.unique(groups, return_counts=True)[1].max()
     if not 1 <= k <= candidates:
         raise DermsslError(f"--k {k}: must be at least 1 and at most {candidates}, the images of other lesions")
-    features = extract_features(
-        model,
-        images.images,
-        image_size=size,
-        rows=images.rows[chosen],
-        device=where,
-        precision=options.precision,
-        progress=options.progress,
-    )
+    features = setup.features(images.images, images.rows[chosen])
     points = tsne(features, perplexity=perplexity, seed=seed)
     return Projection(
-        weights=name_of(weights),
+        weights=setup.name,
         data=images.source,
         points=points,
         labels=labels,
@@ -178,10 +163,7 @@ def project(weights: str | Path | nn.Module, data: str | Path | Cache, options: 
             "metric": "cosine",
             "perplexity": perplexity,
             "seed": seed,
-            "image_size": size,
-            "cache_size": images.about["cache_size"],
-            "fit": images.about["fit"],
-            "precision": options.precision,
+            **setup.about(images),
             "feature_width": features.shape[1],
             "content_hash": images.about["content_hash"],
         },

@@ -1,48 +1,33 @@
 """Which labelled images train and which are tested: the part that every evaluation shares."""
 
-import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dermssl.data.cache import Cache, source_size
-from dermssl.data.decode import Fit
+from dermssl.data import parts
 from dermssl.data.folds import cut_groups, make_folds
-from dermssl.data.prepare import cached
+from dermssl.data.groups import copies, joined, read_pairs
 from dermssl.errors import DermsslError
-
-logger = logging.getLogger("dermssl")
+from dermssl.evaluation.labelled import LabelledImages
+from dermssl.options import SPLITS
 
 # name of the test fold where a separate set is tested
 TEST_SET = 0
 
 
 @dataclass(frozen=True)
-class LabelledImages:
-    """The labelled images of one data set."""
-
-    source: str
-    images: np.ndarray  # (P, S, S, 3) uint8 memory map, of labelled and unlabelled images
-    rows: np.ndarray  # (N,) rows of ``images`` that carry a label
-    labels: np.ndarray  # (N,) index into classes
-    ids: np.ndarray  # (N,) str
-    groups: np.ndarray  # (N,) str; the image's own name where the data names none
-    classes: tuple[str, ...]
-    about: dict[str, Any]  # what the report says of the data
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-
-@dataclass(frozen=True)
 class Round:
-    """One training and testing: indices into the training set and into the test set."""
+    """One training and testing: indices into the training set and into the test set.
+
+    ``validation``, into the training set, is for choosing; None where the data names no such part.
+    """
 
     fold: int
     train: np.ndarray
     test: np.ndarray
+    validation: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -56,97 +41,60 @@ class Protocol:
     notes: tuple[str, ...]
 
 
-def open_labelled(
-    data: str | Path | Cache,
-    *,
-    image_size: int,
-    fit: Fit = "squash",
-    option: str = "DATA",
-    progress: bool = False,
-) -> LabelledImages:
-    """The labelled images of a data set, decoded once into a cache at the size that ``image_size`` needs.
-
-    Args:
-        data: as everywhere, or an open cache.
-        option: how the error messages call it.
-
-    Raises:
-        DermsslError: no image carries a label, or all carry the same.
-    """
-    cache = data if isinstance(data, Cache) else cached(data, size=source_size(image_size), fit=fit, progress=progress)
-    records = cache.records
-    rows = np.flatnonzero(records.labels >= 0)
-    if not len(rows):
-        raise DermsslError(
-            f"{option} {records.source}: none of its {len(records)} images carries a label (layout: {records.layout}); "
-            "an evaluation needs labelled images, e.g. a folder per class or a CSV with the columns "
-            "image,label"
-        )
-    unlabelled = len(records) - len(rows)
-    if unlabelled:
-        logger.warning("%s %s: %d images without a label are left out", option, records.source, unlabelled)
-    ids = np.array(records.ids, dtype=str)[rows]
-    groups = ids if records.groups is None else np.array(records.groups, dtype=str)[rows]
-    counts = np.bincount(records.labels[rows], minlength=len(records.classes))
-    about = {
-        "source": str(records.source),
-        "layout": records.layout,
-        "images": len(rows),
-        "unlabelled": unlabelled,
-        "problems": len(cache.problems),
-        "classes": dict(zip(records.classes, counts.tolist(), strict=True)),
-        "groups": None if records.groups is None else len(np.unique(groups)),
-        "content_hash": cache.content_hash,
-        "cache_size": cache.size,
-        "fit": cache.fit,
-    }
-    labels = np.asarray(records.labels)[rows]
-    return LabelledImages(str(records.source), cache.images, rows, labels, ids, groups, tuple(records.classes), about)
-
-
 def make_protocol(
     train: LabelledImages,
     test: LabelledImages | None = None,
     *,
     folds: int = 5,
     split: str = "lesion",
+    join: str | Path | None = None,
     seed: int = 0,
 ) -> Protocol:
     """The rounds of a cross-validation over ``train``, or the one round that tests it on ``test``.
 
+    Args:
+        folds, seed: of the cross-validation.
+        split: ``"lesion"`` keeps a group in one fold, ``"paper"`` does not; ``"given"`` is the data's own division.
+        join: CSV of pairs of images that belong to one group.
+
     Raises:
         DermsslError: one class only; fewer images of every class than folds; a test label that no training
-            image carries; a negative seed.
+            image carries; no such division; an option out of range.
     """
-    train = _without_empty_classes(train)
+    if split not in SPLITS:
+        raise DermsslError(f"--split {split}: must be one of {', '.join(SPLITS)}")
+    if split == "given" and test is not None:
+        raise DermsslError("--split given takes the test part of DATA: leave out --test, or --split")
+    given = None
+    if split == "given":
+        train, given = _given_parts(train)
+    train = train.without_empty_classes()
     if len(train.classes) < 2:
         raise DermsslError(
             f"{train.source}: all {len(train)} labelled images are of one class ({train.classes[0]}); "
             "a classification needs two or more"
         )
-    if test is None:
-        return _cross_validation(train, folds, split, seed)
-    test = _aligned(test, train.classes)
-    everything = Round(TEST_SET, np.arange(len(train)), np.arange(len(test)))
-    shared = np.isin(test.groups, train.groups) | np.isin(test.ids, train.ids)
-    notes = []
-    if shared.any():
-        notes.append(
-            f"{int(shared.sum())} of the {len(test)} test images are of a group (or have a name) that "
-            f"occurs in the "
-            "training set too: the figures are too good unless these names mean different things in the two "
-            "sets"
-        )
-    return Protocol(train, test, (everything,), {"split": "test set", "shared_images": int(shared.sum())}, tuple(notes))
+    if test is not None:
+        test = _aligned(test, train.classes)
+    pairs: list[tuple[int, int]] = []
+    if join is not None:
+        train, test, pairs, note = _with_joined(train, test, join)
+        train = replace(train, notes=(*train.notes, note))
+    if given is not None:
+        protocol = _given(train, given)
+    elif test is not None:
+        protocol = _on_test_set(train, test, pairs)
+    else:
+        protocol = _cross_validation(train, folds, split, seed)
+    return replace(protocol, notes=(*train.notes, *(() if test is None else test.notes), *protocol.notes))
 
 
 def _cross_validation(train: LabelledImages, folds: int, split: str, seed: int) -> Protocol:
-    grouped = train.about["groups"] is not None
-    groups = train.groups if grouped else None
+    groups = train.groups if train.grouped else None
     assigned = make_folds(train.labels, groups, folds=folds, split=split, seed=seed)
     plain = assigned if split == "paper" else make_folds(train.labels, groups, folds=folds, split="paper", seed=seed)
     notes = []
-    if split == "lesion" and not grouped:
+    if split == "lesion" and not train.grouped:
         notes.append(
             "the data names no lesions or patients: every image is its own group, and near copies may be in two folds"
         )
@@ -164,8 +112,7 @@ def _cross_validation(train: LabelledImages, folds: int, split: str, seed: int) 
         "split": split,
         "folds": folds,
         "seed": seed,
-        "groups": train.about["groups"],
-        "groups_repeated": int((np.unique(train.groups, return_counts=True)[1] > 1).sum()),
+        **_groups(train),
         "groups_cut": cut_groups(groups, assigned),
         "groups_cut_by_plain_split": cut_groups(groups, plain),
     }
@@ -176,15 +123,102 @@ def _cross_validation(train: LabelledImages, folds: int, split: str, seed: int) 
     return Protocol(train, train, rounds, about, tuple(notes))
 
 
-def _without_empty_classes(data: LabelledImages) -> LabelledImages:
-    """Drops classes that no image carries, such as an all-zero column of a ground truth table."""
-    used, labels = np.unique(data.labels, return_inverse=True)
-    return replace(data, labels=labels, classes=tuple(data.classes[c] for c in used))
+def _on_test_set(train: LabelledImages, test: LabelledImages, pairs: list[tuple[int, int]]) -> Protocol:
+    same = copies([*train.hashes.tolist(), *test.hashes.tolist()])
+    names = joined([*train.groups.tolist(), *test.groups.tolist()], [*same, *pairs])
+    shared = np.isin(names[len(train) :], names[: len(train)]) | np.isin(test.ids, train.ids)
+    copied = np.isin(test.hashes, train.hashes[train.hashes != ""])
+    notes = []
+    if shared.any():
+        notes.append(
+            f"{int(shared.sum())} of the {len(test)} test images are of a group (or have a name) that occurs in the "
+            "training set too: the figures are too good unless these names mean different things in the two sets"
+        )
+    if copied.any():
+        notes.append(
+            f"{int(copied.sum())} of the {len(test)} test images are byte-for-byte copies of training images: the "
+            "figures are too good"
+        )
+    about = {"split": "test set", "shared_images": int(shared.sum()), "copies_in_training": int(copied.sum())}
+    return Protocol(train, test, (Round(TEST_SET, np.arange(len(train)), np.arange(len(test))),), about, tuple(notes))
+
+
+def _given_parts(data: LabelledImages) -> tuple[LabelledImages, np.ndarray]:
+    """The images that the data's own division names, and the part of each."""
+    if parts.COLUMN not in data.attributes:
+        raise DermsslError(
+            f"--split given: {data.source} has no column {parts.COLUMN!r} that says {', '.join(parts.PARTS)} for each "
+            f"image, and no folders of these names; its columns: {', '.join(data.attributes) or 'none'}"
+        )
+    part = parts.parts_of(data.attributes[parts.COLUMN].tolist(), data.source)
+    counts = {name: int((part == name).sum()) for name in parts.PARTS}
+    missing = [name for name in ("train", "test") if not counts[name]]
+    if missing:
+        raise DermsslError(
+            f"--split given: no labelled image of {data.source} is in the part {' or '.join(missing)} (there are "
+            f"{', '.join(f'{count} of {name}' for name, count in counts.items())})"
+        )
+    kept = np.flatnonzero(part != "")
+    if len(kept) < len(data):
+        note = f"{len(data) - len(kept)} images are in no part of the data's own division: they are left out"
+        data = replace(data, notes=(*data.notes, note))
+    return data.select(kept), part[kept]
+
+
+def _given(data: LabelledImages, part: np.ndarray) -> Protocol:
+    """Trained on the part train, tested on the part test; the part val is there to choose with."""
+    train, validation, test = (np.flatnonzero(part == name) for name in parts.PARTS)
+    unknown = np.setdiff1d(data.labels[test], data.labels[train])
+    if len(unknown):
+        names = ", ".join(data.classes[c] for c in unknown)
+        raise DermsslError(f"--split given: the classes {names} of the test part have no image in the training part")
+    fitted = np.concatenate([train, validation])
+    shared = int(np.isin(data.groups[test], data.groups[fitted]).sum())
+    notes = []
+    if not data.grouped:
+        notes.append("the data names no lesions or patients: near copies may be in two parts")
+    if shared:
+        notes.append(
+            f"{shared} of the {len(test)} test images are of a group that occurs in the training or validation part "
+            "too: the figures are too good"
+        )
+    about = {
+        "split": "given",
+        "train": len(train),
+        "val": len(validation),
+        "test": len(test),
+        **_groups(data),
+        "groups_cut": cut_groups(data.groups, np.unique(part, return_inverse=True)[1]),
+        "shared_images": shared,
+    }
+    round_ = Round(TEST_SET, train, test, validation if len(validation) else None)
+    return Protocol(data, data, (round_,), about, tuple(notes))
+
+
+def _groups(data: LabelledImages) -> dict[str, int | None]:
+    counts = np.unique(data.groups, return_counts=True)[1]
+    return {"groups": len(counts) if data.grouped else None, "groups_repeated": int((counts > 1).sum())}
+
+
+def _with_joined(
+    train: LabelledImages, test: LabelledImages | None, path: str | Path
+) -> tuple[LabelledImages, LabelledImages | None, list[tuple[int, int]], str]:
+    """The sets with the groups of the pairs in ``path`` joined; the pairs as rows of both sets; what to note."""
+    ids = [*train.ids.tolist(), *([] if test is None else test.ids.tolist())]
+    pairs, missing = read_pairs(path, ids)
+    names = np.array(joined([*train.groups.tolist(), *([] if test is None else test.groups.tolist())], pairs))
+    before = len(np.unique(train.groups))
+    train = replace(train, groups=names[: len(train)], grouped=True)
+    if test is not None:
+        test = replace(test, groups=names[len(train) :], grouped=True)
+    merged = before - len(np.unique(train.groups))
+    lost = f"; {missing} pairs name images that are not there" if missing else ""
+    return train, test, pairs, f"--join: {len(pairs)} pairs of images joined {merged} groups to others{lost}"
 
 
 def _aligned(test: LabelledImages, classes: tuple[str, ...]) -> LabelledImages:
     """The test set with labels that count in the training set's classes."""
-    used = _without_empty_classes(test)
+    used = test.without_empty_classes()
     unknown = [name for name in used.classes if name not in classes]
     if unknown:
         raise DermsslError(

@@ -15,7 +15,7 @@ class Recipe:
         lr: learning rate at its highest.
         momentum: of SGD.
         weight_decay: none on norms and biases.
-        batch_size: images a step.
+        batch_size: images per step.
         epochs: passes over the training images.
         least_steps: more passes are made until there are so many steps, so that a hundred images are learnt
             too.
@@ -49,7 +49,7 @@ _FLIPS = ViewPolicy(crop_scale=1.0, flip="both", brightness=0.0, contrast=0.0, s
 RECIPES = {
     # The paper prints SGD, batch 64 and lr 0.001; the rest are the usual values.
     "paper": Recipe(
-        opt="sgd",
+        opt="momentum",  # timm's "sgd" is Nesterov's
         lr=0.001,
         momentum=0.9,
         weight_decay=1e-4,

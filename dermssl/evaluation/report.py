@@ -6,24 +6,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from dermssl.errors import DermsslError
-from dermssl.evaluation.metrics import MELANOMA_METRIC
-from dermssl.evaluation.predictions import Predictions
+from dermssl.evaluation.metrics import TITLES
+from dermssl.evaluation.predictions import Predictions, is_predictions
+from dermssl.evaluation.stored import read_report
+from dermssl.evaluation.subgroups import subgroup_table
 from dermssl.files import write_text
 from dermssl.tables import markdown_table, percent
-
-TITLES = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "precision_macro": "precision, macro",
-    "precision_weighted": "precision, weighted (paper)",
-    "recall_macro": "recall, macro (paper)",
-    "f1_macro": "F1, macro",
-    "f1_weighted": "F1, weighted (paper)",
-    "auroc_macro": "AUROC, macro one-vs-rest",
-    MELANOMA_METRIC: "melanoma sensitivity at 95 % specificity",
-    "ece": "expected calibration error",
-}
 
 
 @dataclass(frozen=True)
@@ -44,6 +32,7 @@ class Report:
     folds: list[dict[str, Any]]  # the metrics of each fold
     records: dict[str, Any]  # what the data was: layout, images, classes, hash ...
     split: dict[str, Any]  # how it was divided, and the groups it cut or would have cut
+    by: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # column -> results of its subgroups
     notes: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
     predictions: Predictions | None = field(default=None, repr=False, compare=False)
@@ -51,10 +40,10 @@ class Report:
     def to_json(self) -> str:
         """One JSON object, without the answers (``save`` and ``--predictions`` write those as CSV)."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "predictions"}
-        return json.dumps(_plain(values), indent=1)
+        return json.dumps(plain(values), indent=1)
 
     def to_markdown(self) -> str:
-        """A table of the metrics, one of the classes, and the notes."""
+        """Tables of the metrics, of the classes and of the subgroups, and the notes."""
         shown = {key: value for key, value in self.protocol.items() if isinstance(value, str | int | float)}
         rows = [
             [
@@ -89,6 +78,8 @@ class Report:
                 ],
             ),
         ]
+        for column, rows_by in self.by.items():
+            lines += ["", markdown_table(*subgroup_table(column, rows_by))]
         if self.notes:
             lines += ["", *(f"- Note: {note}." for note in self.notes)]
         return "\n".join(lines)
@@ -125,45 +116,32 @@ class Report:
 
         Args:
             path: the JSON file, or the folder given to ``save``.
-            predictions: the CSV of answers; by default the one that ``save`` put beside it, if it is there.
+            predictions: the CSV of answers; by default the one that ``save`` put beside it, or one of the report's
+                own name (``a.json`` and ``a.csv``), if there is one.
 
         Raises:
             DermsslError: a file is missing or is not a report.
         """
         file = Path(path)
         file = file / "report.json" if file.is_dir() else file
-        try:
-            values = json.loads(file.read_text(encoding="utf-8"))
-            missing = {f.name for f in fields(cls) if f.name != "predictions"} - set(values)
-        except (OSError, ValueError, TypeError) as error:
-            raise DermsslError(f"{file}: cannot be read as a report of an evaluation ({error})") from error
-        if missing:
-            raise DermsslError(f"{file}: not a report of an evaluation; it lacks {', '.join(sorted(missing))}")
-        beside = file.with_suffix(".predictions.csv")
-        csv = predictions or (beside if beside.exists() else None)
-        values = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
-        values["classes"], values["notes"] = tuple(values["classes"]), tuple(values["notes"])
-        values["metrics"], values["std"] = _numbers(values["metrics"]), _numbers(values["std"])
-        values["interval"] = {
-            name: tuple(float("nan") if edge is None else edge for edge in edges)
-            for name, edges in values["interval"].items()
-        }
-        values["per_class"] = {name: _numbers(figures) for name, figures in values["per_class"].items()}
-        values["folds"] = [_numbers(fold) for fold in values["folds"]]
-        return cls(**values, predictions=Predictions.load(csv) if csv else None)
+        csv = predictions or _beside(file)
+        return cls(**read_report(file), predictions=Predictions.load(csv) if csv else None)
 
 
-def _plain(value: Any) -> Any:
+def _beside(file: Path) -> Path | None:
+    """The answers that lie beside a report."""
+    if (saved := file.with_suffix(".predictions.csv")).is_file():
+        return saved
+    same_name = file.with_suffix(".csv")
+    return same_name if is_predictions(same_name) else None
+
+
+def plain(value: Any) -> Any:
     """What JSON can hold: no NaN (it is not JSON), no tuples, no paths."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if isinstance(value, str | int | bool | None) else str(value)
-
-
-def _numbers(values: dict[str, Any]) -> dict[str, Any]:
-    """The inverse of ``_plain`` for named figures: null was NaN."""
-    return {name: float("nan") if value is None else value for name, value in values.items()}

@@ -11,10 +11,11 @@ import torch
 
 import dermssl
 from dermssl.evaluation import metrics as m
-from dermssl.evaluation.intervals import RESAMPLES, bootstrap, interval
+from dermssl.evaluation.intervals import RESAMPLES, intervals_of
 from dermssl.evaluation.predictions import Predictions
 from dermssl.evaluation.protocol import Protocol
 from dermssl.evaluation.report import Report
+from dermssl.evaluation.subgroups import by_subgroup
 
 
 def make_report(
@@ -25,6 +26,7 @@ def make_report(
     protocol: Protocol,
     parameters: dict[str, Any],
     answers: list[np.ndarray],
+    by: tuple[str, ...] = (),
     resamples: int = RESAMPLES,
 ) -> Report:
     """The report of an evaluation.
@@ -32,6 +34,7 @@ def make_report(
     Args:
         parameters: every parameter that moves the numbers.
         answers: for each round of the protocol the (n, C) probabilities of its test images.
+        by: columns of the test images whose subgroups get figures of their own.
         resamples: of the bootstrap.
     """
     classes = protocol.train.classes
@@ -54,7 +57,7 @@ def make_report(
         majority.append(float((labels == np.bincount(protocol.train.labels[round_.train]).argmax()).mean()))
     mean = {name: _over(folds, name, np.mean) for name in m.METRICS}
     std = {name: _over(folds, name, lambda v: np.std(v, ddof=1) if len(v) > 1 else np.nan) for name in m.METRICS}
-    samples = bootstrap(predictions, resamples=resamples)
+    columns = {name: test.attributes[name][order] for name in by}
     return Report(
         kind=kind,
         weights=weights,
@@ -63,7 +66,7 @@ def make_report(
         classes=classes,
         metrics=mean,
         std=std,
-        interval={name: interval(samples[name]) for name in m.METRICS},
+        interval=intervals_of(predictions, mean, resamples=resamples),
         majority_accuracy=float(np.mean(majority)),
         per_class=m.per_class(predictions.labels, probabilities, predictions.predictions, classes),
         confusion=m.confusion(predictions.labels, predictions.predictions, classes).tolist(),
@@ -78,6 +81,7 @@ def make_report(
         ],
         records={"train": protocol.train.about, "test": None if test is protocol.train else test.about},
         split=protocol.split,
+        by=by_subgroup(predictions, columns, resamples=resamples),
         notes=protocol.notes,
         versions=_versions(),
         predictions=predictions,

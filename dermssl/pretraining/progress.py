@@ -3,16 +3,18 @@
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 from tqdm import tqdm
 
 from dermssl import distributed
+from dermssl.backbones.facts import Framing
 from dermssl.data.cache import Cache
 from dermssl.errors import DermsslError
 from dermssl.evaluation.knn import evaluate_knn
-from dermssl.evaluation.protocol import make_protocol, open_labelled
+from dermssl.evaluation.labelled import open_labelled
+from dermssl.evaluation.protocol import make_protocol
 from dermssl.pretraining.decided import Resolved
 from dermssl.pretraining.trainer import Trainer
 
@@ -87,7 +89,9 @@ class OnlineKnn:
     """
 
     def __init__(self, labelled: Cache, resolved: Resolved) -> None:
-        images = open_labelled(labelled, image_size=resolved.image_size, option="--eval-data")
+        images = open_labelled(
+            labelled, image_size=resolved.image_size, fit=cast(Framing, labelled.fit), option="--eval-data"
+        )
         try:
             protocol = make_protocol(images)
         except DermsslError as error:
@@ -99,7 +103,8 @@ class OnlineKnn:
     def evaluate(self, backbone: nn.Module) -> dict[str, float]:
         """Accuracies of the backbone's features, beside that of always naming the commonest class."""
         size, device = self.resolved.image_size, self.resolved.device
-        report = evaluate_knn(backbone, self.labelled, k=self.k, image_size=size, device=device)
+        fit = cast(Framing, self.labelled.fit)
+        report = evaluate_knn(backbone, self.labelled, k=self.k, image_size=size, fit=fit, device=device)
         return {
             "knn_accuracy": report.metrics["accuracy"],
             "knn_balanced_accuracy": report.metrics["balanced_accuracy"],

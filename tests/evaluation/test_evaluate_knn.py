@@ -201,7 +201,7 @@ class TestCommand:
 
 
 def test_what_cannot_be_written_is_refused_before_the_work(labelled, tmp_path, monkeypatch):
-    monkeypatch.setattr("dermssl.evaluation.knn.extract_features", lambda *_, **__: pytest.fail("worked first"))
+    monkeypatch.setattr("dermssl.evaluation.setup.extract_features", lambda *_, **__: pytest.fail("worked first"))
     with pytest.raises(DermsslError, match=r"--predictions .*: is a folder"):
         evaluate_knn("random:resnet18", labelled, predictions=tmp_path, **OPTIONS)
     with pytest.raises(DermsslError, match="--batch-size 0: must be 1 or more"):

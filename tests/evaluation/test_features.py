@@ -73,7 +73,7 @@ def test_nan_features_are_an_error_that_counts_them(images, model):
 
 def test_a_map_instead_of_a_vector_is_an_error(images):
     model = timm.create_model("resnet18", num_classes=0, global_pool="")
-    with pytest.raises(DermsslError, match="one vector an image"):
+    with pytest.raises(DermsslError, match="one vector per image"):
         extract_features(model, images, image_size=32)
 
 

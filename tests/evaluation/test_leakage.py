@@ -16,7 +16,7 @@ from dermssl.errors import DermsslError
 from dermssl.evaluation.leakage.align import likeness
 from dermssl.evaluation.leakage.pictures import Pictures
 from dermssl.evaluation.leakage.search import NEIGHBOURS, SIZE, _embedding_neighbours, leakage
-from dermssl.evaluation.leakage.split import joined, split_gap
+from dermssl.evaluation.leakage.split import split_gap
 from dermssl.evaluation.leakage.views import (
     BITS,
     BOXES,
@@ -30,6 +30,7 @@ from dermssl.evaluation.leakage.views import (
     transform,
     turned,
 )
+from dermssl.evaluation.setup import Setup
 
 Flip = Image.Transpose.FLIP_LEFT_RIGHT
 
@@ -245,12 +246,6 @@ def test_embedding_neighbours_are_the_nearest_by_cosine(split_at):
 
 
 class TestSplit:
-    def test_joined_groups(self):
-        groups = joined(np.array(["a", "b", "a", "c", "d"]), np.array([10, 11, 12, 13, 14]), [(11, 13), (12, 99)])
-        assert groups[0] == groups[2]
-        assert groups[1] == groups[3]
-        assert len(set(groups)) == 3
-
     def test_plain_folds_overstate_where_copies_of_noise_repeat(self, tmp_path):
         """Labels that say nothing of the pictures: whatever plain folds are right about is leaked."""
         rng = np.random.default_rng(0)
@@ -265,7 +260,7 @@ class TestSplit:
                 rows.append([name, "mel" if lesion % 2 else "nv", f"L{lesion}"])
         with open(tmp_path / "images.csv", "w", newline="") as file:
             csv.writer(file).writerows([["image", "label", "group"], *rows])
-        gap = split_gap("random:resnet18", tmp_path / "images.csv", same=[], image_size=32, device="cpu")
+        gap = split_gap(Setup.of("random:resnet18", image_size=32, device="cpu"), tmp_path / "images.csv", same=[])
         assert gap.k[0] == 1
         assert gap.plain[0] > 0.75
         assert gap.grouped[0] < 0.65
@@ -276,11 +271,11 @@ class TestSplit:
         assert "overstated by" in gap.to_markdown()
 
     def test_nothing_repeats(self, tmp_path):
-        for label in ("mel", "nv"):
+        for number, label in enumerate(("mel", "nv")):
             (tmp_path / label).mkdir()
             for i in range(6):
-                photograph(i, 32).save(tmp_path / label / f"{i}.png")
-        assert split_gap("random:resnet18", tmp_path, same=[], image_size=32, device="cpu") is None
+                photograph(6 * number + i, 32).save(tmp_path / label / f"{i}.png")
+        assert split_gap(Setup.of("random:resnet18", image_size=32, device="cpu"), tmp_path, same=[]) is None
 
 
 class TestCommand:

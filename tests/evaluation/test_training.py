@@ -29,7 +29,7 @@ def features(n=200, width=12, classes=4, seed=0):
 
 def test_paper_recipe_is_what_the_paper_prints():
     recipe = find_recipe("paper")
-    assert (recipe.opt, recipe.batch_size, recipe.lr) == ("sgd", 64, 0.001)
+    assert (recipe.opt, recipe.batch_size, recipe.lr) == ("momentum", 64, 0.001)
     with pytest.raises(DermsslError, match="--recipe other: unknown; use one of paper, default"):
         find_recipe("other")
 

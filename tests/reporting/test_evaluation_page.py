@@ -9,7 +9,7 @@ from PIL import Image
 
 from dermssl.evaluation.fewshot import fewshot
 from dermssl.evaluation.knn import evaluate_knn
-from dermssl.evaluation.report import TITLES
+from dermssl.evaluation.metrics import TITLES
 from dermssl.reporting.evaluation_page import write_evaluation_page, write_fewshot_page
 
 WEIGHTS = ("random:resnet10t", "random:mobilenetv3_small_050")

@@ -12,18 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from dermssl.backbones.facts import name_of
-from dermssl.backbones.load import load_backbone
-from dermssl.backbones.sizes import resolve_image_size
 from dermssl.data.cache import Cache
 from dermssl.data.cache_files import read_manifest, read_records_table
 from dermssl.data.prepare import cached
 from dermssl.errors import DermsslError
 from dermssl.evaluation.arguments import LeakageOptions
-from dermssl.evaluation.features import extract_features
-from dermssl.evaluation.knn import _nearest
+from dermssl.evaluation.knn import nearest
 from dermssl.evaluation.leakage.align import likeness
 from dermssl.evaluation.leakage.pictures import Pictures
 from dermssl.evaluation.leakage.split import SplitGap, split_gap
@@ -35,11 +31,12 @@ from dermssl.evaluation.leakage.views import (
     best_views,
     candidates,
 )
+from dermssl.evaluation.setup import Setup
 from dermssl.files import write_text
 from dermssl.options import takes
 from dermssl.tables import markdown_table
 
-logger = logging.getLogger("dermssl")
+LOGGER = logging.getLogger("dermssl")
 
 SIZE = 96  # edge in pixels at which images are compared
 NEIGHBOURS = 5  # by embedding, of each image
@@ -174,8 +171,9 @@ def leakage(data: str | Path, other: str | Path | None = None, *, options: Leaka
         DermsslError: the data cannot be read, is the same twice, or the threshold is none.
     """
     started = time.monotonic()
-    weights, threshold, image_size, fit = options.weights, options.threshold, options.image_size, options.fit
-    seed, device, progress = options.seed, options.device, options.progress
+    threshold, progress = options.threshold, options.progress
+    setup = None if options.weights is None else Setup.by(options.weights, options)
+    fit = setup.fit if setup is not None else options.fit or "squash"
     if other is not None and Path(data).expanduser().resolve() == Path(other).expanduser().resolve():
         raise DermsslError(f"{data} is named twice; name it once to look for duplicates inside it")
     sources = [data] if other is None else [data, other]
@@ -183,8 +181,8 @@ def leakage(data: str | Path, other: str | Path | None = None, *, options: Leaka
     pictures = Pictures([cache.images for cache in caches], SIZE)
     exact = _exact_pairs(caches)
     split_at = None if other is None else len(caches[0].images)
-    found, by_embedding = _similar_pairs(pictures, split_at, weights, caches, image_size, seed, device, progress)
-    logger.info("%d pairs to compare in detail", len(found))
+    found, by_embedding = _similar_pairs(pictures, split_at, setup, caches)
+    LOGGER.info("%d pairs to compare in detail", len(found))
     scores, _ = likeness(pictures, found)
     near: dict[tuple[int, int], tuple[float, str, str]] = {}
     for (first, second, view, _), score, embedded in zip(
@@ -196,17 +194,15 @@ def leakage(data: str | Path, other: str | Path | None = None, *, options: Leaka
     pairs = [_pair(caches, rows, "exact", 1.0, "bytes", TURN_NAMES[0]) for rows in sorted(exact)]
     pairs += [_pair(caches, rows, "near", *what) for rows, what in sorted(near.items(), key=lambda item: -item[1][0])]
     gap = None
-    if weights is not None and other is None and len(set(caches[0].records.labels.tolist()) - {-1}) > 1:
-        gap = split_gap(
-            weights, data, same=[pair.rows for pair in pairs], image_size=image_size, fit=fit, seed=seed, device=device
-        )
+    if setup is not None and other is None and len(set(caches[0].records.labels.tolist()) - {-1}) > 1:
+        gap = split_gap(setup, data, same=[pair.rows for pair in pairs], seed=options.seed)
     settings = {
         "size": SIZE,
         "fit": fit,
         "hash_bits": BITS,
         "hash_agreement": AGREEMENT,
         "threshold": threshold,
-        "weights": None if weights is None else name_of(weights),
+        "weights": None if setup is None else setup.name,
         "compared_in_detail": len(found),
     }
     return Leakage(
@@ -242,12 +238,8 @@ def _exact_pairs(caches: tuple[Cache, ...]) -> set[tuple[int, int]]:
 def _similar_pairs(
     pictures: Pictures,
     split_at: int | None,
-    weights: str | Path | nn.Module | None,
+    setup: Setup | None,
     caches: tuple[Cache, ...],
-    image_size: int | None,
-    seed: int,
-    device: str | torch.device,
-    progress: bool,
 ) -> tuple[Tensor, Tensor]:
     """(P, 4) pairs worth a comparison, as of `leakage_views.candidates`; (P,) found by the embedding only?"""
     rows = pictures.with_content()
@@ -257,14 +249,9 @@ def _similar_pairs(
         first, second = rows[rows < split_at], rows[rows >= split_at]
         both = [candidates(pictures, first, second), candidates(pictures, second, first)]
         hashed = best_of_each_pair(torch.cat(both))
-    if weights is None:
+    if setup is None:
         return hashed, torch.zeros(len(hashed), dtype=torch.bool)
-    model = weights if isinstance(weights, nn.Module) else load_backbone(weights, seed=seed)
-    size = resolve_image_size(model, image_size, adapt=not isinstance(weights, nn.Module))
-    features = [
-        extract_features(model, cache.images, image_size=size, device=device, precision="fp32", progress=progress)
-        for cache in caches
-    ]
+    features = [setup.features(cache.images) for cache in caches]
     known = {(min(pair), max(pair)) for pair in hashed[:, :2].tolist()}
     neighbours = _embedding_neighbours(features, rows, split_at)
     extra = torch.tensor([pair for pair in neighbours if pair not in known], dtype=torch.long).reshape(-1, 2)
@@ -281,7 +268,7 @@ def _embedding_neighbours(features: list[np.ndarray], rows: Tensor, split_at: in
     count = min(NEIGHBOURS + (split_at is None), len(bank))
     pairs = set()
     for part in queries.split(1024):
-        index = _nearest(every[bank], F.normalize(every[part], dim=1), count, 16384)[1]
+        index = nearest(every[bank], F.normalize(every[part], dim=1), count, 16384)[1]
         for query, near in zip(part.tolist(), bank[index].tolist(), strict=True):
             pairs |= {(min(query, other), max(query, other)) for other in near if other != query}
     return sorted(pairs)

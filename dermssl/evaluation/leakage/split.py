@@ -5,17 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
-from dermssl.backbones.facts import name_of
-from dermssl.backbones.load import load_backbone
-from dermssl.backbones.sizes import resolve_image_size
-from dermssl.data.decode import Fit
 from dermssl.data.folds import cut_groups, make_folds
-from dermssl.devices import resolve_device
-from dermssl.evaluation.features import extract_features
+from dermssl.data.groups import joined
 from dermssl.evaluation.knn import knn_probabilities
-from dermssl.evaluation.protocol import open_labelled
+from dermssl.evaluation.setup import Setup
 from dermssl.tables import markdown_table
 
 NEIGHBOURS = (1, 10, 100)
@@ -78,21 +72,20 @@ class SplitGap:
 
 
 def split_gap(
-    weights: str | Path | nn.Module,
+    setup: Setup,
     data: str | Path,
     *,
     same: list[tuple[int, int]],
-    image_size: int | None = None,
-    fit: Fit = "squash",
     seed: int = 0,
-    device: str | torch.device = "auto",
 ) -> SplitGap | None:
     """Evaluate KNN in plain and in grouped folds.
 
     Args:
-        weights, data, image_size, fit, seed, device: as in `evaluate_knn`.
+        setup: the network.
+        data: labelled images.
         same: pairs of rows of the data's cache that show the same photograph; they join the groups of both, and are
             the groups where the data names none.
+        seed: of the folds.
 
     Returns:
         None if no group has two images.
@@ -100,17 +93,15 @@ def split_gap(
     Raises:
         DermsslError: the data holds no labels, or one class.
     """
-    where = resolve_device(device)
-    model = weights if isinstance(weights, nn.Module) else load_backbone(weights, seed=seed)
-    size = resolve_image_size(model, image_size, adapt=not isinstance(weights, nn.Module))
-    images = open_labelled(data, image_size=size, fit=fit)
-    named = images.about["groups"] is not None
-    groups = joined(images.groups, images.rows, same)
+    images = setup.open(data)
+    place = {int(row): i for i, row in enumerate(images.rows)}
+    pairs = [(place[one], place[other]) for one, other in same if one in place and other in place]
+    groups = np.unique(joined(images.groups.tolist(), pairs), return_inverse=True)[1]
     counts = np.bincount(groups)
     repeated = counts[groups] > 1
     if not repeated.any():
         return None
-    features = extract_features(model, images.images, rows=images.rows, image_size=size, device=where, precision="fp32")
+    features = setup.features(images.images, images.rows)
     labels = images.labels
     smallest = len(labels) - -(-len(labels) // FOLDS) - int(counts.max())
     ks = tuple(k for k in NEIGHBOURS if k <= smallest) or (1,)
@@ -122,18 +113,18 @@ def split_gap(
             if split == "paper":
                 cut.append(cut_groups(groups, fold))
             for position, k in enumerate(ks):
-                answers = _answers(features, labels, fold, k, where)
+                answers = _answers(features, labels, fold, k, setup.device)
                 right[number, position, repeat] = answers == labels
     share = right.mean(axis=2)  # (plain or grouped, k, image)
     intervals = tuple(_interval(share[0, i] - share[1, i], groups, seed) for i in range(len(ks)))
     plain, grouped = share.mean(axis=2).tolist()
     of_repeated = share[:, :, repeated].mean(axis=2).tolist()
     return SplitGap(
-        weights=name_of(weights),
-        image_size=size,
+        weights=setup.name,
+        image_size=setup.image_size,
         images=len(labels),
         repeated_images=int(repeated.sum()),
-        grouped_by="lesion" if named else "duplicates",
+        grouped_by="lesion" if images.named else "duplicates",
         groups_cut=float(np.mean(cut)),
         folds=FOLDS,
         divisions=REPEATS,
@@ -145,29 +136,6 @@ def split_gap(
         plain_repeated=tuple(of_repeated[0]),
         grouped_repeated=tuple(of_repeated[1]),
     )
-
-
-def joined(groups: np.ndarray, rows: np.ndarray, same: list[tuple[int, int]]) -> np.ndarray:
-    """(N,) group numbers: images are of one group if ``groups`` (N,) or a pair of ``same`` says so.
-
-    Args:
-        groups: names.
-        rows: (N,) the row in the cache of each image.
-        same: pairs of such rows; those of images that are not there are ignored.
-    """
-    number = np.unique(groups, return_inverse=True)[1]
-    parent = np.arange(number.max() + 1)
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            i = parent[i]
-        return i
-
-    place = {int(row): i for i, row in enumerate(rows)}
-    for one, other in same:
-        if one in place and other in place:
-            parent[root(number[place[one]])] = root(number[place[other]])
-    return np.unique([root(i) for i in number], return_inverse=True)[1]
 
 
 def _answers(features: np.ndarray, labels: np.ndarray, fold: np.ndarray, k: int, device: torch.device) -> np.ndarray:

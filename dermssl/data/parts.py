@@ -1,0 +1,35 @@
+"""The division that the data brings along: train, val and test."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dermssl.errors import DermsslError
+
+PARTS = ("train", "val", "test")
+COLUMN = "split"  # of the records' attributes; folders of these names fill it too
+_SPELLINGS = {
+    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing", "tst"), "test"),
+}
+
+
+def parts_of(column: Sequence[str], source: str) -> np.ndarray:
+    """(N,) which of ``PARTS`` each image is in; "" where the column says nothing.
+
+    Args:
+        column: (N,) as the data spells them.
+        source: how messages call the data.
+
+    Raises:
+        DermsslError: a value is none of the known spellings.
+    """
+    values = np.array([str(value).strip().lower() for value in column], dtype=object)
+    unknown = sorted({value for value in values if value and value not in _SPELLINGS})
+    if unknown:
+        raise DermsslError(
+            f"--split given: the column {COLUMN!r} of {source} holds {', '.join(map(repr, unknown[:5]))}; "
+            f"it must say {', '.join(PARTS)} (or nothing) for each image"
+        )
+    return np.array([_SPELLINGS.get(value, "") for value in values], dtype=str)

@@ -1,0 +1,153 @@
+"""What every evaluation works out first: which network, seeing what, computed where."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from dermssl.backbones.facts import INTERPOLATION, Framing, framing, name_of
+from dermssl.backbones.load import load_backbone
+from dermssl.backbones.sizes import resolve_image_size
+from dermssl.data.cache import Cache
+from dermssl.devices import resolve_device, resolve_precision
+from dermssl.evaluation.arguments import FeatureOptions, FoldOptions
+from dermssl.evaluation.features import extract_features
+from dermssl.evaluation.labelled import LabelledImages, open_labelled
+from dermssl.evaluation.protocol import Protocol, make_protocol
+from dermssl.evaluation.subgroups import check_columns
+
+Weights = str | Path | nn.Module
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A network and how images get into it.
+
+    Attributes:
+        model: a timm model.
+        name: what a report calls it.
+        image_size: edge in pixels that it sees.
+        fit: how an image becomes square.
+        device, dtype: where and in which precision it is computed.
+        batch_size: images per forward pass; does not move the figures.
+        progress: show bars on standard error.
+    """
+
+    model: nn.Module
+    name: str
+    image_size: int
+    fit: Framing
+    device: torch.device
+    dtype: torch.dtype
+    batch_size: int = 256
+    progress: bool = False
+
+    @classmethod
+    def by(cls, weights: Weights, options: FeatureOptions, **more: Any) -> "Setup":
+        """As :meth:`of`, from the options of an evaluation; ``more`` overrules them."""
+        names = ("image_size", "fit", "seed", "device", "precision", "batch_size", "progress")
+        given = {name: getattr(options, name) for name in names if hasattr(options, name)}
+        return cls.of(weights, **{**given, **more})
+
+    @classmethod
+    def of(
+        cls,
+        weights: Weights,
+        *,
+        image_size: int | None = None,
+        fit: Framing | None = None,
+        seed: int = 0,
+        device: str | torch.device = "auto",
+        precision: str = "fp32",
+        batch_size: int = 256,
+        progress: bool = False,
+        load: Callable[..., nn.Module] = load_backbone,
+    ) -> "Setup":
+        """Load the weights; what is not given comes from their own configuration.
+
+        Args:
+            weights: a WEIGHTS argument, or a timm model, which is used as it is.
+            image_size: edge in pixels; default: that of the weights.
+            fit: ``"squash"`` or ``"crop"``; default: as the weights were trained.
+            seed: of the weights of ``random:NAME``.
+            device: ``auto``, ``cpu``, ``cuda`` or a torch device.
+            precision: ``auto``, ``fp32`` or ``bf16``.
+            load: from a WEIGHTS argument to a model, called with ``seed``.
+
+        Raises:
+            DermsslError: an option is out of range, there are no such weights, or they do not take that size.
+        """
+        where = resolve_device(device)
+        dtype = resolve_precision(precision, where)
+        given = isinstance(weights, nn.Module)
+        model = weights if isinstance(weights, nn.Module) else load(weights, seed=seed)
+        return cls(
+            model=model,
+            name=name_of(weights),
+            image_size=resolve_image_size(model, image_size, adapt=not given),
+            fit=framing(model) if fit is None else fit,
+            device=where,
+            dtype=dtype,
+            batch_size=batch_size,
+            progress=progress,
+        )
+
+    def open(self, data: str | Path | Cache, *, option: str = "DATA") -> LabelledImages:
+        """The labelled images of ``data``, in the size and framing that the network sees."""
+        return open_labelled(data, image_size=self.image_size, fit=self.fit, option=option, progress=self.progress)
+
+    def features(self, images: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+        """(N, D) float32: the pooled features of images (P, S, S, 3) uint8, or of some rows of them."""
+        return extract_features(
+            self.model,
+            images,
+            rows=rows,
+            image_size=self.image_size,
+            device=self.device,
+            precision=self.dtype,
+            batch_size=self.batch_size,
+            progress=self.progress,
+        )
+
+    def about(self, images: LabelledImages) -> dict[str, Any]:
+        """What moves the features, for a report's protocol."""
+        return {
+            "image_size": self.image_size,
+            "cache_size": images.about["cache_size"],
+            "fit": images.about["fit"],
+            "resize": f"{INTERPOLATION}, antialiased",
+            "precision": str(self.dtype).removeprefix("torch."),
+        }
+
+
+def divide(
+    setup: Setup,
+    data: str | Path | Cache,
+    options: FoldOptions,
+) -> tuple[Protocol, tuple[str, ...]]:
+    """Open the labelled images and divide them.
+
+    Returns:
+        the protocol, and the columns of the test images that ``by`` names.
+
+    Raises:
+        DermsslError: see `open_labelled`, `make_protocol` and `check_columns`.
+    """
+    train = setup.open(data)
+    other = None if options.test is None else setup.open(options.test, option="--test")
+    protocol = make_protocol(
+        train, other, folds=options.folds, split=options.split, join=options.join, seed=options.seed
+    )
+    return protocol, check_columns(options.by, protocol.test, "DATA" if other is None else "--test")
+
+
+def features_of(setup: Setup, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
+    """(N, D) features of the training images and (M, D) of the test images; one array where these are the same."""
+    train = setup.features(protocol.train.images, protocol.train.rows)
+    if protocol.test is protocol.train:
+        return train, train
+    return train, setup.features(protocol.test.images, protocol.test.rows)
