@@ -136,6 +136,57 @@ def gather(rows: Tensor) -> Tensor:
     return every
 
 
+def gather_with_gradient(rows: Tensor) -> Tensor:
+    """As ``gather``, with a gradient: that of the sum of the losses of all ranks."""
+    return rows if world_size() == 1 else _Gathered.apply(rows)
+
+
+class _Gathered(torch.autograd.Function):
+    @staticmethod
+    def forward(_: Any, rows: Tensor) -> Tensor:
+        return gather(rows)
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> Tensor:
+        gradient = gradient.contiguous()
+        dist.all_reduce(gradient)
+        return share(gradient)
+
+
+def deal(rows: Tensor) -> Tensor:
+    """The rows rank, rank + ranks, rank + 2 ranks, ... of the global batch; ``rows`` are this rank's share of it.
+
+    Each rank receives these alone, as many as it gives: of n ranks an n-th of what ``gather`` moves. No gradient.
+    """
+    if world_size() == 1:
+        return rows
+    order, give, take = _hands(len(rows))
+    return _trade(rows[order.to(rows.device)], give, take)
+
+
+def collect(rows: Tensor) -> Tensor:
+    """Give what was made of dealt rows back to the ranks whose share they are: undoes ``deal``. No gradient."""
+    if world_size() == 1:
+        return rows
+    order, give, take = _hands(len(rows))
+    return _trade(rows, take, give)[order.argsort().to(rows.device)]
+
+
+def _hands(count: int) -> tuple[Tensor, list[int], list[int]]:
+    """The order in which this rank deals its ``count`` rows, how many to each rank, and how many it gets from each."""
+    ranks = world_size()
+    owner = torch.arange(ranks * count).reshape(ranks, count) % ranks  # of every row of the global batch
+    give = owner[rank()].bincount(minlength=ranks).tolist()
+    return owner[rank()].argsort(stable=True), give, (owner == rank()).sum(1).tolist()
+
+
+def _trade(rows: Tensor, give: list[int], take: list[int]) -> Tensor:
+    rows = rows.detach().contiguous()
+    taken = rows.new_empty(sum(take), *rows.shape[1:])
+    dist.all_to_all_single(taken, rows, take, give)
+    return taken
+
+
 def average_(tensors: Sequence[Tensor]) -> None:
     """Replace each floating-point tensor by its mean over the ranks, all in one exchange."""
     tensors = [tensor for tensor in tensors if tensor.is_floating_point()]

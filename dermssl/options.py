@@ -16,7 +16,7 @@ import os
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, cast
@@ -152,13 +152,21 @@ def make(options: Callable[..., O], given: Mapping[str, Any], call: str) -> O:
     Raises:
         DermsslError: one of them is unknown (close names are shown) or refused.
     """
-    names = [f.name for f in dataclasses.fields(options)]  # type: ignore[arg-type]
+    refuse_unknown(given, [f.name for f in dataclasses.fields(options)], call)  # type: ignore[arg-type]
+    return options(**given)
+
+
+def refuse_unknown(given: Iterable[str], names: Sequence[str], call: str) -> None:
+    """Refuse an option that is none of ``names``, the options of ``call``.
+
+    Raises:
+        DermsslError: close names are shown.
+    """
     for name in given:
         if name not in names:
             close = difflib.get_close_matches(name, names, n=3)
             hint = f"; did you mean {', '.join(close)}?" if close else ""
             raise DermsslError(f"{call} has no option {name!r}{hint}")
-    return options(**given)
 
 
 def takes(options: Callable[P, O]) -> Callable[[Callable[[A, B, O], R]], Callable[Concatenate[A, B, P], R]]:

@@ -8,10 +8,41 @@ import click
 
 from dermssl.cli.logs import log_to_terminal
 from dermssl.cli.parse import data_argument, json_option, options_of, output_folder
-from dermssl.pretraining.config import PretrainConfig
+from dermssl.pretraining.config import PretrainConfig, own_options
 
 
-@click.command()
+class PretrainCommand(click.Command):
+    """A command that has the options of the method which its arguments name, too."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, once the method's own options are there. Help without --method does not wait for the methods."""
+        method = _named_method(args)
+        if method or not {"-h", "--help"} & set(args):
+            ctx.meta[__name__] = _own_parameters(method or PretrainConfig.method)
+        return super().parse_args(ctx, args)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The parameters of this call."""
+        return [*super().get_params(ctx), *ctx.meta.get(__name__, [])]
+
+
+def _named_method(args: list[str]) -> str | None:
+    """NAME of ``--method NAME`` or ``--method=NAME``."""
+    for word, following in zip(args, [*args[1:], ""], strict=True):
+        if word == "--method" or word.startswith("--method="):
+            return word.partition("=")[2] or following
+    return None
+
+
+def _own_parameters(method: str) -> list[click.Parameter]:
+    def holder() -> None:
+        pass
+
+    options_of(own_options(method), only_given=True)(holder)
+    return list(reversed(getattr(holder, "__click_params__", [])))
+
+
+@click.command(cls=PretrainCommand, epilog="More options of a method:  dermssl pretrain --method NAME -h")
 @data_argument()
 @output_folder("Run directory.")
 @click.option(

@@ -8,10 +8,11 @@ import torch.nn.functional as F
 from timm.utils.model import unwrap_model
 from torch import Tensor, nn
 
+from dermssl.distributed import gather
 from dermssl.methods.encoder import Encoder
 from dermssl.methods.heads import mlp_head
 from dermssl.methods.losses import cosine_distance
-from dermssl.methods.momentum import KEY_NORMS, MomentumEncoder
+from dermssl.methods.momentum import KEY_NORMS, MOMENTUM_SCHEDULES, MomentumEncoder, momentum_at
 from dermssl.methods.task import PretrainingTask, require
 
 
@@ -38,14 +39,20 @@ class BYOL(PretrainingTask):
 
     Args:
         backbone: name of a timm model (created with fresh weights) or a model made by timm with ``num_classes=0``.
-        momentum: of the momentum encoder; may be set anew before any step. BYOL's rises from 0.996 to 1
-            (``--momentum 0.996 --momentum-schedule cosine``).
+        momentum: of the momentum encoder; with a constant schedule it may be set anew before any step. BYOL's rises
+            from 0.996 to 1 (``--momentum 0.996 --momentum-schedule cosine``).
+        momentum_schedule: ``"constant"``, or ``"cosine"``: raised to 1 over the run, see ``begin_step``.
         key_norm: BatchNorm of the momentum encoder, see ``MomentumEncoder``; BYOL's is ``"batch"``.
-        embedding_dim, hidden_dim: of projector and predictor; BYOL's.
+        embedding_dim: D, length of an embedding.
+        hidden_dim: width of the hidden layers of projector and predictor.
         device, dtype, verbose: as in ``timm.task.TrainingTask``.
     """
 
-    distributed = True
+    title = "BYOL"
+    summary = "A view predicts a momentum encoder's embedding of the other view; no negatives"
+    citation = "Grill et al., Bootstrap Your Own Latent: A New Approach to Self-Supervised Learning, NeurIPS 2020"
+    logs = ("loss", "spread")
+    spans_processes = True
     state_modules = ("key_encoder",)
 
     def __init__(
@@ -53,6 +60,7 @@ class BYOL(PretrainingTask):
         backbone: str | nn.Module = "resnet18",
         *,
         momentum: float = 0.99,
+        momentum_schedule: str = "constant",
         key_norm: str = "batch",
         embedding_dim: int = 256,
         hidden_dim: int = 4096,
@@ -62,11 +70,21 @@ class BYOL(PretrainingTask):
     ) -> None:
         super().__init__(device=device, dtype=dtype, verbose=verbose)
         require(0 <= momentum < 1, f"momentum is {momentum}; it must be in [0, 1)")
-        require(key_norm in KEY_NORMS, f"key_norm is {key_norm!r}; use one of {', '.join(KEY_NORMS)}")
-        self.momentum = momentum
+        for name, value, choices in (
+            ("momentum_schedule", momentum_schedule, MOMENTUM_SCHEDULES),
+            ("key_norm", key_norm, KEY_NORMS),
+        ):
+            require(value in choices, f"{name} is {value!r}; use one of {', '.join(choices)}")
+        self.momentum = self.momentum_start = momentum
+        self.momentum_schedule = momentum_schedule
         network = PredictingEncoder(backbone, embedding_dim, hidden_dim).to(self.device, self.dtype)
         self.trainable_module = network
         self.key_encoder = MomentumEncoder(network.encoder, key_norm)
+
+    def begin_step(self, progress: float) -> None:
+        """Raise the momentum, where its schedule says so."""
+        if self.momentum_schedule != "constant":
+            self.momentum = momentum_at(progress, self.momentum_start, self.momentum_schedule)
 
     def forward(self, input: tuple[Tensor, Tensor], target: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
         """Loss of a batch. In training mode the momentum encoder moves before.
@@ -83,8 +101,10 @@ class BYOL(PretrainingTask):
         if self.training:
             self.key_encoder.update(unwrap_model(self.trainable_module).encoder, self.momentum)
         targets = [F.normalize(self.key_encoder(view).float(), dim=1) for view in input]
-        first, second = (prediction.float() for prediction in self.trainable_module(*input))
+        with self.key_encoder.queries(len(input[0])):
+            predictions = self.trainable_module(*input)
+        first, second = (prediction.float() for prediction in predictions)
         with torch.autocast(first.device.type, enabled=False):
             loss = cosine_distance(first, targets[1]) + cosine_distance(second, targets[0])
-        spread = targets[0].var(0, correction=0).sum().sqrt()
+        spread = gather(targets[0]).var(0, correction=0).sum().sqrt()
         return {"loss": loss, "spread": spread, "output": first}

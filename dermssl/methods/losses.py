@@ -45,19 +45,27 @@ def rotation_loss(outputs: Tensor, turns: Tensor, activation: str = "sigmoid") -
     return F.cross_entropy(outputs.sigmoid() if activation == "sigmoid" else outputs, turns)
 
 
-def nt_xent(first: Tensor, second: Tensor, tau: float) -> Tensor:
+def nt_xent(
+    first: Tensor, second: Tensor, tau: float, every: tuple[Tensor, Tensor] | None = None, before: int = 0
+) -> Tensor:
     """NT-Xent, SimCLR's eq. 1: cross-entropy of picking the other view of an image among all other views.
 
     Args:
         first, second: (B, D) embeddings of two views, of any length.
         tau: temperature.
+        every: (N, D) each, those of a larger batch that these are a part of; default: these alone.
+        before: how many images of the larger batch come before these.
 
     Returns:
         () mean over the 2 B views.
     """
-    z = F.normalize(torch.cat([first, second]), dim=1)
-    logits = (z @ z.T / tau).fill_diagonal_(-torch.inf)  # (2 B, 2 B)
-    return F.cross_entropy(logits, torch.arange(len(z), device=z.device).roll(len(first)))
+    own = F.normalize(torch.cat([first, second]), dim=1)  # (2 B, D)
+    z = own if every is None else F.normalize(torch.cat(every), dim=1)  # (2 N, D)
+    count = len(z) // 2
+    place = before + torch.arange(len(first), device=z.device)
+    place = torch.cat([place, place + count])  # of each of our views among all
+    logits = (own @ z.T / tau).scatter(1, place[:, None], -torch.inf)  # (2 B, 2 N)
+    return F.cross_entropy(logits, (place + count) % len(z))
 
 
 def cosine_distance(prediction: Tensor, target: Tensor) -> Tensor:

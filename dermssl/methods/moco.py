@@ -17,10 +17,22 @@ class MoCo(RotInstDisc):
     has FC -> ReLU -> FC as its head, this has the paper's, with BatchNorm between: one head for all methods compared.
 
     Args:
-        backbone, queue_size, temperature, momentum, key_norm, embedding_dim, device, dtype, verbose: as in
-            ``RotInstDisc``.
+        backbone: name of a timm model (created with fresh weights) or a model made by timm with ``num_classes=0``.
+        queue_size: K, number of keys kept as negatives.
+        temperature: of the instance loss; MoCo v2's.
+        momentum, momentum_schedule: of the momentum encoder.
+        key_norm: BatchNorm of the momentum encoder, see ``MomentumEncoder``.
+        embedding_dim: D, length of queries and keys.
+        device, dtype, verbose: as in ``timm.task.TrainingTask``.
     """
 
+    title = "MoCo"
+    summary = "Instance discrimination against a queue of keys from a momentum encoder"
+    citation = (
+        "He et al., Momentum Contrast for Unsupervised Visual Representation Learning, CVPR 2020; with the MLP head of "
+        "MoCo v2, Chen et al., Improved Baselines with Momentum Contrastive Learning, 2020"
+    )
+    logs = ("loss", "loss_instance")
     rotates_query = False
 
     def __init__(
@@ -30,6 +42,7 @@ class MoCo(RotInstDisc):
         queue_size: int = 8192,
         temperature: float = 0.2,
         momentum: float = 0.99,
+        momentum_schedule: str = "constant",
         key_norm: str = "batch",
         embedding_dim: int = 128,
         device: torch.device | None = None,
@@ -41,6 +54,7 @@ class MoCo(RotInstDisc):
             queue_size=queue_size,
             temperature=temperature,
             momentum=momentum,
+            momentum_schedule=momentum_schedule,
             rotation_weight=0.0,
             key_norm=key_norm,
             embedding_dim=embedding_dim,
@@ -49,15 +63,18 @@ class MoCo(RotInstDisc):
             verbose=verbose,
         )
 
-    def forward(self, input: tuple[Tensor, Tensor], target: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
+    def forward(  # type: ignore[override]
+        self, input: tuple[Tensor, ...], target: Tensor, index: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Loss of a batch.
 
         Args:
             input: query views and key views, (B, 3, S, S) each.
             target: (B,) int64, zeros: no view is turned.
+            index: (B,) int64, the numbers of the images, as in ``RotInstDisc``.
 
         Returns:
             ``loss`` and ``loss_instance``, which are the same: (), and ``output``: the queries (B, D), unit length.
         """
-        result = super().forward(input, target)
+        result = super().forward(input, target, index)
         return {name: value for name, value in result.items() if "rotation" not in name}

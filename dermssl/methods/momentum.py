@@ -1,12 +1,23 @@
 """The momentum encoder: makes the keys, follows the query encoder slowly, never sees a gradient."""
 
+import copy
+import logging
+import math
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
 import torch
-from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
 from dermssl import distributed
+from dermssl.errors import DermsslError
+from dermssl.methods.batchnorm import GroupedBatchNorm
+
+LOGGER = logging.getLogger("dermssl")
 
 KEY_NORMS = ("batch", "ema", "shuffle")
+MOMENTUM_SCHEDULES = ("constant", "cosine")
 
 # MoCo's per-GPU batch; smaller groups make the statistics of BatchNorm too noisy.
 SHUFFLE_GROUP = 32
@@ -20,44 +31,96 @@ class MomentumEncoder(nn.Module):
         key_norm: what BatchNorm does in the key encoder.
             ``"batch"``: normalises by the statistics of the batch of keys;
             ``"ema"``: eval mode, the statistics are averaged along with the parameters (EMAN, Cai et al. 2021);
-            ``"shuffle"``: normalises by the statistics of groups of ``SHUFFLE_GROUP`` keys, each drawn from the whole
-            batch, that of all processes (MoCo's shuffling BN).
+            ``"shuffle"``: normalises by the statistics of groups of at least ``SHUFFLE_GROUP`` keys, dealt from the
+            whole batch, that of all processes, while the queries are normalised by other groups, of neighbours in
+            the batch (MoCo's shuffling BN, on any number of devices): see ``queries``.
+        without: names of modules of ``encoder`` that keys do not need, such as the rotation head; they are not kept.
+
+    Raises:
+        DermsslError: the parameters are of half precision, where an average of small steps rounds to nothing.
     """
 
-    def __init__(self, encoder: nn.Module, key_norm: str) -> None:
+    def __init__(self, encoder: nn.Module, key_norm: str, without: Sequence[str] = ()) -> None:
         super().__init__()
-        self.key_norm = key_norm
-        self.average = ModelEmaV3(encoder, exclude_buffers=key_norm != "ema").requires_grad_(False)
+        self.key_norm, self.without = key_norm, tuple(without)
+        self.encoder = copy.deepcopy(encoder)
+        for name in self.without:
+            delattr(self.encoder, name)
+        if any(p.dtype in (torch.float16, torch.bfloat16) for p in self.encoder.parameters()):
+            raise DermsslError("a momentum encoder needs float32 parameters; use autocast for bf16")
+        self.encoder.requires_grad_(False)
+        self.register_load_state_dict_pre_hook(_as_now)
+        self._warned = False
         self.train(self.training)
 
     def train(self, mode: bool = True) -> "MomentumEncoder":
         """Follow the mode of the task, but for ``key_norm="ema"``, whose key encoder is always in eval mode."""
         return super().train(mode and self.key_norm != "ema")
 
+    @torch.no_grad()
     def update(self, encoder: nn.Module, m: float) -> None:
-        """theta_k <- m theta_k + (1 - m) theta_q (eq. 4)."""
-        self.average.decay = m
-        self.average.update(encoder)
+        """theta_k <- m theta_k + (1 - m) theta_q (eq. 4), in one call."""
+        theta_q, buffers_q = dict(encoder.named_parameters()), dict(encoder.named_buffers())
+        pairs: list[tuple[Tensor, Tensor]] = [(k, theta_q[name]) for name, k in self.encoder.named_parameters()]
+        copies: list[tuple[Tensor, Tensor]] = []
+        for name, buffer in self.encoder.named_buffers():
+            averaged = self.key_norm == "ema" and buffer.is_floating_point()
+            (pairs if averaged else copies).append((buffer, buffers_q[name]))
+        torch._foreach_lerp_([k for k, _ in pairs], [q for _, q in pairs], weight=1.0 - m)
+        if copies:
+            torch._foreach_copy_([k for k, _ in copies], [q for _, q in copies])
 
     @torch.no_grad()
-    def forward(self, images: Tensor) -> Tensor:
-        """Embeddings (B, D) of images (B, 3, S, S)."""
+    def forward(self, images: Tensor, output: str = "embed") -> Tensor:
+        """What the encoder's method ``output`` makes of images (B, 3, S, S): (B, D)."""
+        embed = getattr(self.encoder, output)
         if self.key_norm != "shuffle" or not self.training:
-            return self.average.module.embed(images)
-        # Batches arrive in random order, so a fixed stride mixes them as well as a drawn permutation, over the
-        # processes as within one; and the groups are those that one process would make.
-        processes = distributed.world_size()
-        every = distributed.gather(images.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        keys = distributed.gather(self._embed_in_groups(every[distributed.rank() :: processes]))
-        return distributed.share(keys.unflatten(0, (processes, -1)).transpose(0, 1).flatten(0, 1))
-
-    def _embed_in_groups(self, images: Tensor) -> Tensor:
-        embed = self.average.module.embed
-        groups = len(images) // SHUFFLE_GROUP
-        if groups < 2:
             return embed(images)
-        keys = [embed(images[g::groups]) for g in range(groups)]
-        out = keys[0].new_empty(len(images), keys[0].shape[1])
-        for g, group in enumerate(keys):
-            out[g::groups] = group
-        return out
+        groups = self._groups(len(images))
+        if distributed.world_size() > 1 and torch.is_autocast_enabled(images.device.type):
+            images = images.to(torch.get_autocast_dtype(images.device.type))  # half the bytes; the first layer would
+        # Batches arrive in random order, so dealing them out mixes them as well as a drawn permutation, over the
+        # processes as within one; and the groups are those that one process would make.
+        dealt = distributed.deal(images)
+        with GroupedBatchNorm(len(dealt), groups, strided=True):
+            keys = embed(dealt)
+        return distributed.collect(keys)
+
+    def queries(self, count: int) -> AbstractContextManager:
+        """The context in which a batch of ``count`` queries goes through the query encoder.
+
+        With ``key_norm="shuffle"`` their BatchNorm sees groups of neighbours in the batch, of which a key's group has
+        a few only: what the statistics of a group tell of its images does not help to find a query's own key.
+        """
+        if self.key_norm != "shuffle" or not self.training:
+            return nullcontext()
+        return GroupedBatchNorm(count, self._groups(count))
+
+    def _groups(self, images: int) -> int:
+        """The most groups of ``SHUFFLE_GROUP`` or more, all of one size, that a batch can be divided into."""
+        most = images // SHUFFLE_GROUP
+        groups = next((g for g in range(most, 1, -1) if images % g == 0), 1)
+        if groups == 1 and not self._warned:
+            self._warned = True
+            LOGGER.warning(
+                "--key-norm shuffle: a batch of %d in one process cannot be divided into equal groups of %d images or "
+                "more, so BatchNorm sees it whole; use --batch-size %d or another multiple of %d per process",
+                images, SHUFFLE_GROUP, max(2, most) * SHUFFLE_GROUP, SHUFFLE_GROUP,
+            )  # fmt: skip
+        return groups
+
+
+def _as_now(encoder: MomentumEncoder, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Rename a state of dermssl 0.1.0, which called the copy ``average.module`` and kept all of it."""
+    unneeded = tuple(f"{prefix}encoder.{name}." for name in encoder.without)
+    for name in list(state):
+        value, now = state.pop(name), name.replace(f"{prefix}average.module.", f"{prefix}encoder.", 1)
+        if not now.startswith(unneeded):
+            state[now] = value
+
+
+def momentum_at(progress: float, start: float, schedule: str) -> float:
+    """m at a share ``progress`` of a run: ``start``, or raised from it to 1 along a half cosine."""
+    if schedule == "constant":
+        return start
+    return start + (1 - start) * (1 - math.cos(math.pi * progress)) / 2

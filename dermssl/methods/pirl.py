@@ -46,15 +46,19 @@ class PIRL(PretrainingTask):
         images: N, number of images in the data set; ``target`` counts them from 0.
         queue_size: K, number of negatives drawn from the memory in a step (PIRL: 32,000 of 1.28 million).
         temperature: PIRL's is 0.07.
-        patch_weight: lambda, PIRL's.
+        patch_weight: lambda of eq. 5, the weight of the patches; PIRL's.
         memory_momentum: m of the memory, PIRL's; it moves once an epoch, so it has nothing in common with that of
             momentum encoders.
         embedding_dim: D, PIRL's.
         device, dtype, verbose: as in ``timm.task.TrainingTask``.
     """
 
+    title = "PIRL"
+    summary = "An image and its shuffled patches match the memory of the image"
+    citation = "Misra and van der Maaten, Self-Supervised Learning of Pretext-Invariant Representations, CVPR 2020"
+    logs = ("loss", "loss_patches", "loss_image")
     views = "jigsaw"
-    distributed = True
+    spans_processes = True
     state_modules = ("memory",)
 
     def __init__(

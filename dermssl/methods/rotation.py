@@ -22,9 +22,16 @@ class Rotation(PretrainingTask):
         device, dtype, verbose: as in ``timm.task.TrainingTask``.
     """
 
+    title = "Rotation"
+    summary = "Prediction by which multiple of 90 degrees a view was turned"
+    citation = (
+        "Gidaris et al., Unsupervised Representation Learning by Predicting Image Rotations, ICLR 2018; with the loss "
+        "of Liu et al., CAAI Transactions on Intelligent Systems 18(4): 783-792, 2023"
+    )
+    logs = ("loss", "rotation_accuracy")
     views = "one"
     rotates_query = True
-    distributed = True
+    spans_processes = True
 
     def __init__(
         self,

@@ -8,13 +8,14 @@ import math
 import torch
 from torch import Tensor, nn
 
+from dermssl import distributed
 from dermssl.methods.encoder import Encoder
 from dermssl.methods.losses import nt_xent
 from dermssl.methods.task import PretrainingTask, require
 
 
 class SimCLR(PretrainingTask):
-    """NT-Xent between the two views, negatives from the batch.
+    """NT-Xent between the two views, negatives from the batch, that of all processes.
 
     Both views go through the network in one batch, as in the authors' code: BatchNorm sees them together.
 
@@ -25,6 +26,12 @@ class SimCLR(PretrainingTask):
             (2048 for its ResNet50).
         device, dtype, verbose: as in ``timm.task.TrainingTask``.
     """
+
+    title = "SimCLR"
+    summary = "Two views of an image find each other among all views of the batch"
+    citation = "Chen et al., A Simple Framework for Contrastive Learning of Visual Representations, ICML 2020"
+    logs = ("loss",)
+    spans_processes = True
 
     def __init__(
         self,
@@ -57,7 +64,10 @@ class SimCLR(PretrainingTask):
             ``loss``: (), and ``output``: the embeddings of the first views (B, D).
         """
         first, second = self.trainable_module(torch.cat(input)).float().chunk(2)
-        self._choices = 2 * len(first) - 1
         with torch.autocast(first.device.type, enabled=False):
-            loss = nt_xent(first, second, self.temperature)
+            every = None
+            if distributed.world_size() > 1:
+                every = distributed.gather_with_gradient(first), distributed.gather_with_gradient(second)
+            self._choices = 2 * len(first) * distributed.world_size() - 1
+            loss = nt_xent(first, second, self.temperature, every, before=distributed.rank() * len(first))
         return {"loss": loss, "output": first}

@@ -1,5 +1,6 @@
 """What every method shares: the parts of a timm ``TrainingTask`` that the trainer and the checkpoints rely on."""
 
+from collections.abc import Container
 from typing import Any, ClassVar
 
 from timm.task import TrainingTask
@@ -7,34 +8,56 @@ from timm.utils.model import unwrap_model
 from torch import nn
 
 from dermssl.errors import DermsslError
+from dermssl.methods.options import options_of
+from dermssl.options import Options
 
 
 class PretrainingTask(TrainingTask):
     """A timm task that trains ``trainable_module.backbone``, without labels.
 
-    A method sets ``trainable_module`` and writes ``forward(input, target)``, which returns ``loss`` and its parts.
+    A method sets ``trainable_module`` and writes ``forward(input, target)``, which returns ``loss`` and its parts. If
+    ``forward`` names a third argument, ``index``, it is given the numbers of the images in the data set, (B,) int64.
 
     Attributes:
+        title: the method's name, as its authors spell it.
+        summary: what is learned, in one sentence, for model cards.
+        citation: the paper.
+        logs: names of the numbers that ``forward`` returns, () each; they are averaged over an epoch and logged.
         views: what ``forward`` gets. ``"two"``: two views and the quarter turns of the first; ``"one"``: the first
-            alone; ``"jigsaw"``: a view, nine shuffled patches and the image's number in the data set.
+            alone; ``"crop"``: two upright views, a small crop, and the quarter turns of the crop; ``"jigsaw"``: a
+            view, nine shuffled patches and the image's number in the data set.
         rotates_query: whether the first view is turned by quarter turns.
         state_modules: names of the modules beside ``trainable_module`` whose state belongs in a checkpoint.
-        momentum: of the momentum encoder, where there is one; may be set anew before any step.
-        distributed: whether several processes can train it: what it compares between images is then gathered from
-            all of them (``dermssl.distributed.gather``).
+        spans_processes: whether several processes can train it: what it compares between images is then gathered
+            from all of them (``dermssl.distributed.gather``).
     """
 
-    views: ClassVar[str] = "two"
-    rotates_query: ClassVar[bool] = False
+    title: ClassVar[str] = ""
+    summary: ClassVar[str] = ""
+    citation: ClassVar[str] = ""
+    logs: ClassVar[tuple[str, ...]] = ("loss",)
+    views: str = "two"
+    rotates_query: bool = False
     state_modules: ClassVar[tuple[str, ...]] = ()
-    momentum: float = 0.0
-    distributed: ClassVar[bool] = False
+    spans_processes: ClassVar[bool] = False
     trainable_module: nn.Module
+
+    @classmethod
+    def options(cls, without: Container[str] = ()) -> type[Options]:
+        """The options that the constructor names, as a dataclass; the backbone is none of them."""
+        return options_of(cls, without)
 
     @property
     def backbone(self) -> nn.Module:
         """The backbone that is being trained."""
         return unwrap_model(self.trainable_module).backbone
+
+    def begin_step(self, progress: float) -> None:
+        """Set what changes over a run; the trainer calls it before each step.
+
+        Args:
+            progress: share of the run's steps that have been made, in [0, 1).
+        """
 
     def chance_loss(self) -> float | None:
         """The contrastive loss of guessing; None where guessing has no fixed loss."""

@@ -18,8 +18,8 @@ from dermssl.data.jigsaw import JigsawViews
 from dermssl.data.loader import Loader
 from dermssl.errors import DermsslError
 from dermssl.methods.registry import METHODS
-from dermssl.options import flag
-from dermssl.pretraining.config import RECIPES, PretrainConfig
+from dermssl.options import flag, said_of
+from dermssl.pretraining.config import PretrainConfig, make_config
 from dermssl.pretraining.decided import Resolved
 from dermssl.pretraining.trainer import Trainer
 
@@ -66,7 +66,6 @@ def build_trainer(
         loader,
         views,
         lr=resolved.lr,
-        momentum=resolved.momentum,
         warmup_epochs=resolved.warmup_epochs,
         dtype=dtype,
     )
@@ -82,23 +81,38 @@ def distribute(trainer: Trainer) -> None:
 
 
 def create_task(config: PretrainConfig, resolved: Resolved, backbone: nn.Module) -> Any:
-    """The method, with those of the options that it names among its own."""
-    offered: dict[str, Any] = {
-        "images": resolved.images,
-        "queue_size": config.queue_size,
-        "temperature": config.temperature,
-        "momentum": resolved.momentum,
-        "rotation_weight": config.rotation_weight,
-        "rotation_activation": config.rotation_activation,
-        "key_norm": config.key_norm,
-    }
+    """The method, with those of the run's options that its constructor names.
+
+    Raises:
+        DermsslError: a value is out of the method's range.
+    """
     method: Any = METHODS[config.method]
-    wanted = inspect.signature(method).parameters
-    usual = {**vars(PretrainConfig), **RECIPES[config.recipe]}  # what nobody asked for by name
-    unused = [n for n in offered if n not in wanted and getattr(config, n, None) != usual.get(n)]
+    decided = {"momentum": resolved.momentum, "queue_size": resolved.queue_size, "images": resolved.images}
+    offered = {**vars(config), **(config.method_options or {}), **decided}
+    wanted = said_of(method.options())
+    of_methods = {name for other in METHODS.values() for name in said_of(other.options())}
+    usual = make_config(recipe=config.recipe)  # what nobody asked for by name
+    unused = [
+        name
+        for name in said_of(PretrainConfig)
+        if name in of_methods - wanted.keys() and getattr(config, name) != getattr(usual, name)
+    ]
     if unused:
         LOGGER.info("%s has no use for %s", config.method, ", ".join(map(flag, unused)))
-    return method(backbone, **{name: value for name, value in offered.items() if name in wanted})
+    if config.queue_size is None and "queue_size" in wanted:
+        LOGGER.info(
+            "--queue-size %d, which fits %d images and %d steps", resolved.queue_size, resolved.images, resolved.steps
+        )
+    if config.sync_bn and config.key_norm == "shuffle" and "key_norm" in wanted:
+        raise DermsslError("--sync-bn normalises over all images, --key-norm shuffle over groups of them: use one")
+    parameters = inspect.signature(method).parameters
+    missing = [name for name in wanted if name not in offered and parameters[name].default is inspect.Parameter.empty]
+    if missing:
+        raise DermsslError(f"--method {config.method} needs {', '.join(map(flag, missing))}")
+    try:
+        return method(backbone, **{name: offered[name] for name in wanted if name in offered})
+    except DermsslError as error:
+        raise DermsslError(f"--method {config.method}: {error}") from error
 
 
 def create_views(
@@ -106,11 +120,17 @@ def create_views(
 ) -> TwoViews | JigsawViews:
     """The maker of the views that the task asks for."""
     common = (resolved.image_size, view_policy(config), resolved.mean, resolved.std, generator)
+    # a backbone made for one size (most ViTs) must get small views at that size too
+    small = resolved.image_size if pretrained_cfg(task.backbone).get("fixed_input_size") else None
     if task.views == "jigsaw":
-        # a backbone made for one size (most ViTs) must get its patches at that size
-        fixed = pretrained_cfg(task.backbone).get("fixed_input_size")
-        return JigsawViews(*common, patch_size=resolved.image_size if fixed else None)
-    return TwoViews(*common, rotate_query=task.rotates_query, with_key=task.views == "two")
+        return JigsawViews(*common, patch_size=small)
+    return TwoViews(
+        *common,
+        rotate_query=task.rotates_query,
+        with_key=task.views != "one",
+        with_crop=task.views == "crop",
+        crop_size=small,
+    )
 
 
 def view_policy(config: PretrainConfig) -> ViewPolicy:

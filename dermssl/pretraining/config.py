@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dermssl.errors import DermsslError
+from dermssl.methods.registry import METHODS
 from dermssl.options import (
     DEVICE,
     FITS,
@@ -17,6 +18,8 @@ from dermssl.options import (
     Options,
     make,
     option,
+    refuse_unknown,
+    said_of,
 )
 
 
@@ -24,7 +27,7 @@ from dermssl.options import (
 class PretrainConfig(Options):
     """The options of a run; what each means, its range and its choices stand beside it."""
 
-    method: str = option("rotinstdisc", "Self-supervised method: rotinstdisc, moco, rotation, simclr, byol or pirl.")
+    method: str = option("rotinstdisc", f"Self-supervised method: {', '.join(METHODS)}.")
     backbone: str = option("resnet18", "Any timm architecture.")
     init: str | None = option(
         None,
@@ -68,8 +71,17 @@ class PretrainConfig(Options):
         "Sigmoid before the rotation cross-entropy as in eq. 1, or none.",
         choices=("sigmoid", "none"),
     )
-    queue_size: int = option(
-        8192, "Number of keys kept as negatives; at most the number of images.", least=1, most=2**24
+    rotation_task: str = option(
+        "query",
+        "Whose turn is told: the query's (the paper), that between query and key, or that of a third, small crop.",
+        choices=("query", "relative", "crop"),
+    )
+    queue_size: int | None = option(
+        None,
+        "Number of keys kept as negatives; an image's own are left out.",
+        least=1,
+        most=2**24,
+        unset="8192, fewer for few images or a short run",
     )
     temperature: float = option(0.2, "Temperature of the instance loss.", above=0, most=HUGE)
     momentum: float | None = option(
@@ -102,6 +114,9 @@ class PretrainConfig(Options):
     workers: int | None = option(
         None, "Threads that decode images.", least=1, most=MOST_WORKERS, unset="one per CPU core"
     )
+    method_options: dict | None = option(
+        None, "Options that the method has beside these, by name; each may be given by itself.", command=False
+    )
 
 
 # short: in a few hundred steps AdamW is far ahead of SGD, the old keys of a long queue mislead, and the rotation task
@@ -123,6 +138,8 @@ RECIPES: dict[str, dict[str, Any]] = {
         "weight_decay": 1e-4,
         "rotation_weight": 0.1,
         "rotation_activation": "sigmoid",
+        "rotation_task": "query",
+        "queue_size": 8192,
         "temperature": 0.07,
         "momentum": 0.999,
         "key_norm": "shuffle",
@@ -139,4 +156,18 @@ def make_config(**options: Any) -> PretrainConfig:
     recipe = options.get("recipe", "default")
     if recipe not in RECIPES:
         raise DermsslError(f"--recipe {recipe}: unknown; use one of {', '.join(RECIPES)}")
+    shared = said_of(PretrainConfig)
+    method = options.get("method", PretrainConfig.method)
+    own = {**(options.pop("method_options", None) or {}), **{n: options.pop(n) for n in options.keys() - shared}}
+    if own:
+        refuse_unknown(own, [*shared, *said_of(own_options(method))], "pretrain")
+        checked = own_options(method)(**own)
+        options["method_options"] = {name: getattr(checked, name) for name in own}
     return make(PretrainConfig, {**RECIPES[recipe], **options}, "pretrain")
+
+
+def own_options(method: str) -> type[Options]:
+    """The options that a method has and ``pretrain`` has not: the other keywords of its constructor."""
+    if method not in METHODS:
+        return Options
+    return METHODS[method].options(without={*said_of(PretrainConfig), "images"})

@@ -21,6 +21,7 @@ class Resolved:
         mean, std: normalisation of RGB in [0, 1]: those of the backbone's timm configuration.
         lr: of the optimizer at its peak.
         momentum: m of the momentum encoder at the start.
+        queue_size: number of keys kept as negatives, in the methods that keep a queue.
         eval_every: epochs between two KNN evaluations.
         processes: that shared the batches when the run was started; it may go on with more or fewer.
     """
@@ -33,6 +34,7 @@ class Resolved:
     std: tuple[float, ...]
     lr: float
     momentum: float
+    queue_size: int
     warmup_epochs: float
     eval_every: int
     device: str
@@ -52,6 +54,7 @@ def resolve(config: PretrainConfig, loader: Loader, backbone: nn.Module, dtype: 
         std=tuple(pretrained_cfg(backbone)["std"]),
         lr=config.lr * loader.batch_size / config.lr_batch,
         momentum=default_momentum(steps) if config.momentum is None else config.momentum,
+        queue_size=config.queue_size or default_queue_size(len(loader.images), loader.batch_size, steps),
         warmup_epochs=min(10.0, config.epochs / 20) if config.warmup_epochs is None else config.warmup_epochs,
         eval_every=config.eval_every or max(1, config.epochs // 10),
         device=str(loader.device),
@@ -76,3 +79,15 @@ def default_momentum(steps: int) -> float:
     0.99 up to 1,300 steps; 0.999 from 13,000 on, which are the paper's 200 epochs of 65 steps.
     """
     return 1 - 1 / min(1000.0, max(100.0, steps / 13))
+
+
+def default_queue_size(images: int, batch_size: int, steps: int) -> int:
+    """The largest power of two within the paper's 8192, the number of images and what a 32nd of the run makes.
+
+    With more keys than images most would be of images that the queue holds already; and keys that are older than a
+    32nd of the run were made by an encoder that has little in common with today's: of 312 steps of 128 images the best
+    was 1,024 keys, after 13,000 steps of 512 the paper's best is 8,192 (docs/decisions.md). Four batches are always
+    allowed.
+    """
+    most = min(8192, images, max(4 * batch_size, batch_size * steps // 32))
+    return 1 << (most.bit_length() - 1)

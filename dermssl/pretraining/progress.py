@@ -20,6 +20,9 @@ from dermssl.pretraining.trainer import Trainer
 
 LOGGER = logging.getLogger("dermssl")
 
+# Of the numbers of an epoch those that its line does not list by name.
+SAID_APART = ("epoch", "step", "lr", "images_per_second", "seconds")
+
 # How near to the loss of guessing counts as frozen; a run that learns is ten times as far off after an epoch.
 FROZEN_WITHIN = 0.01
 
@@ -53,9 +56,7 @@ def progress_bar(trainer: Trainer) -> Iterator[Callable[[dict[str, float]], None
 def describe_epoch(metrics: dict[str, Any], epochs: int) -> str:
     """One line: losses, accuracies, speed, time left."""
     parts = ", ".join(
-        f"{name.replace('_', ' ')} {value:.3f}"
-        for name, value in metrics.items()
-        if name.startswith(("loss", "rotation", "spread", "knn"))
+        f"{name.replace('_', ' ')} {value:.3f}" for name, value in metrics.items() if name not in SAID_APART
     )
     left = (epochs - metrics["epoch"]) * metrics["seconds"]
     return (

@@ -5,7 +5,6 @@ import logging
 import platform
 import time
 from dataclasses import asdict, dataclass
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +134,7 @@ def _refuse_method(config: PretrainConfig, device: torch.device) -> None:
         raise DermsslError(f"--method {config.method}: unknown; use one of {', '.join(METHODS)}")
     if distributed.world_size() == 1:
         return
-    able = [name for name, method in METHODS.items() if getattr(method, "distributed", False)]
+    able = [name for name, method in METHODS.items() if method.spans_processes]
     if config.method not in able:
         raise DermsslError(
             f"--method {config.method} cannot be trained by several processes yet; start it without torchrun, or use "
@@ -167,7 +166,8 @@ def _claim(run: RunDirectory, config: PretrainConfig) -> None:
     if not run.exists():
         run.create()
         return
-    stored = run.read_config().get("config", {})
+    # an option that an earlier version did not have stood at its default
+    stored = {**asdict(PretrainConfig()), **run.read_config().get("config", {})}
     differing = [
         f"{flag(name)} {stored.get(name)} (now {value})"
         for name, value in asdict(config).items()
@@ -181,16 +181,11 @@ def _claim(run: RunDirectory, config: PretrainConfig) -> None:
 
 
 def _training_images(cache: Cache, config: PretrainConfig) -> np.ndarray:
-    """All images, or ``limit`` of them drawn at random; at least as many as the queue holds."""
+    """All images, or ``limit`` of them drawn at random."""
     images: np.ndarray = cache.images
     if config.limit is not None and config.limit < len(images):
         chosen = np.random.default_rng(config.seed).permutation(len(images))[: config.limit]
         images = images[np.sort(chosen)]
-    if "queue_size" in signature(METHODS[config.method]).parameters and config.queue_size > len(images):
-        raise DermsslError(
-            f"--queue-size {config.queue_size} is larger than the data set: {len(images)} images, so an image would "
-            f"meet its own older keys as negatives; use --queue-size {len(images)} or less"
-        )
     return images
 
 

@@ -1,5 +1,6 @@
 """The training loop over one task: steps, schedule, epoch averages, state for a checkpoint."""
 
+import inspect
 import math
 import time
 from collections.abc import Callable
@@ -31,7 +32,7 @@ class Trainer:
         task: one of ``dermssl.methods``, on its device.
         loader: batches of uint8 images.
         views: makes the task's input and target of a batch; its generator is the run's source of randomness.
-        lr, momentum, warmup_epochs: as resolved for this run.
+        lr, warmup_epochs: as resolved for this run.
         dtype: of autocast.
     """
 
@@ -43,12 +44,12 @@ class Trainer:
         views: TwoViews | JigsawViews,
         *,
         lr: float,
-        momentum: float,
         warmup_epochs: float,
         dtype: torch.dtype,
     ) -> None:
         self.config, self.task, self.loader, self.views = config, task, loader, views
-        self.momentum, self.device, self.dtype = momentum, loader.device, dtype
+        self.device, self.dtype = loader.device, dtype
+        self._names_index = "index" in inspect.signature(task.forward).parameters
         self.total_steps = config.epochs * len(loader)
         self.optimizer = _optimizer(config, task, lr)
         self.scheduler = _scheduler(config, self.optimizer, warmup_epochs, len(loader))
@@ -93,17 +94,16 @@ class Trainer:
             torch.manual_seed(_seed(self.config.seed, self.step, distributed.rank()))
         views, target = self.views(images, index)
         views = tuple(view.contiguous(memory_format=torch.channels_last) for view in views)
-        if self.config.momentum_schedule == "cosine":
-            rise = (1 - math.cos(math.pi * self.step / self.total_steps)) / 2
-            self.task.momentum = self.momentum + (1 - self.momentum) * rise
+        self.task.begin_step(self.step / self.total_steps)
+        known = {"index": index} if self._names_index else {}
         with autocast(self.device, self.dtype):
-            result = self.task(views, target)
+            result = self.task(views, target, **known)
         self.optimizer.zero_grad(set_to_none=True)
         result["loss"].backward()
         self.optimizer.step()
         self.step += 1
         self.scheduler.step_update(self.step)
-        scalars = {name: value.detach() for name, value in result.items() if value.ndim == 0}
+        scalars = {name: result[name].detach() for name in self.task.logs}
         # Every rank has the same state after every step: rank 0's checkpoint is that of all. DDP sees to the weights.
         distributed.average_([*scalars.values(), *self.task.get_trainable_module().buffers()])
         for name, value in scalars.items():

@@ -88,7 +88,6 @@ def test_some_unreadable_files_are_counted_and_the_run_goes_on(dermssl, tmp_path
         ("--backbone", "resnet81", "did you mean"),
         ("--method", "mocov9", "--method mocov9"),
         ("--batch-size", "51", "--batch-size 51 is larger than the data set: 50 images"),
-        ("--queue-size", "51", "--queue-size 51 is larger than the data set: 50 images"),
     ],
 )
 def test_wrong_option_values(dermssl, images, tmp_path, option, value, part):

@@ -36,23 +36,23 @@ def disturb(encoder: nn.Module) -> None:
 @pytest.mark.parametrize("m", [0.0, 0.9, 0.999])
 def test_the_update_is_equation_4(key_norm, m):
     encoder, key_encoder = encoders(key_norm)
-    theta_k = {name: p.double().clone() for name, p in key_encoder.average.module.named_parameters()}
+    theta_k = {name: p.double().clone() for name, p in key_encoder.encoder.named_parameters()}
     for _ in range(3):
         disturb(encoder)
         key_encoder.update(encoder, m)
         for name, p in encoder.named_parameters():
             theta_k[name] = m * theta_k[name] + (1 - m) * p.detach().double()
-    for name, p in key_encoder.average.module.named_parameters():
+    for name, p in key_encoder.encoder.named_parameters():
         torch.testing.assert_close(p.double(), theta_k[name], rtol=1e-5, atol=1e-6)
 
 
 def test_ema_averages_the_statistics_too():
     encoder, key_encoder = encoders("ema")
-    before = key_encoder.average.module.net[1].running_mean.clone()
+    before = key_encoder.encoder.net[1].running_mean.clone()
     disturb(encoder)
     key_encoder.update(encoder, 0.9)
     expected = 0.9 * before + 0.1 * encoder.net[1].running_mean
-    torch.testing.assert_close(key_encoder.average.module.net[1].running_mean, expected)
+    torch.testing.assert_close(key_encoder.encoder.net[1].running_mean, expected)
 
 
 @pytest.mark.parametrize("key_norm", ["batch", "ema", "shuffle"])
@@ -86,4 +86,4 @@ def test_shuffled_keys_come_back_in_order():
     images = torch.randn(3 * SHUFFLE_GROUP, 3, 6, 6)
     keys = key_encoder.train()(images)
     for g in range(3):
-        torch.testing.assert_close(keys[g::3], key_encoder.average.module(images[g::3]))
+        torch.testing.assert_close(keys[g::3], key_encoder.encoder(images[g::3]))

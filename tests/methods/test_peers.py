@@ -173,11 +173,11 @@ def test_byol_is_both_ways_against_the_momentum_encoder():
     online = task.trainable_module.encoder
     expected_key = {
         k: 0.9 * v + 0.1 * dict(online.named_parameters())[k]
-        for k, v in ((k, v.clone()) for k, v in task.key_encoder.average.module.named_parameters())
+        for k, v in ((k, v.clone()) for k, v in task.key_encoder.encoder.named_parameters())
     }
     (first, second), none = batch(task)
     result = task((first, second), none)
-    for key, value in task.key_encoder.average.module.named_parameters():
+    for key, value in task.key_encoder.encoder.named_parameters():
         torch.testing.assert_close(value, expected_key[key], msg=key)
     # in train mode, batch statistics decide: the same images give the same embeddings again
     p1, p2 = task.trainable_module(first, second)

@@ -75,7 +75,7 @@ def test_momentum_moves_before_the_keys_and_only_in_training():
         task.trainable_module.instance_head[0].weight.add_(1.0)
     views, turns = batch()
     task.eval()(views, turns)
-    weight_k = task.key_encoder.average.module.instance_head[0].weight
+    weight_k = task.key_encoder.encoder.instance_head[0].weight
     assert not torch.equal(weight_k, task.trainable_module.instance_head[0].weight)
     assert int(task.queue.filled) == 0
     task.train()(views, turns)

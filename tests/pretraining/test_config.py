@@ -7,9 +7,9 @@ import pytest
 
 from dermssl import DermsslError
 from dermssl.cli.pretrain import command
-from dermssl.options import flag
+from dermssl.options import flag, said_of
 from dermssl.pretraining.config import PretrainConfig, make_config
-from dermssl.pretraining.decided import default_momentum
+from dermssl.pretraining.decided import default_momentum, default_queue_size
 
 
 def test_an_option_overrides_its_recipe_and_a_recipe_the_default():
@@ -27,7 +27,7 @@ def test_whole_numbers_are_floats_and_paths_are_text(tmp_path):
 
 def test_fixed_defaults():
     config = make_config()
-    fixed = {"lr": 0.06, "rotation_weight": 0.1, "queue_size": 8192, "backbone": "resnet18", "seed": 0}
+    fixed = {"lr": 0.06, "rotation_weight": 0.1, "queue_size": None, "backbone": "resnet18", "seed": 0}
     assert {name: getattr(config, name) for name in fixed} == fixed
 
 
@@ -63,7 +63,7 @@ def test_bad_values_name_the_option(options, message):
 
 def test_the_command_has_every_option_of_the_python_call():
     flags = {name for parameter in command.params for name in parameter.opts}
-    assert {flag(f.name) for f in dataclasses.fields(PretrainConfig)} <= flags
+    assert {flag(name) for name, said in said_of(PretrainConfig).items() if said.command} <= flags
     assert {"--output", "--resume"} <= flags
 
 
@@ -78,3 +78,25 @@ def test_default_momentum_grows_with_the_run():
     assert default_momentum(6_500) == pytest.approx(0.998)
     assert default_momentum(13_000) == pytest.approx(0.999)
     assert default_momentum(10**9) == pytest.approx(0.999)
+
+
+@pytest.mark.parametrize(
+    ("images", "batch_size", "steps", "queue"),
+    [
+        (10_015, 128, 312, 1024),  # four epochs: the best of three lengths that were tried
+        (33_126, 512, 13_000, 8192),  # the paper's run, and its best
+        (10_015, 128, 15_600, 8192),
+        (300, 128, 400, 256),
+        (50, 16, 6, 32),
+        (3, 2, 1, 2),
+        (2, 2, 200, 2),
+    ],
+)
+def test_the_default_queue_fits_the_set_and_the_run(images, batch_size, steps, queue):
+    assert default_queue_size(images, batch_size, steps) == queue
+
+
+def test_the_recipes_keep_their_queues():
+    assert make_config(recipe="short").queue_size == 1024
+    assert make_config(recipe="paper").queue_size == 8192
+    assert make_config().queue_size is None

@@ -59,16 +59,15 @@ def test_the_foreach_momentum_update_is_a_loop_over_the_parameters():
     torch.manual_seed(0)
     encoder = TwoHeadEncoder(create_backbone("resnet10t"), 16).double()
     key_encoder = MomentumEncoder(encoder, "batch")
-    assert key_encoder.average.foreach
     expected = {name: p.detach().clone() for name, p in encoder.named_parameters()}
     for m in (0.99, 0.999, 0.0):
         disturb(encoder)
         key_encoder.update(encoder, m)
         for name, p in encoder.named_parameters():
             expected[name] = m * expected[name] + (1 - m) * p.detach()
-        for name, p in key_encoder.average.module.named_parameters():
+        for name, p in key_encoder.encoder.named_parameters():
             torch.testing.assert_close(p, expected[name], rtol=1e-12, atol=1e-14)
-        for key_buffer, buffer in zip(key_encoder.average.module.buffers(), encoder.buffers(), strict=True):
+        for key_buffer, buffer in zip(key_encoder.encoder.buffers(), encoder.buffers(), strict=True):
             assert torch.equal(key_buffer, buffer)
 
 
