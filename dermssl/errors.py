@@ -4,8 +4,10 @@
 class DermsslError(Exception):
     """Something the user can put right: the message names the file or option and says what to do.
 
-    The command line prints it without a traceback and exits with status 1.
+    The command line prints it without a traceback and exits with ``exit_status``.
     """
+
+    exit_status = 1
 
 
 class SaidElsewhere(DermsslError):

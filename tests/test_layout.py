@@ -12,7 +12,10 @@ import dermssl
 
 PACKAGE = Path(dermssl.__file__).parent
 
-GROUND = {"errors", "version", "files", "regular", "documents", "devices", "distributed", "malloc", "tables", "options"}
+GROUND = {
+    "errors", "version", "files", "regular", "documents", "devices", "distributed", "malloc", "tables", "options",
+    "terminal", "progress",
+}  # fmt: skip
 # A room -> the rooms it may import besides itself and the ground.
 ROOMS: dict[str, set[str]] = {
     "backbones": set(),

@@ -1,29 +1,77 @@
-"""The package's log on the terminal."""
+"""The package's log on standard error."""
 
+import contextlib
 import logging
-import sys
+from typing import Any
 
-from tqdm import tqdm
+import click
+
+from dermssl import progress, terminal
+
+_level = logging.INFO  # as --quiet and --verbose set it
 
 
-class _AroundBars(logging.Handler):
-    """Writes to standard error without tearing a progress bar apart."""
+class _ToTerminal(logging.Handler):
+    """Writes to standard error without tearing a progress bar apart; never raises."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(self.format(record), file=sys.stderr)
+        # a line an epoch is welcome on a terminal and a flood in a file; log.txt of a run has all
+        if getattr(record, "progress", False) and not terminal.is_terminal() and not terminal.progress_due():
+            return
+        with contextlib.suppress(Exception):
+            line = self.format(record)
+            if terminal.is_terminal():
+                from tqdm import tqdm
 
-
-def log_to_terminal() -> None:
-    """Show what dermssl logs, from INFO on, on standard error; warnings are marked as such."""
-    logger = logging.getLogger("dermssl")
-    if not any(isinstance(handler, _AroundBars) for handler in logger.handlers):
-        handler = _AroundBars()
-        handler.setFormatter(_Plain())
-        logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
+                tqdm.write(line, file=terminal.STDERR)
+            else:
+                terminal.tell(line)
 
 
 class _Plain(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        message = record.getMessage()
-        return f"warning: {message}" if record.levelno >= logging.WARNING else message
+        message = terminal.visible(record.getMessage())
+        when = f"{self.formatTime(record)} " if verbose() else ""
+        mark = f"{terminal.coloured('warning:', 33)} " if record.levelno >= logging.WARNING else ""
+        return f"{when}{mark}{message}"
+
+
+def log_to_terminal() -> None:
+    """Show what dermssl logs on standard error: from INFO on, or as --quiet and --verbose say."""
+    logging.raiseExceptions = False
+    logger = logging.getLogger("dermssl")
+    if not any(isinstance(handler, _ToTerminal) for handler in logger.handlers):
+        handler = _ToTerminal()
+        handler.setFormatter(_Plain())
+        logger.addHandler(handler)
+    logger.setLevel(_level)
+
+
+def verbose() -> bool:
+    """Whether --verbose was given: times before the lines, and the way to an error."""
+    return _level < logging.INFO
+
+
+def with_verbosity(command: click.Command) -> click.Command:
+    """Give a command ``--quiet`` and ``--verbose``."""
+
+    def set_level(context: click.Context, parameter: click.Parameter, given: bool) -> None:
+        global _level
+        if given:
+            _level = logging.WARNING if parameter.name == "quiet" else logging.DEBUG
+            progress.be_quiet(_level == logging.WARNING)
+
+    if not any(parameter.name == "quiet" for parameter in command.params):
+        common: dict[str, Any] = {"is_flag": True, "expose_value": False, "callback": set_level}
+        command.params += [
+            click.Option(["-q", "--quiet"], help="Show warnings, errors and results only.", **common),
+            click.Option(["-v", "--verbose"], help="Show times, and where an error came from.", **common),
+        ]
+    return command
+
+
+def reset_verbosity() -> None:
+    """As if neither --quiet nor --verbose had been given."""
+    global _level
+    _level = logging.INFO
+    progress.be_quiet(False)

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from filelock import FileLock, Timeout
-from tqdm import tqdm
 
 from dermssl.data import cache_files
 from dermssl.data.cache_files import UNFINISHED, is_cache, relative_path
@@ -23,6 +22,7 @@ from dermssl.data.decode import UnreadableImage
 from dermssl.data.records import Kind, Problem, Records
 from dermssl.errors import DermsslError
 from dermssl.files import sync_folder, write_text
+from dermssl.progress import progress_bar
 
 LOGGER = logging.getLogger("dermssl")
 
@@ -166,7 +166,7 @@ def _fill(
         open(work / cache_files.IMAGES, "r+b" if lines else "w+b", buffering=0) as images,
         open(work / "journal", "a", encoding="utf-8") as journal,
         ThreadPoolExecutor(threads) as pool,
-        tqdm(total=total, initial=len(lines), desc="Preparing", unit="img", disable=not progress) as bar,
+        progress_bar(total, "preparing", "images", start=len(lines), shown=progress) as bar,
     ):
         _allocate(images.fileno(), cache_files.HEADER_BYTES + total * row)
         for start in range(len(lines), total, chunk):

@@ -7,12 +7,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from dermssl.backbones.borrowed import borrowed
 from dermssl.backbones.facts import normalisation
 from dermssl.devices import autocast, resolve_device, resolve_precision
 from dermssl.errors import DermsslError
+from dermssl.progress import progress_bar
 
 
 def extract_features(
@@ -52,13 +52,16 @@ def extract_features(
     mean, std = normalisation(model)
     features: list[np.ndarray] = []
     # not inference_mode: what a module caches in it (a ViT's positions) could not be trained with afterwards
-    with borrowed(model, where), torch.no_grad(), autocast(where, dtype):
-        bar = tqdm(total=len(rows), desc="features", unit="img", disable=None if progress else True)
+    with (
+        borrowed(model, where),
+        torch.no_grad(),
+        autocast(where, dtype),
+        progress_bar(len(rows), "features", "images", shown=progress) as bar,
+    ):
         for batch in read_batches(images, cut(rows, batch_size), where):
             output = pooled(model, to_input(batch, image_size, mean, std))
             features.append(output.float().cpu().numpy())
             bar.update(len(batch))
-        bar.close()
     result = np.concatenate(features)
     check_finite(result)
     return result

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from dermssl.data.cache import Cache
 from dermssl.errors import DermsslError
@@ -27,6 +26,7 @@ from dermssl.evaluation.setup import Setup, divide, features_of
 from dermssl.evaluation.strength import CRITERION, GRID, Strength, choose_strength
 from dermssl.evaluation.subsets import subset
 from dermssl.evaluation.training import Machine, predict, steps_of, train_network
+from dermssl.progress import progress_bar
 
 LOGGER = logging.getLogger("dermssl")
 
@@ -195,16 +195,14 @@ class Transfer:
             )
         model = with_classifier(self.setup.model, classes, seed=seed)
         passes, steps = steps_of(self.recipe, len(chosen), epochs)
-        quiet = None if self.setup.progress else True
         with (
-            tqdm(total=passes * steps, desc=title, unit="step", disable=quiet, leave=False) as bar,
+            progress_bar(passes * steps, title, "steps", shown=self.setup.progress, leave=False) as bar,
             torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
         ):
             torch.manual_seed(seed)  # of dropout
 
             def show(step: int, loss: float) -> None:
-                bar.set_postfix(loss=f"{loss:.3f}", epoch=f"{math.ceil(step / steps)}/{passes}", refresh=False)
-                bar.update(step - bar.n)
+                bar.update(step - bar.done, f"epoch {math.ceil(step / steps)}/{passes}, loss {loss:.3f}")
 
             train_network(
                 model,

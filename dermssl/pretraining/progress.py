@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 from torch import nn
-from tqdm import tqdm
 
 from dermssl import distributed
 from dermssl.backbones.facts import Framing
@@ -17,6 +16,7 @@ from dermssl.evaluation.labelled import open_labelled
 from dermssl.evaluation.protocol import make_protocol
 from dermssl.pretraining.decided import Resolved
 from dermssl.pretraining.trainer import Trainer
+from dermssl.progress import progress_bar
 
 LOGGER = logging.getLogger("dermssl")
 
@@ -28,27 +28,19 @@ FROZEN_WITHIN = 0.01
 
 
 @contextlib.contextmanager
-def progress_bar(trainer: Trainer) -> Iterator[Callable[[dict[str, float]], None]]:
-    """A bar over the whole run, in images, with losses and time left; none where standard error is no terminal, nor
-    beside the main process.
+def run_progress(trainer: Trainer) -> Iterator[Callable[[dict[str, float]], None]]:
+    """How far the whole run is, in images, with the losses; shown by the main process alone.
 
     Yields:
         a function to call after every step, with the losses to show.
     """
     epochs, batch = trainer.config.epochs, trainer.loader.batch_size
-    with tqdm(
-        total=trainer.total_steps * batch,
-        initial=trainer.step * batch,
-        unit="img",
-        unit_scale=True,
-        disable=None if distributed.is_main() else True,
-        mininterval=0.5,
-    ) as bar:
+    total, done = trainer.total_steps * batch, trainer.step * batch
+    with progress_bar(total, "pretraining", "images", start=done, shown=distributed.is_main()) as bar:
 
         def show(losses: dict[str, float]) -> None:
-            bar.set_description(f"epoch {min(trainer.epoch + 1, epochs)}/{epochs}", refresh=False)
-            bar.set_postfix({name: f"{value:.3f}" for name, value in losses.items()}, refresh=False)
-            bar.update(batch)
+            note = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in losses.items())
+            bar.update(batch, note, f"epoch {min(trainer.epoch + 1, epochs)}/{epochs}")
 
         yield show
 

@@ -30,7 +30,7 @@ from dermssl.pretraining.build import build_trainer, distribute, starting_backbo
 from dermssl.pretraining.checkpoint import load_checkpoint, save_checkpoint
 from dermssl.pretraining.config import PretrainConfig, make_config
 from dermssl.pretraining.decided import Resolved, batch_size, image_size, resolve
-from dermssl.pretraining.progress import OnlineKnn, describe_epoch, progress_bar, warn_if_frozen
+from dermssl.pretraining.progress import OnlineKnn, describe_epoch, run_progress, warn_if_frozen
 from dermssl.pretraining.run_directory import RunDirectory
 from dermssl.pretraining.signals import StopRequest
 from dermssl.pretraining.trainer import Trainer
@@ -61,6 +61,13 @@ class PretrainResult:
 
 class Interrupted(DermsslError):
     """The run was asked to stop by a signal and has written a checkpoint."""
+
+    @classmethod
+    def by(cls, number: int | None, message: str) -> "Interrupted":
+        """The error whose exit status is the signal's, as that of any command; 1 where another process got it."""
+        error = cls(message)
+        error.exit_status = 1 if number is None else 128 + number
+        return error
 
 
 def pretrain(data: str | Path, output: str | Path, *, resume: bool = True, **options: Any) -> PretrainResult:
@@ -241,7 +248,7 @@ def _train(
         f"{resolved.precision} on {resolved.device}"
         + (f", shared by {distributed.world_size()} processes" if distributed.world_size() > 1 else "")
     )
-    with StopRequest() as stop, progress_bar(trainer) as show:
+    with StopRequest() as stop, run_progress(trainer) as show:
 
         def stopping() -> bool:
             return distributed.any_rank(stop.received is not None)
@@ -262,9 +269,10 @@ def _train(
         if distributed.is_main():
             _write_backbone(run, config, resolved, trainer)
         if trainer.step < resolved.steps and stopped:
-            raise Interrupted(
+            raise Interrupted.by(
+                stop.received,
                 f"stopped by {stop.received.name if stop.received else 'a signal to another process'} after step "
-                f"{trainer.step} of {resolved.steps}; a checkpoint was written, the same command goes on from there"
+                f"{trainer.step} of {resolved.steps}; a checkpoint was written, the same command goes on from there",
             )
 
 
@@ -279,7 +287,7 @@ def _end_epoch(
     if knn is not None and (epoch % resolved.eval_every == 0 or epoch == config.epochs):
         metrics |= knn.evaluate(trainer.task.backbone)
     run.append_metrics(metrics)
-    LOGGER.info(describe_epoch(metrics, config.epochs))
+    LOGGER.info(describe_epoch(metrics, config.epochs), extra={"progress": True})
     warn_if_frozen(trainer.task, metrics)
 
 
