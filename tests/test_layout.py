@@ -30,7 +30,7 @@ ROOMS["paper"] = ROOMS.keys() | {"hub"}
 ROOMS["demonstration"] = ROOMS.keys() - {"paper"}
 ROOMS["cli"] = ROOMS.keys() | set()
 # Within the room that an image comes in by, the files have an order too: each may import those before it.
-DATA_FLOORS = ("records", "cache_files", "cache", "layouts", "read", "fill", "prepare")
+DATA_FLOORS = ("opener", "records", "cache_files", "cache", "layouts", "sources", "read", "fill", "prepare")
 
 
 @cache

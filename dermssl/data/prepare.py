@@ -14,7 +14,7 @@ from PIL import Image
 from dermssl.data import cache_files
 from dermssl.data.cache import Cache, open_cache
 from dermssl.data.cache_files import is_cache, relative_path
-from dermssl.data.decode import FITS, Fit, decode, read_bytes
+from dermssl.data.decode import FITS, Fit, decode
 from dermssl.data.fill import Render, build
 from dermssl.data.layouts.found import need_utf8
 from dermssl.data.read import read_records
@@ -132,17 +132,12 @@ def _request(records: Records, size: int, fit: str) -> str:
     """sha256 of all that decides what a cache will hold, without reading an image."""
     digest = hashlib.sha256(json.dumps([cache_files.VERSION, size, fit, records.classes]).encode())
     for i, path in enumerate(records.paths):
-        try:
-            stat = path.stat()
-            state = (stat.st_size, stat.st_mtime_ns)
-        except OSError:
-            state = (-1, -1)
         extra = [texts[i] for texts in records.attributes.values()]
         group = records.groups[i] if records.groups is not None else None
         row = [
             records.ids[i],
             relative_path(path, records.source),
-            *state,
+            *records.opener.state(path),
             int(records.labels[i]),
             group,
             extra,
@@ -153,7 +148,7 @@ def _request(records: Records, size: int, fit: str) -> str:
 
 def _decoding(records: Records, size: int, fit: Fit) -> Render:
     def render(index: int) -> tuple[npt.NDArray[np.uint8], str]:
-        data = read_bytes(records.paths[index])
+        data = records.opener.read(records.paths[index])
         return decode(data, size, fit), hashlib.sha256(data).hexdigest()
 
     return render

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from dermssl.data.opener import FILES, Opener
+
 
 class Kind(StrEnum):
     """What sort of thing was wrong: what programs ask for, and what problems of one sort are counted under."""
@@ -72,13 +74,14 @@ class Records:
     Attributes:
         source: the folder (or table) they were read from.
         layout: what it was recognised as: "ham10000", "isic 2019", "class folders", "image folder" ...
-        paths: (N,) files.
+        paths: (N,) files, or places inside a file that holds many: ``images.zip/a.jpg``.
         ids: (N,) the name each image is reported by: an image id, or its path relative to the source.
         labels: (N,) int64, index into ``classes``; -1 = unknown.
         classes: sorted class names; () when nothing is labelled.
         groups: (N,) lesion of each image, or patient where that is known; None = unknown for all of them.
         attributes: further columns of the table, name -> (N,) texts.
         problems: what was missing, repeated, outside the folder ...
+        opener: gives the bytes of an image by its path; the default reads files.
     """
 
     source: Path
@@ -90,6 +93,7 @@ class Records:
     groups: tuple[str, ...] | None = None
     attributes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    opener: Opener = FILES
 
     def __len__(self) -> int:
         return len(self.paths)

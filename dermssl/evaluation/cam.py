@@ -18,8 +18,9 @@ from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE, load_backbone, wei
 from dermssl.backbones.sizes import resolve_image_size
 from dermssl.data.cache import Cache, open_cache, source_size
 from dermssl.data.cache_files import is_cache
-from dermssl.data.decode import UnreadableImage, decode, decode_whole, read_bytes
+from dermssl.data.decode import UnreadableImage, decode, decode_whole
 from dermssl.data.layouts.found import is_image
+from dermssl.data.opener import FILES, Opener
 from dermssl.data.read import read_records
 from dermssl.data.records import Records
 from dermssl.devices import resolve_device
@@ -241,11 +242,11 @@ def _candidates(data: str | Path | Cache) -> Iterator[Candidate]:
         return
     records = read_records(path)
     for row in _in_turn(records):
-        yield _of_file(records.paths[row], records.ids[row], _label(records, row))
+        yield _of_file(records.paths[row], records.ids[row], _label(records, row), records.opener)
 
 
-def _of_file(path: Path, name: str, label: str) -> Candidate:
-    return name, label, lambda: decode_whole(read_bytes(path)), lambda size: decode(read_bytes(path), size)
+def _of_file(path: Path, name: str, label: str, opener: Opener = FILES) -> Candidate:
+    return name, label, lambda: decode_whole(opener.read(path)), lambda size: decode(opener.read(path), size)
 
 
 def _of_cache(cache: Cache, row: int) -> Candidate:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dermssl.data import cache_files, fill
+from dermssl.data import cache_files, fill, opener
 from dermssl.data import prepare as module
 from dermssl.data.cache import open_cache, source_size
 from dermssl.data.decode import UnreadableImage, decode_file
@@ -57,14 +57,14 @@ def counted(monkeypatch):
 def failing(monkeypatch):
     """File name -> reason: these cannot be read, though nothing about them shows it, as where a disk fails."""
     reasons: dict[str, str] = {}
-    original = module.read_bytes
+    original = opener.read_bytes
 
     def read_bytes(path):
         if path.name in reasons:
             raise UnreadableImage(reasons[path.name])
         return original(path)
 
-    monkeypatch.setattr(module, "read_bytes", read_bytes)
+    monkeypatch.setattr(opener, "read_bytes", read_bytes)
     return reasons
 
 
