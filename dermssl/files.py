@@ -1,33 +1,83 @@
-"""Files that are either whole or not there: write beside, flush to disk, rename."""
+"""Files that are either whole or not there: write beside, flush to disk, rename. Links of ours are never followed."""
 
 import contextlib
+import errno
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from dermssl.errors import DermsslError
+from dermssl.regular import open_own
 
 
 @contextlib.contextmanager
-def replaced_file(path: Path) -> Iterator[Path]:
+def replaced_file(path: Path, needs: int | None = None) -> Iterator[Path]:
     """Yield a temporary path in the folder of ``path``; on success it is synced to disk and renamed to ``path``.
+
+    Args:
+        path: of the file; a link there is replaced, not followed.
+        needs: bytes that will be written, where they are known: said where the disk is full.
 
     Raises:
         DermsslError: the disk is full or the folder cannot be written; what stood at ``path`` is untouched.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name[:200]}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)  # of a process that had this number and was killed, or a trap
+        os.close(open_own(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
         sync_folder(path.parent)
     except OSError as error:
-        raise DermsslError(f"cannot write {path}: {error.strerror or error}") from error
+        raise cannot_write(path, error, needs) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def cannot_write(path: Path, error: OSError, needs: int | None = None) -> DermsslError:
+    """The error for a file that cannot be written: with the bytes that are needed where the disk is full."""
+    text = f"cannot write {path}: {error.strerror or error}"
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return DermsslError(text)
+    with contextlib.suppress(OSError):
+        free = shutil.disk_usage(next(place for place in path.absolute().parents if place.exists())).free
+        wanted = f"it takes {needs:,} bytes, and " if needs else ""
+        text += f" ({wanted}{free:,} are free); make room and give the same command again"
+    return DermsslError(text)
+
+
+def own_folder(path: Path) -> Path:
+    """Make a folder of ours inside another of ours: what is written into it must not end elsewhere.
+
+    Raises:
+        DermsslError: a link or a file stands there, or it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    if path.is_symlink():
+        raise DermsslError(f"{path} is a link, where a folder of its own is expected; remove it")
+    return path
+
+
+def append_text(path: Path, text: str) -> None:
+    """Add ``text`` (UTF-8) to the end of a file of ours, which is made where it is missing.
+
+    Raises:
+        DermsslError: the disk is full, or a link or something other than a file stands there.
+    """
+    data = text.encode()
+    try:
+        with os.fdopen(open_own(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "wb") as file:
+            file.write(data)
+    except OSError as error:
+        raise cannot_write(path, error, len(data)) from error
 
 
 def refuse_unwritable(path: str | Path, option: str) -> None:
@@ -68,8 +118,9 @@ def is_partial(path: Path) -> bool:
 
 def write_text(path: Path, text: str) -> None:
     """Replace ``path`` by ``text`` (UTF-8), whole or not at all."""
-    with replaced_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    data = text.encode()
+    with replaced_file(path, len(data)) as temporary:
+        temporary.write_bytes(data)
 
 
 def sync_folder(folder: Path) -> None:

@@ -2,11 +2,19 @@
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
 from dermssl import DermsslError
-from dermssl.files import refuse_unwritable, refuse_unwritable_folder, replaced_file, write_text
+from dermssl.files import (
+    append_text,
+    own_folder,
+    refuse_unwritable,
+    refuse_unwritable_folder,
+    replaced_file,
+    write_text,
+)
 
 
 def fail_while_writing(path, error: Exception) -> None:
@@ -69,3 +77,32 @@ def test_a_folder_without_permission_is_refused_early(tmp_path):
     for folder in (tmp_path, tmp_path / "new"):
         with pytest.raises(DermsslError, match="is not a folder that can be written"):
             refuse_unwritable_folder(folder, "--output")
+
+
+def test_a_link_is_replaced_or_refused_but_never_followed(tmp_path):
+    (tmp_path / "private").write_text("key")
+    for name in ("a.txt", "log.txt", "folder"):
+        (tmp_path / name).symlink_to("private")
+    (tmp_path / f".a.txt.{os.getpid()}.part").symlink_to("private")
+    write_text(tmp_path / "a.txt", "new")
+    assert not (tmp_path / "a.txt").is_symlink()
+    assert (tmp_path / "a.txt").read_text() == "new"
+    with pytest.raises(DermsslError, match=r"log.txt: is a link"):
+        append_text(tmp_path / "log.txt", "line")
+    with pytest.raises(DermsslError, match=r"folder"):
+        own_folder(tmp_path / "folder")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "backbone").symlink_to("elsewhere")
+    with pytest.raises(DermsslError, match=r"backbone is a link"):
+        own_folder(tmp_path / "backbone")
+    assert (tmp_path / "private").read_text() == "key"
+
+
+def test_a_full_disk_says_what_is_needed(tmp_path):
+    with (
+        pytest.raises(DermsslError, match=r"No space left on device \(it takes 5,000 bytes, and [\d,]+ are free\)"),
+        replaced_file(tmp_path / "a.txt", 5000),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(DermsslError, match="cannot write /dev/full"):
+        append_text(Path("/dev/full"), "x")

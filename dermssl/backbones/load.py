@@ -22,6 +22,9 @@ SPELLINGS = (
 )
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
+# what a run directory holds of interest here; its other names stand in pretraining/run_directory.py
+BACKBONE_FOLDER = "backbone"
+CHECKPOINT_FILE = "checkpoint.pt"
 # key under which the file itself holds its config.json, so that it can be used alone
 METADATA_KEY = "timm_config"
 
@@ -54,7 +57,7 @@ def weights_folder(path: str | Path) -> Path | None:
     path = Path(path)
     if not path.is_dir():
         return None
-    return path / "backbone" if (path / "backbone").is_dir() else path
+    return path / BACKBONE_FOLDER if (path / BACKBONE_FOLDER).is_dir() else path
 
 
 def _named(spelling: str, name: str, seed: int) -> nn.Module:
@@ -95,7 +98,7 @@ def _from_disk(spelling: str) -> nn.Module:
     if folder is None:
         raise DermsslError(f"weights {spelling!r}: not found; give {SPELLINGS}")
     if not (folder / WEIGHTS_FILE).is_file():
-        unfinished = folder == path and (path / "checkpoint.pt").exists()
+        unfinished = folder == path and (path / CHECKPOINT_FILE).exists()
         hint = "the run has not written its backbone yet; let it finish" if unfinished else f"give {SPELLINGS}"
         raise DermsslError(f"weights {spelling}: there is no {WEIGHTS_FILE} in {folder}; {hint}")
     return _from_files(spelling, folder / CONFIG_FILE, folder / WEIGHTS_FILE)

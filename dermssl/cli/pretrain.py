@@ -63,14 +63,15 @@ def command(data: str, output: Path, resume: bool, as_json: bool, **options: Any
     log_to_terminal()
     import dermssl
     from dermssl import distributed
+    from dermssl.pretraining.run_directory import RunDirectory
 
     given = {name: value for name, value in options.items() if value is not None}
     result = dermssl.pretrain(data, output, resume=resume, **given)
     if not distributed.is_main():
         return
-    last = result.history[-1]
+    last, backbone = result.history[-1], RunDirectory(result.run).backbone
     if as_json:
-        click.echo(json.dumps({"run": str(result.run), "backbone": str(result.run / "backbone"), "metrics": last}))
+        click.echo(json.dumps({"run": str(result.run), "backbone": str(backbone), "metrics": last}))
         return
-    click.echo(f"Pretrained backbone: {result.run / 'backbone'} (loss {last['loss']:.3f})")
+    click.echo(f"Pretrained backbone: {backbone} (loss {last['loss']:.3f})")
     click.echo(f"Evaluate it on labelled images:  dermssl eval-knn {result.run} LABELLED_IMAGES")

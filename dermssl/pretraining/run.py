@@ -170,6 +170,7 @@ def _refuse_unlike(run: RunDirectory, cache: Cache, device: torch.device, dtype:
 
 def _claim(run: RunDirectory, config: PretrainConfig) -> None:
     """Make the run directory ready for this run, or say why it cannot be."""
+    run.refuse_links()
     if not run.exists():
         run.create()
         return

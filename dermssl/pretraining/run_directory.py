@@ -1,4 +1,4 @@
-"""The run directory: what was decided, what was measured, what is needed to go on."""
+"""The run directory: its files, what was decided, what was measured. Its names stand here alone."""
 
 import contextlib
 import fcntl
@@ -8,27 +8,71 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from dermssl.backbones.load import BACKBONE_FOLDER, CHECKPOINT_FILE, CONFIG_FILE, WEIGHTS_FILE
+from dermssl.documents import DamagedDocument, read_json, read_json_lines
 from dermssl.errors import DermsslError
-from dermssl.files import is_partial, write_text
+from dermssl.files import append_text, is_partial, write_text
 
 LOGGER = logging.getLogger("dermssl")
 
+# What ``config.json`` must hold; each part may be missing in a file of an earlier version.
+CONFIG: dict[str, Any] = {
+    "config?": dict,
+    "resolved?": dict,
+    "data?": {"source?": (str, None), "layout?": (str, None), "content_hash?": (str, None), "images?": (int, None)},
+    "before?": [dict],
+    "versions?": dict,
+    "hardware?": (str, None),
+    "started?": (str, None),
+}
+LINE = {"epoch": int, "step": int}  # what a line of ``metrics.jsonl`` must hold; the rest are numbers
+START_OVER = "restore it from a copy, or start over with --no-resume (the old run is kept beside the new one)"
+
 
 class RunDirectory:
-    """Files of a run: ``config.json``, ``metrics.jsonl``, ``checkpoint.pt``, ``backbone/``, ``log.txt``."""
+    """Files of a run.
+
+    Attributes:
+        path: of the folder.
+        config: ``config.json``, every decision: ``config`` (the options as given), ``resolved`` (what "default" and
+            "auto" came to), ``data``, ``before`` (the runs it started from), ``versions``, ``hardware``, ``started``.
+        metrics: ``metrics.jsonl``, a line for each epoch.
+        checkpoint: ``checkpoint.pt``, to go on from.
+        previous: ``checkpoint.previous.pt``, the one before.
+        backbone: ``backbone/``, the exported files.
+        weights: ``backbone/model.safetensors``.
+        evaluations: ``evaluations/``, reports and figures that were made of the backbone.
+        log: ``log.txt``.
+        lock: ``.lock``, held by the process that writes the run.
+    """
 
     def __init__(self, path: str | Path) -> None:
         path = Path(path)
         self.path = path if path.name else path.resolve()  # "." has no name to rename it by
-        self.config = self.path / "config.json"
+        self.config = self.path / CONFIG_FILE
         self.metrics = self.path / "metrics.jsonl"
-        self.checkpoint = self.path / "checkpoint.pt"
-        self.backbone = self.path / "backbone"
+        self.checkpoint = self.path / CHECKPOINT_FILE
+        self.previous = self.path / "checkpoint.previous.pt"
+        self.backbone = self.path / BACKBONE_FOLDER
+        self.weights = self.backbone / WEIGHTS_FILE
+        self.evaluations = self.path / "evaluations"
         self.log = self.path / "log.txt"
+        self.lock = self.path / ".lock"
+
+    @classmethod
+    def of(cls, weights: str | Path) -> "RunDirectory":
+        """The run directory that a path to it, to its backbone or to a file of that belongs to."""
+        path = Path(weights)
+        folder = path.parent if path.name == WEIGHTS_FILE else path
+        return cls(folder.parent if folder.name == BACKBONE_FOLDER else folder)
 
     def exists(self) -> bool:
         """Whether a run got as far as a checkpoint here; one that did not has nothing to lose."""
-        return self.checkpoint.exists()
+        return self.checkpoint.exists() or self.previous.exists()
+
+    def has_backbone(self) -> bool:
+        """Whether weights were written here, finished ones or those of a stopped run."""
+        return self.backbone.is_dir()
 
     def create(self) -> None:
         """Make the folder, empty of runs.
@@ -36,9 +80,9 @@ class RunDirectory:
         Raises:
             DermsslError: it cannot be written, or holds files that are not a run's.
         """
+        own = {file.name for file in (self.config, self.metrics, self.backbone, self.log, self.lock)}
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            own = {"config.json", "metrics.jsonl", "backbone", "log.txt", ".lock"}  # of a run without a checkpoint
             foreign = [p.name for p in self.path.iterdir() if p.name not in own and not is_partial(p)]
         except OSError as error:
             raise DermsslError(f"--output {self.path}: cannot be written: {error.strerror}") from error
@@ -47,6 +91,17 @@ class RunDirectory:
                 f"--output {self.path}: holds files that are not a run's ({', '.join(sorted(foreign)[:3])}); "
                 "name an empty or new folder"
             )
+
+    def refuse_links(self) -> None:
+        """Refuse a run whose files are links: what is written here must not end elsewhere.
+
+        Raises:
+            DermsslError: one of them is a link.
+        """
+        files = (self.config, self.metrics, self.checkpoint, self.previous, self.backbone, self.log, self.lock)
+        for file in (*files, self.weights, self.backbone / CONFIG_FILE):
+            if file.is_symlink():
+                raise DermsslError(f"--output {self.path}: {file.name} is a link, where a file of its own is expected")
 
     def move_aside(self) -> Path:
         """Rename the folder to the first free ``NAME.old-N``: nothing is deleted.
@@ -67,35 +122,41 @@ class RunDirectory:
     def backbone_step(self) -> int | None:
         """The step that ``backbone/`` is of, which a stopped run writes too; None where it does not say."""
         try:
-            return json.loads((self.backbone / "config.json").read_text(encoding="utf-8"))["dermssl"]["step"]
-        except (OSError, ValueError, LookupError, TypeError):
+            schema = {"dermssl": {"step": int}}
+            config = read_json(self.backbone / CONFIG_FILE, "the configuration of a backbone", schema, remedy="")
+        except DermsslError:
             return None
+        return config["dermssl"]["step"]
 
     def read_config(self) -> dict[str, Any]:
-        """The content of ``config.json``."""
-        try:
-            return json.loads(self.config.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise DermsslError(f"{self.config} cannot be read: {error}") from error
+        """The content of ``config.json``; see ``CONFIG``.
+
+        Raises:
+            DermsslError: it is missing or damaged.
+        """
+        return read_json(self.config, "the configuration of a run", CONFIG, remedy=START_OVER)
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Write ``config.json``."""
         write_text(self.config, json.dumps(config, indent=2) + "\n")
 
     def history(self) -> list[dict[str, Any]]:
-        """The lines of ``metrics.jsonl``, one dict an epoch."""
+        """The lines of ``metrics.jsonl``, one for each epoch; a damaged one is said and left out."""
         if not self.metrics.exists():
             return []
-        lines = self.metrics.read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines if line.endswith("}")]  # a kill can cut the last line
+        lines = read_json_lines(self.metrics, "the metrics of an epoch", LINE, remedy="the line is left out")
+        for line in lines:
+            if isinstance(line, DamagedDocument):
+                LOGGER.warning("%s", line)
+        return [line for line in lines if isinstance(line, dict)]
+
+    def last_metrics(self) -> dict[str, Any]:
+        """The line of the last epoch; empty where there is none."""
+        return next(reversed(self.history()), {})
 
     def append_metrics(self, line: dict[str, Any]) -> None:
         """Add one line to ``metrics.jsonl``."""
-        try:
-            with open(self.metrics, "a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-        except OSError as error:
-            raise DermsslError(f"cannot write {self.metrics}: {error.strerror}") from error
+        append_text(self.metrics, json.dumps(line) + "\n")
 
     def forget_after(self, epoch: int) -> None:
         """Drop the metrics of epochs after ``epoch``: they will be made again."""
@@ -110,7 +171,7 @@ class RunDirectory:
             DermsslError: another process is writing this run.
         """
         try:
-            file = open(self.path / ".lock", "w")  # noqa: SIM115 - held below
+            file = open(self.lock, "w")  # noqa: SIM115 - held below
         except OSError as error:
             raise DermsslError(f"--output {self.path}: cannot be written: {error.strerror}") from error
         with file:
