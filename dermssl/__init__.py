@@ -28,6 +28,7 @@ _HOMES = {
     "project": "dermssl.evaluation.projection",
     "push": "dermssl.hub.push",
     "reproduce": "dermssl.paper.run",
+    "write_page": "dermssl.reporting.pages",
 }
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "project",
     "push",
     "reproduce",
+    "write_page",
 ]
 
 if TYPE_CHECKING:
@@ -69,6 +71,7 @@ if TYPE_CHECKING:
     from dermssl.methods.rotinstdisc import RotInstDisc
     from dermssl.paper.run import reproduce
     from dermssl.pretraining.run import PretrainResult, pretrain
+    from dermssl.reporting.pages import write_page
 
 
 def __getattr__(name: str) -> Any:

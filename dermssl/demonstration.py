@@ -113,7 +113,7 @@ def _write_report(
 ) -> None:
     better, base = pretrained.metrics["accuracy"], random.metrics["accuracy"]
     seconds = sum(line["seconds"] for line in result.history)  # of the run, also where this call only found it
-    page.write_page(
+    page.write_html(
         path,
         "dermssl: a first look",
         f"A ResNet18 was pretrained without labels on {len(labelled.images)} drawn images in {seconds:.0f} seconds. "

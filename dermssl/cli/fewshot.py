@@ -1,6 +1,5 @@
 """``dermssl fewshot``"""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,6 @@ def command(as_json: bool, page: Path | None, **options: Any) -> None:
     result = fewshot(options.pop("weights"), options.pop("data"), progress=True, **options)
     click.echo(result.to_json() if as_json else result.to_markdown())  # first: the page may fail
     if page is not None:
-        from dermssl.evaluation.metrics import TITLES
-        from dermssl.reporting.evaluation_page import write_fewshot_page
+        from dermssl.reporting.pages import write_page
 
-        write_fewshot_page(page, json.loads(result.to_json()), titles=TITLES)
+        write_page(result, page)

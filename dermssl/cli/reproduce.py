@@ -8,7 +8,7 @@ import click
 
 from dermssl.cli.logs import log_to_terminal
 from dermssl.cli.parse import TEXT, Several, json_option, options_of, output_folder
-from dermssl.paper.numbers import TITLES
+from dermssl.paper.numbers import ROWS
 from dermssl.paper.settings import Settings
 
 
@@ -16,7 +16,7 @@ from dermssl.paper.settings import Settings
 @click.option("--pretrain-data", required=True, type=TEXT, metavar="DATA", help="Unlabelled images to pretrain on.")
 @click.option("--eval-data", required=True, type=TEXT, metavar="DATA", help="Labelled images.")
 @output_folder("Folder for all results.")
-@click.option("--methods", metavar="A,B,...", type=Several(str), help=f"Rows: {','.join(TITLES)}.  [default: all]")
+@click.option("--methods", metavar="A,B,...", type=Several(str), help=f"Rows: {','.join(ROWS)}.  [default: all]")
 @click.option("--tables", metavar="1,2,...", type=Several(int), help="Which of 1 to 5.  [default: all]")
 @click.option(
     "--figures",

@@ -1,6 +1,5 @@
 """What the evaluations' commands have in common: run, print the report, write its page."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -29,9 +28,8 @@ def show_report(evaluate: Callable[..., Any], options: dict[str, Any]) -> None:
         failure, report = error, error.report
     click.echo(report.to_json() if as_json else report.to_markdown())  # first: the page may fail
     if page is not None:
-        from dermssl.evaluation.metrics import TITLES
-        from dermssl.reporting.evaluation_page import write_evaluation_page
+        from dermssl.reporting.pages import write_page
 
-        write_evaluation_page(page, [json.loads(report.to_json())], titles=TITLES)
+        write_page(report, page)
     if failure is not None:
         raise failure

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dermssl.errors import DermsslError
-from dermssl.evaluation.arguments import METHODS
+from dermssl.evaluation.arguments import MAPS
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ def activation_maps(
     Raises:
         DermsslError: the architecture has no single map of features, or no linear classifier where CAM needs it.
     """
-    if method not in METHODS:
-        raise DermsslError(f"--method {method}: unknown; use one of {', '.join(METHODS)}")
+    if method not in MAPS:
+        raise DermsslError(f"--method {method}: unknown; use one of {', '.join(MAPS)}")
     # inference without gradients would do for CAM, but one path is easier to trust than two
     with torch.enable_grad():
         state = _forward(model, inputs.detach().requires_grad_())

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 else:  # the command line gives text; the Python call takes the objects, too
     Data = Device = Any
 
-METHODS = ("gradcam", "cam")
+MAPS = ("gradcam", "cam")
 WEIGHTINGS = ("uniform", "distance")
 RECIPES = ("default", "paper")
 FRACTIONS = (0.01, 0.02, 0.04, 0.06, 0.08, 0.1)
@@ -149,7 +149,7 @@ class CamOptions(FeatureOptions):
     """Of ``class_activation``."""
 
     limit: int = option(8, "Images at most; of labelled ones, each class in turn.", least=1, most=10_000)
-    method: str = option("gradcam", "Grad-CAM, or CAM as in the paper.", choices=METHODS)
+    method: str = option("gradcam", "Grad-CAM, or CAM as in the paper.", choices=MAPS)
     target: str | None = option(
         None, "Class to look for.", metavar="NAME", spelled="class", unset="the predicted class"
     )

@@ -79,6 +79,7 @@ class CamMaps:
 class Cam:
     """The result of `class_activation`."""
 
+    data: str  # as it was named
     images: CamImages
     results: tuple[CamMaps, ...]  # one for each set of weights, in their order
     method: str
@@ -128,7 +129,7 @@ def class_activation(
         _look(name, model, squares[source_size(size)], size, method, wanted, where)
         for name, model, size, wanted in models
     ]
-    return Cam(chosen, tuple(results), method)
+    return Cam(str(images.records.source if isinstance(images, Cache) else images), chosen, tuple(results), method)
 
 
 def _look(

@@ -22,7 +22,7 @@ class Cell:
 
     Attributes:
         kind: which function of ``work.py`` makes it.
-        subject: the row's weights: a name of ``numbers.TITLES``, or one of a sweep's runs.
+        subject: the row's weights: a name of ``numbers.ROWS``, or one of a sweep's runs.
         options: what else decides its content.
         needs: keys of the cells that must be done before.
         absent: why it cannot be made here at all; "" if it can.

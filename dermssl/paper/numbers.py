@@ -5,6 +5,8 @@ Liu et al., CAAI Transactions on Intelligent Systems, 2023, 18(4): 783-792.
 
 from dataclasses import dataclass
 
+from dermssl.evaluation.arguments import FRACTIONS as FRACTIONS
+
 
 @dataclass(frozen=True)
 class Printed:
@@ -22,7 +24,7 @@ class Printed:
 
 
 # The rows of Tables 1 and 2 by the names of our methods.
-TITLES = {
+ROWS = {
     "random": "random",
     "imagenet": "ImageNet (supervised)",
     "rotation": "rotation",
@@ -102,7 +104,6 @@ LAMBDA = 0.1
 QUEUE = 8192
 
 # Figure 5: shares of the training labels.
-FRACTIONS = (0.01, 0.02, 0.04, 0.06, 0.08, 0.1)
 
 TABLES = (1, 2, 3, 4, 5)
 FIGURES = (4, 5, 6)

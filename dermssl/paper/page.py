@@ -13,9 +13,9 @@ from dermssl.paper.plan import INSTANCE, OURS, Plan
 from dermssl.paper.values import estimate, read_report, status
 from dermssl.paper.views import FIGURE_4, FIGURE_5, View
 from dermssl.reporting import page
-from dermssl.reporting.figures import Estimate, against_fraction
+from dermssl.reporting.figures import Point, against_fraction
 
-CAM_TITLES = {**numbers.TITLES, "rotation": "rotation alone", INSTANCE: "instance alone", OURS: "both"}
+CAM_TITLES = {**numbers.ROWS, "rotation": "rotation alone", INSTANCE: "instance alone", OURS: "both"}
 
 
 def write_paper_page(
@@ -32,7 +32,7 @@ def write_paper_page(
         sections.append((heading, blocks))
     if plan.figure("cam"):
         sections.append(("Figure 6: where the networks look", _maps(ledger, plan)))
-    page.write_page(ledger.folder / "report.html", title, lead, sections)
+    page.write_html(ledger.folder / "report.html", title, lead, sections)
 
 
 def _blocks(view: View) -> list[str]:
@@ -49,7 +49,7 @@ def _scatters(ledger: Ledger, plan: Plan) -> list[str]:
     figures = []
     for cell in plan.figure("tsne"):
         if outcome := _done(ledger, cell):
-            title = numbers.TITLES[cell.subject]
+            title = numbers.ROWS[cell.subject]
             svg = (ledger.folder / outcome["files"][0]).read_text(encoding="utf-8")
             purity = 100 * outcome["result"]["purity"]["purity"]
             figures.append(page.plot(svg, f"t-SNE of {title}", f"Figure 4, {title}: purity {purity:.2f} %"))
@@ -69,7 +69,7 @@ def _curves(ledger: Ledger, plan: Plan) -> list[str]:
     drawn = []
     for metric, title in (("accuracy", "accuracy, %"), ("recall_macro", "recall over classes, %")):
         series = {
-            numbers.TITLES[subject]: [_estimate(row, metric, numbers.TITLES[subject]) for row in rows]
+            numbers.ROWS[subject]: [_estimate(row, metric, numbers.ROWS[subject]) for row in rows]
             for subject, rows in reports.items()
         }
         whole = next((rows for rows in reports.values() if all(rows)), None)
@@ -81,11 +81,11 @@ def _curves(ledger: Ledger, plan: Plan) -> list[str]:
     return [page.plots(drawn, caption)]
 
 
-def _estimate(report: dict[str, Any], metric: str, name: str) -> Estimate:
+def _estimate(report: dict[str, Any], metric: str, name: str) -> Point:
     if not report:
-        return Estimate(name, *[float("nan")] * 3)
+        return Point(name, *[float("nan")] * 3)
     figures = estimate(report, metric)
-    return Estimate(name, *(float("nan") if v is None else v for v in (figures.value, figures.low, figures.high)))
+    return Point(name, *(float("nan") if v is None else v for v in (figures.value, figures.low, figures.high)))
 
 
 _PICTURES = {FIGURE_4: _scatters, FIGURE_5: _curves}

@@ -127,7 +127,7 @@ def _tables(request: Request, settings: Settings) -> list[Table]:
     rivals = tuple(name for name in request.methods if name != OURS) if ours else ()
 
     def rows(printed: dict[str, Printed]) -> tuple[Row, ...]:
-        return tuple(Row(numbers.TITLES[name], name, printed[name]) for name in request.methods)
+        return tuple(Row(numbers.ROWS[name], name, printed[name]) for name in request.methods)
 
     tasks = [("rotation", "rotation alone", "rotation")] if "rotation" in request.methods else []
     tasks += [("instance", "instance alone (λ = 0)", INSTANCE), ("both", "both (λ = 0.1)", OURS)] if ours else []

@@ -7,7 +7,7 @@ from typing import Any
 from dermssl.errors import DermsslError
 from dermssl.evaluation.arguments import RECIPES
 from dermssl.options import LARGEST_EDGE, LARGEST_SEED, MOST_EPOCHS, PRECISIONS, Options, option
-from dermssl.paper.numbers import FIGURES, TABLES, TITLES
+from dermssl.paper.numbers import FIGURES, ROWS, TABLES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,7 @@ class Settings(Options):
 class Request:
     """What is asked for: rows, tables, figures."""
 
-    methods: tuple[str, ...] = tuple(TITLES)
+    methods: tuple[str, ...] = tuple(ROWS)
     tables: tuple[int, ...] = TABLES
     figures: tuple[int, ...] = FIGURES
 
@@ -97,7 +97,7 @@ def make_request(methods: Iterable[str] | None, tables: Iterable[int] | None, fi
     Raises:
         DermsslError: there is no such row, table or figure.
     """
-    rows = _known("--methods", TITLES, methods, list(TITLES))
+    rows = _known("--methods", ROWS, methods, list(ROWS))
     if tables is None and figures is None:
         return Request(methods=tuple(rows))
     return Request(

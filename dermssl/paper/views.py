@@ -119,12 +119,12 @@ def few_view(plan: Plan, ledger: Ledger) -> View:
             key = f"few/{subject}-{fraction:g}"
             note = status(plan, ledger, key)
             if note:
-                notes.append(f"{numbers.TITLES[subject]}: {note}")
+                notes.append(f"{numbers.ROWS[subject]}: {note}")
             report = {} if note else read_report(ledger, key)
             for metric, line in lines.items():
                 line.append(" [".join(_parts(estimate(report, metric))) + "]" if report else _short(note))
         for metric, name in (("accuracy", "accuracy"), ("recall_macro", "recall")):
-            rows.append([f"{numbers.TITLES[subject]}: {name}", *lines[metric]])
+            rows.append([f"{numbers.ROWS[subject]}: {name}", *lines[metric]])
     return View(FIGURE_5, header, rows, "In brackets: 95 % interval.", tuple(dict.fromkeys(notes)))
 
 
@@ -134,13 +134,13 @@ def tsne_view(plan: Plan, ledger: Ledger) -> View:
     for cell in plan.figure("tsne"):
         note, outcome = status(plan, ledger, cell.key), ledger.outcome(cell.key)
         if note or outcome is None:
-            notes.append(f"{numbers.TITLES[cell.subject]}: {note}")
-            rows.append([numbers.TITLES[cell.subject], _short(note), NONE, NONE, NONE])
+            notes.append(f"{numbers.ROWS[cell.subject]}: {note}")
+            rows.append([numbers.ROWS[cell.subject], _short(note), NONE, NONE, NONE])
             continue
         shares = [outcome.result[part][key] for part, key in (
             ("purity", "purity"), ("class_mean", "purity"), ("purity", "chance"), ("purity", "plane_purity")
         )]  # fmt: skip
-        rows.append([numbers.TITLES[cell.subject], *(f"{100 * share:.2f}" for share in shares)])
+        rows.append([numbers.ROWS[cell.subject], *(f"{100 * share:.2f}" for share in shares)])
     return View(
         FIGURE_4,
         ["%", "purity", "purity, mean of classes", "by chance", "purity in the plane"],

@@ -1,56 +1,39 @@
 """Activation maps as pictures: laid over the image at its own resolution, and side by side on one page."""
 
 import base64
-import html
 import io
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 from PIL import Image
 
+from dermssl.evaluation.cam import Cam, CamMaps
 from dermssl.files import replaced_file
-from dermssl.reporting.page import prose, write_page
+from dermssl.reporting.names import spoken, told_apart
+from dermssl.reporting.page import escape, prose, write_html
 
 COLOURS = "viridis"  # yellow on skin is told from it by everybody; red of the usual "jet" is not
 OPACITY = 0.55
 PAGE_EDGE = 480  # pixels, of the pictures inside the page
-PAGE_NAME = "cam.html"
 
 
-@dataclass(frozen=True)
-class Panel:
-    """One overlay.
-
-    Attributes:
-        name: of the weights.
-        map: (h, w) float, larger is hotter.
-        caption: what the map is of.
-    """
-
-    name: str
-    map: np.ndarray
-    caption: str = ""
-
-
-@dataclass(frozen=True)
-class CamRow:
-    """One image with its overlays.
-
-    Attributes:
-        name: of the image.
-        label: its class, or "".
-        pixels: (H, W, 3) uint8.
-        panels: one for each set of weights.
-    """
-
-    name: str
-    label: str
-    pixels: np.ndarray
-    panels: Sequence[Panel]
+NOTES = {
+    "gradcam": "Grad-CAM: the features at each position of the network's last map, weighted by how much the score "
+    "rises with them; what speaks against it is cut off.",
+    "cam": "CAM: the score of each position of the network's last map by itself.",
+}
+NO_CLASS = (
+    "Without a classifier the score is the squared length of the pooled features: hot is what makes up the "
+    "features, whatever it is. It is not what a diagnosis would rest on."
+)
+STRETCHED = (
+    "Each map is stretched from its own lowest to its own highest value, so colours cannot be compared between "
+    'pictures. "Lowest" under a picture says how much there is to stretch: at 95 % of the highest the network sees '
+    "hardly any difference between the positions."
+)
 
 
 def scaled(values: np.ndarray) -> np.ndarray:
@@ -76,36 +59,47 @@ def overlay(pixels: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.asarray(Image.blend(Image.fromarray(pixels), Image.fromarray(colours), OPACITY))
 
 
-def write_cam_page(folder: Path, rows: Iterable[CamRow], *, lead: str, notes: Sequence[str] = ()) -> list[Path]:
-    """Write a PNG of every overlay and ``cam.html``, which shows them all and needs none of the other files.
+def write_cam_page(path: Path, cam: Cam) -> list[Path]:
+    """Write a page of all overlays, which needs no other file, and a PNG of each at the image's own resolution.
 
     Args:
-        folder: created if needed; files of the same names are replaced.
-        rows: the images, taken one by one, so that not all need to be in memory.
-        lead: first paragraph of the page: what is shown.
-        notes: paragraphs on how to read it.
+        path: of the HTML file; the overlays go beside it, and files of the same names are replaced.
+        cam: what ``class_activation`` returned; its images are read one by one.
 
     Returns:
-        the page, then the overlays in their order.
+        the page, then the overlays: image by image, of each set of weights.
     """
     files: list[Path] = []
     sections = []
-    for number, row in enumerate(rows, start=1):
-        tiles = [_tile(row.pixels, f"{row.name}, the image", "the image")]
-        for position, panel in enumerate(row.panels, start=1):
-            picture = overlay(row.pixels, panel.map)
+    weights = told_apart([result.weights for result in cam.results])
+    for i, name in enumerate(cam.images.ids):
+        pixels = cam.images.pixels(i)
+        tiles = [_tile(pixels, f"{name}, the image", "the image")]
+        for position, (title, result) in enumerate(zip(weights, cam.results, strict=True), start=1):
+            picture = overlay(pixels, result.maps[i])
             # numbered, as two names may differ only in signs that a file name cannot hold
-            file = folder / f"{number:02d}_{_plain(row.name)}.{position}_{_plain(panel.name)}.png"
+            file = path.parent / f"{i + 1:02d}_{_plain(name)}.{position}_{_plain(title)}.png"
             with replaced_file(file) as temporary:
                 Image.fromarray(picture).save(temporary, "PNG")
             files.append(file)
-            alt = f"{row.name}, activation map of {panel.name}"
-            tiles.append(_tile(picture, alt, panel.name, panel.caption))
-        label = f" ({row.label})" if row.label else ""
-        sections.append((f"{row.name}{label}", [_tiles(tiles)]))
-    page = folder / PAGE_NAME
-    write_page(page, "Activation maps", lead, [("How to read it", [_scale(), *map(prose, notes)]), *sections])
-    return [page, *files]
+            tiles.append(_tile(picture, f"{name}, activation map of {title}", title, _caption(result, i)))
+        label = f" ({cam.images.labels[i]})" if cam.images.labels[i] else ""
+        sections.append((f"{name}{label}", [_tiles(tiles)]))
+    notes = [NOTES[cam.method]]
+    if not all(any(result.targets) for result in cam.results):
+        notes.append(NO_CLASS)
+    count = f"{len(cam.images)} images of " if len(cam.images) > 1 else ""
+    lead = f"{count}{spoken(cam.data)}, seen by {', '.join(weights)}."
+    reading = [_scale(), *map(prose, [*notes, STRETCHED])]
+    write_html(path, "Activation maps", lead, [("How to read it", reading), *sections])
+    return [path, *files]
+
+
+def _caption(result: CamMaps, index: int) -> str:
+    low, high = float(result.maps[index].min()), float(result.maps[index].max())
+    parts = [f"{result.targets[index]}, {result.probabilities[index]:.0%}"] if result.targets[index] else []
+    parts.append(f"lowest {low / high:.0%}" if high > 0 else "nothing speaks for it")
+    return "; ".join(parts)
 
 
 def _plain(name: str) -> str:
@@ -126,11 +120,11 @@ def _tile(pixels: np.ndarray, alt: str, *lines: str) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=88)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    caption = "<br>".join(html.escape(line).replace("_", "_<wbr>") for line in lines if line)
+    caption = "<br>".join(escape(line).replace("_", "_<wbr>") for line in lines if line)
     return (
         '<figure style="margin:0;break-inside:avoid">'
         f'<img style="display:block;width:100%;border-radius:4px" src="data:image/jpeg;base64,{data}" '
-        f'alt="{html.escape(alt)}"><figcaption style="font-size:.8rem;line-height:1.35;padding-top:.25rem;'
+        f'alt="{escape(alt)}"><figcaption style="font-size:.8rem;line-height:1.35;padding-top:.25rem;'
         f'overflow-wrap:anywhere">{caption}</figcaption></figure>'
     )
 

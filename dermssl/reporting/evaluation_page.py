@@ -1,11 +1,16 @@
 """Evaluations as a page: figures with their intervals, classes, confusions, folds, and all that they depend on."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dermssl.evaluation.fewshot import FewShot
+from dermssl.evaluation.metrics import TITLES
+from dermssl.evaluation.report import Report
 from dermssl.reporting import page
-from dermssl.reporting.figures import Estimate, against_fraction, estimates
+from dermssl.reporting.figures import Point, against_fraction, estimates
+from dermssl.reporting.names import told_apart
 
 KINDS = {"knn": "nearest neighbours", "frozen": "a linear classifier on frozen features", "finetune": "fine-tuning"}
 SHOWN = ("accuracy", "recall_macro")  # what is drawn; the table has all
@@ -17,14 +22,14 @@ _INTERVAL = (
 Values = Mapping[str, Any]
 
 
-def write_evaluation_page(path: Path, reports: Sequence[Values], *, titles: Mapping[str, str]) -> None:
+def write_evaluation_page(path: Path, results: Sequence[Report]) -> None:
     """Write one or several reports as one self-contained HTML file; several stand side by side.
 
     Args:
         path: of the HTML file.
-        reports: what `dermssl.Report.to_json` holds, as dicts; of one data set, or the page compares the incomparable.
-        titles: metric -> what to call it; also the metrics shown, in their order.
+        results: of one data set, or the page compares the incomparable.
     """
+    reports, titles = [json.loads(result.to_json()) for result in results], TITLES
     names = _names(reports)
     shown = [name for name in titles if any(_number(report["metrics"].get(name)) is not None for report in reports)]
     sections = [
@@ -37,19 +42,22 @@ def write_evaluation_page(path: Path, reports: Sequence[Values], *, titles: Mapp
     kinds = " and ".join(dict.fromkeys(map(_kind, reports)))
     lead = [_sentence(report, name) for report, name in zip(reports, names, strict=True)]
     majority = f"Always naming the most frequent class is right for {100 * reports[0]['majority_accuracy']:.1f} %."
-    page.write_page(path, f"{_short(reports[0]['data'])}: {kinds}", " ".join([*lead, majority]), sections)
+    page.write_html(path, f"{_short(reports[0]['data'])}: {kinds}", " ".join([*lead, majority]), sections)
 
 
-def write_fewshot_page(path: Path, result: Values, *, titles: Mapping[str, str]) -> None:
+def write_fewshot_page(path: Path, results: FewShot) -> None:
     """Write what few labels give as one self-contained HTML file.
 
     Args:
         path: of the HTML file.
-        result: what ``FewShot.to_json`` holds: ``fractions``, ``weights``, ``results``.
-        titles: metric -> what to call it.
+        results: what ``fewshot`` returned.
     """
-    fractions, weights = result["fractions"], result["weights"]
-    by_weights = {name: [r for r in result["results"] if r["weights"] == name] for name in weights}
+    result, titles = json.loads(results.to_json()), TITLES
+    fractions, weights = result["fractions"], told_apart(result["weights"])
+    by_weights = {
+        name: [report for report in result["results"] if report["weights"] == given]
+        for name, given in zip(weights, result["weights"], strict=True)
+    }
     some = next(iter(by_weights.values()))
     majority = [100 * report["majority_accuracy"] for report in some]
     figures, tables = [], []
@@ -67,7 +75,7 @@ def write_fewshot_page(path: Path, result: Values, *, titles: Mapping[str, str])
     shares = (
         f"{100 * min(fractions):g} to {100 * max(fractions):g} %" if len(fractions) > 1 else f"{100 * fractions[0]:g} %"
     )
-    page.write_page(
+    page.write_html(
         path,
         f"{_short(some[0]['data'])}: few labels",
         f"{kind[0].upper()}{kind[1:]} with {shares} of the labels of every training fold; the test folds stay whole. "
@@ -177,10 +185,10 @@ def _notes(reports: Sequence[Values]) -> list[str]:
     return [page.prose(f"Note: {note}.") for note in dict.fromkeys(note for r in reports for note in r["notes"])]
 
 
-def _estimate(report: Values, metric: str, name: str) -> Estimate:
+def _estimate(report: Values, metric: str, name: str) -> Point:
     low, high = (_number(edge) for edge in report["interval"][metric])
     value = _number(report["metrics"][metric])
-    return Estimate(name, *(float("nan") if v is None else 100 * v for v in (value, low, high)))
+    return Point(name, *(float("nan") if v is None else 100 * v for v in (value, low, high)))
 
 
 def _with_interval(report: Values, metric: str) -> str:
@@ -216,7 +224,7 @@ def _kind(report: Values) -> str:
 
 def _names(reports: Sequence[Values]) -> list[str]:
     """A name for each report: the weights, with the kind of evaluation where these repeat."""
-    weights = [report["weights"] for report in reports]
+    weights = told_apart([report["weights"] for report in reports])
     if len(set(weights)) == len(weights):
         return weights
-    return [f"{report['weights']}, {_kind(report)}" for report in reports]
+    return [f"{name}, {_kind(report)}" for name, report in zip(weights, reports, strict=True)]

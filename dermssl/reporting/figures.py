@@ -18,7 +18,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Point:
     """A figure with its interval, all three in the same unit; NaN where undefined."""
 
     name: str
@@ -53,7 +53,7 @@ def loss_curves(history: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     return curves
 
 
-def estimates(title: str, rows: Sequence[Estimate], *, reference: float | None = None) -> str:
+def estimates(title: str, rows: Sequence[Point], *, reference: float | None = None) -> str:
     """The text of an SVG file: figures as points with their intervals, under one another.
 
     Args:
@@ -82,7 +82,7 @@ def estimates(title: str, rows: Sequence[Estimate], *, reference: float | None =
 def against_fraction(
     title: str,
     fractions: Sequence[float],
-    series: Mapping[str, Sequence[Estimate]],
+    series: Mapping[str, Sequence[Point]],
     *,
     reference: Sequence[float] | None = None,
 ) -> str:

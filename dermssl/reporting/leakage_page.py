@@ -1,58 +1,52 @@
 """The page of a search for duplicates: the pairs side by side."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from dermssl.evaluation.leakage.search import Leakage, Pair
 from dermssl.reporting import page
+from dermssl.reporting.names import spoken
+
+SHOWN = 200  # pairs on the page; pairs.csv has all
 
 
-@dataclass(frozen=True)
-class PairPictures:
-    """A pair: its two images (H, W, 3) uint8, their names, and what is said of them."""
-
-    first: np.ndarray
-    second: np.ndarray
-    names: tuple[str, str]
-    remark: str
-    marked: bool  # one that grouped folds would not keep together
-
-
-def write_leakage_page(
-    path: Path,
-    lead: str,
-    pairs: Sequence[PairPictures],
-    *,
-    left_out: int,
-    split: tuple[str, list[str], list[list[str]]] | None,
-) -> None:
-    """Write the page.
+def write_leakage_page(path: Path, result: Leakage) -> None:
+    """Show the pairs side by side, those of different lesions first, and what a plain split overstates.
 
     Args:
         path: of the HTML file.
-        lead: the result in a sentence or two.
-        pairs: shown in this order.
-        left_out: pairs that are not shown.
-        split: caption, header and rows of the table of plain against grouped folds.
+        result: what ``leakage`` returned.
     """
-    rows = [
-        (
-            pair.remark,
-            [
-                page.Picture(pair.first, f"image {pair.names[0]}", pair.names[0], marked=pair.marked),
-                page.Picture(pair.second, f"image {pair.names[1]}", pair.names[1], marked=pair.marked),
-            ],
-        )
-        for pair in pairs
-    ]
+    ordered = sorted(result.pairs, key=lambda pair: bool(pair.same_group))
+    rows = [_row(result, pair) for pair in ordered[:SHOWN]]
     caption = "Framed: not known to be of one lesion, so that folds grouped by lesion do not keep the two together."
-    if left_out:
-        caption += f" {left_out} more pairs are in pairs.csv."
+    if len(ordered) > SHOWN:
+        caption += f" {len(ordered) - SHOWN} more pairs are in pairs.csv."
     blocks = [page.picture_rows(rows, caption)] if rows else [page.prose("None were found.")]
     sections = [("Pairs that show the same photograph", blocks)]
-    if split is not None:
-        about, header, body = split
+    gap = result.split
+    if gap is not None:
+        about = (
+            f"Accuracy in %, KNN of {spoken(gap.weights)} at {gap.image_size} px, {gap.folds} folds, mean of "
+            f"{gap.divisions} divisions. {gap.repeated_images} of {gap.images} images are of a group with several "
+            f"images; plain folds cut {gap.groups_cut:.0f} such groups."
+        )
+        header, body = gap.table()
         sections.append(("What a plain split overstates", [page.table(header, body, about)]))
-    page.write_page(path, "Leakage", lead, sections)
+    counts = result.counts()
+    sets = zip(result.data, result.images, strict=True)
+    where = " and ".join(f"{spoken(name)} ({count:,} images)" for name, count in sets)
+    lead = (
+        f"{counts['pairs']} pairs of images in {where} show the same photograph: {counts['exact']} byte for byte, "
+        f"{counts['near']} nearly; {counts['across_groups']} of them are not known to be of one lesion."
+    )
+    page.write_html(path, "Leakage", lead, sections)
+
+
+def _row(result: Leakage, pair: Pair) -> tuple[str, list[page.Picture]]:
+    labels = " / ".join(label or "no label" for label in (pair.label, pair.other_label))
+    sides = ((result.caches[0], pair.first), (result.caches[-1], pair.second))
+    pictures = [
+        page.Picture(cache.images[row], f"image {name}", name, marked=not pair.same_group)
+        for (cache, name), row in zip(sides, pair.rows, strict=True)
+    ]
+    return f"{pair.kind}, {pair.likeness:.2f}, {pair.turn}; {labels}", pictures

@@ -11,6 +11,8 @@ import numpy as np
 from PIL import Image
 
 from dermssl.files import write_text
+from dermssl.reporting.names import spoken
+from dermssl.terminal import visible
 
 _STYLE = """
 :root { color-scheme: light dark; --text: #1c2024; --soft: #60646c; --line: #d9dce1; --back: #ffffff; --card: #f4f5f7;
@@ -75,14 +77,19 @@ class Picture:
     marked: bool = False
 
 
+def escape(text: str) -> str:
+    """The text as HTML, fit to be handed on."""
+    return html.escape(spoken(text))
+
+
 def prose(text: str) -> str:
     """A paragraph."""
-    return f"<p>{html.escape(text)}</p>"
+    return f"<p>{escape(text)}</p>"
 
 
 def code(text: str) -> str:
     """Lines to type."""
-    return f"<pre>{html.escape(text)}</pre>"
+    return f"<pre>{html.escape(visible(text))}</pre>"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str, *, numbers: bool = True) -> str:
@@ -91,8 +98,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str, *,
 
     def cell(value: str, column: int) -> str:
         if column == 0:
-            return f'<th scope="row">{html.escape(value)}</th>'
-        return f"<td{kind}>{html.escape(value)}</td>"
+            return f'<th scope="row">{escape(value)}</th>'
+        return f"<td{kind}>{escape(value)}</td>"
 
     body = "".join(f"<tr>{''.join(cell(value, i) for i, value in enumerate(row))}</tr>" for row in rows)
     return _scrolled(f"<table>{_caption(caption)}{_head(header, kind)}<tbody>{body}</tbody></table>", caption)
@@ -113,28 +120,28 @@ def matrix(counts: Sequence[Sequence[int]], names: Sequence[str], caption: str, 
             f'<td style="background:rgb(0 114 178 / {0.6 * count / max(sum(row), 1):.3f})">{count:,}</td>'
             for count in row
         )
-        body += f'<tr><th scope="row">{html.escape(name)}</th>{"".join(cells)}</tr>'
+        body += f'<tr><th scope="row">{escape(name)}</th>{"".join(cells)}</tr>'
     head = _head([corner, *names])
     return _scrolled(f'<table class="matrix">{_caption(caption)}{head}<tbody>{body}</tbody></table>', caption)
 
 
 def _caption(text: str) -> str:
-    return f"<caption>{html.escape(text)}</caption>"
+    return f"<caption>{escape(text)}</caption>"
 
 
 def _head(names: Sequence[str], kind: str = "") -> str:
-    cells = (f'<th scope="col"{kind if i else ""}>{html.escape(name)}</th>' for i, name in enumerate(names))
+    cells = (f'<th scope="col"{kind if i else ""}>{escape(name)}</th>' for i, name in enumerate(names))
     return f"<thead><tr>{''.join(cells)}</tr></thead>"
 
 
 def _scrolled(content: str, name: str) -> str:
     """What is wider than a phone moves by itself, not the page; by the keyboard too, hence the tabindex."""
-    return f'<div class="scroll" tabindex="0" role="region" aria-label="{html.escape(name)}">{content}</div>'
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(name)}">{content}</div>'
 
 
 def plot(svg: str, alt: str, caption: str) -> str:
     """A figure from the text of an SVG file, on a white card so that it reads in the dark too."""
-    return f"<figure>{_svg(svg, alt)}<figcaption>{html.escape(caption)}</figcaption></figure>"
+    return f"<figure>{_svg(svg, alt)}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
 def plots(svgs: Sequence[tuple[str, str]], caption: str) -> str:
@@ -144,23 +151,23 @@ def plots(svgs: Sequence[tuple[str, str]], caption: str) -> str:
         svgs: (text of an SVG file, what it shows for those who do not see it) each.
     """
     images = "".join(_svg(svg, alt) for svg, alt in svgs)
-    return f'<figure><div class="plots">{images}</div><figcaption>{html.escape(caption)}</figcaption></figure>'
+    return f'<figure><div class="plots">{images}</div><figcaption>{escape(caption)}</figcaption></figure>'
 
 
 def _svg(svg: str, alt: str) -> str:
     data = base64.b64encode(svg.encode("utf-8")).decode("ascii")
-    return f'<img class="plot" src="data:image/svg+xml;base64,{data}" alt="{html.escape(alt)}">'
+    return f'<img class="plot" src="data:image/svg+xml;base64,{data}" alt="{escape(alt)}">'
 
 
 def picture_rows(rows: Sequence[tuple[str, Sequence[Picture]]], caption: str) -> str:
     """Rows of images, each with a name."""
     body = "".join(
-        f'<tr><th scope="row">{html.escape(name)}</th>' + "".join(f"<td>{_img(p)}</td>" for p in pictures) + "</tr>"
+        f'<tr><th scope="row">{escape(name)}</th>' + "".join(f"<td>{_img(p)}</td>" for p in pictures) + "</tr>"
         for name, pictures in rows
     )
     columns = max((len(pictures) for _, pictures in rows), default=1)
     pictures_table = f'<table class="pictures" style="--columns:{columns}"><tbody>{body}</tbody></table>'
-    return f"<figure>{_scrolled(pictures_table, caption)}<figcaption>{html.escape(caption)}</figcaption></figure>"
+    return f"<figure>{_scrolled(pictures_table, caption)}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
 def _img(picture: Picture) -> str:
@@ -168,12 +175,12 @@ def _img(picture: Picture) -> str:
     Image.fromarray(picture.pixels).save(buffer, "PNG")
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
     mark = ' class="good"' if picture.marked else ""
-    image = f'<img{mark} src="data:image/png;base64,{data}" alt="{html.escape(picture.alt)}">'
-    return image + html.escape(picture.caption)
+    image = f'<img{mark} src="data:image/png;base64,{data}" alt="{escape(picture.alt)}">'
+    return image + escape(picture.caption)
 
 
-def write_page(path: Path, title: str, lead: str, sections: Sequence[tuple[str, Sequence[str]]]) -> None:
-    """Write the page.
+def write_html(path: Path, title: str, lead: str, sections: Sequence[tuple[str, Sequence[str]]]) -> None:
+    """Write the page. Absolute paths in its texts are cut to their last part.
 
     Args:
         path: of the HTML file.
@@ -181,14 +188,12 @@ def write_page(path: Path, title: str, lead: str, sections: Sequence[tuple[str, 
         lead: its first paragraph: the result in a sentence or two.
         sections: (heading, blocks) where a block is what the functions of this module return.
     """
-    body = "".join(
-        f"<section><h2>{html.escape(heading)}</h2>{''.join(blocks)}</section>" for heading, blocks in sections
-    )
+    body = "".join(f"<section><h2>{escape(heading)}</h2>{''.join(blocks)}</section>" for heading, blocks in sections)
     write_text(
         path,
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body><main>"
-        f'<h1>{html.escape(title)}</h1><p class="lead">{html.escape(lead)}</p>{body}</main></body></html>\n',
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><main>"
+        f'<h1>{escape(title)}</h1><p class="lead">{escape(lead)}</p>{body}</main></body></html>\n',
     )

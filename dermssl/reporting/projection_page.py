@@ -9,12 +9,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from dermssl.evaluation.projection import Projection
 from dermssl.files import write_text
 from dermssl.reporting.figures import COLOURS, to_svg
-from dermssl.reporting.page import plot, prose, table, write_page
+from dermssl.reporting.names import spoken
+from dermssl.reporting.page import plot, prose, table, write_html
 
 MARKERS = ("o", "^", "s", "D")
-PAGE_NAME, FIGURE_NAME, POINTS_NAME = "projection.html", "projection.svg", "points.csv"
+PAGE_NAME, POINTS_NAME = "projection.html", "points.csv"
+
+_PURITY = (
+    "Purity: neighbours among the features themselves, by cosine. By chance: the share of the class among the images "
+    "that could be neighbours. In the plane: neighbours in the figure above. Images of the same lesion do not count as "
+    "neighbours."
+)
 
 
 def scatter(points: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> str:
@@ -63,40 +71,36 @@ def _mark(label: int) -> dict[str, Any]:
     return {"color": COLOURS[label % len(COLOURS)], "marker": MARKERS[label // len(COLOURS) % len(MARKERS)]}
 
 
-def write_projection_page(
-    folder: Path,
-    points: np.ndarray,
-    labels: np.ndarray,
-    classes: Sequence[str],
-    *,
-    lead: str,
-    caption: str,
-    header: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    table_caption: str,
-    notes: Sequence[str],
-    points_csv: str,
-) -> list[Path]:
-    """Write ``projection.html`` (which needs no other file), ``projection.svg`` and ``points.csv``.
+def write_projection_page(path: Path, result: Projection) -> list[Path]:
+    """Write the page (which needs no other file), and beside it its figure (``.svg``) and ``points.csv``.
 
     Args:
-        folder: created if needed; files of the same names are replaced.
-        points, labels, classes: as in `scatter`.
-        lead, caption, table_caption, notes: what the page says.
-        header, rows: the purity table.
-        points_csv: the text of ``points.csv``.
+        path: of the HTML file.
+        result: what ``project`` returned.
 
     Returns:
         the three files.
     """
-    svg = scatter(points, labels, classes)
-    page, figure, text = folder / PAGE_NAME, folder / FIGURE_NAME, folder / POINTS_NAME
+    settings, overall = result.protocol, result.overall
+    svg = scatter(result.points, result.labels, result.classes)
+    figure, points = path.with_suffix(".svg"), path.with_name(POINTS_NAME)
     write_text(figure, svg)
-    write_text(text, points_csv)
-    alt = f"scatter plot of {len(points)} points in {len(classes)} classes"
+    write_text(points, result.to_csv())
+    lead = (
+        f"{spoken(result.weights)} on {settings['images']:,} images of {spoken(result.data)}: of the {settings['k']} "
+        f"nearest neighbours of an image, {overall['purity']:.1%} are of its class; by chance it would be "
+        f"{overall['chance']:.1%}."
+    )
+    alt = f"scatter plot of {len(result.points)} points in {len(result.classes)} classes"
+    caption = (
+        f"t-SNE of the pooled features (cosine), perplexity {settings['perplexity']:g}, seed {settings['seed']}, "
+        f"network input {settings['image_size']} px. Near points are alike; distances between groups, their sizes and "
+        "the axes mean nothing."
+    )
+    title = f"Share of the {settings['k']} nearest neighbours that are of the same class"
     sections = [
         ("Features in the plane", [plot(svg, alt, caption)]),
-        ("Neighbour purity", [table(header, rows, table_caption), *map(prose, notes)]),
+        ("Neighbour purity", [table(*result.table(), title), prose(_PURITY)]),
     ]
-    write_page(page, "Features by class", lead, sections)
-    return [page, figure, text]
+    write_html(path, "Features by class", lead, sections)
+    return [path, figure, points]

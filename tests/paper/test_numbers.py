@@ -29,7 +29,7 @@ def test_spot_values(table, row, printed):
 
 def test_the_tables_have_the_papers_rows():
     names = ["random", "imagenet", "rotation", "byol", "moco", "simclr", "pirl", "rotinstdisc"]
-    for table in (numbers.TITLES, numbers.KNN, numbers.FINETUNED, numbers.FROZEN):
+    for table in (numbers.ROWS, numbers.KNN, numbers.FINETUNED, numbers.FROZEN):
         assert list(table) == names
     assert list(numbers.LAMBDAS) == [0, 0.1, 0.5, 1, 5, 10]
     assert list(numbers.QUEUES) == [128, 512, 1024, 2048, 4096, 8192, 16384]

@@ -6,7 +6,7 @@ from dermssl import DermsslError
 from dermssl.evaluation.recipes import find_recipe
 from dermssl.methods.registry import METHODS
 from dermssl.paper.budget import resolve
-from dermssl.paper.numbers import FIGURES, TABLES, TITLES
+from dermssl.paper.numbers import FIGURES, ROWS, TABLES
 from dermssl.paper.plan import make_plan, refuse_empty
 from dermssl.paper.settings import Request, Settings, make_request
 from dermssl.paper.work import few_epochs
@@ -20,7 +20,7 @@ def kinds(plan, kind):
 
 
 def test_cells_shared_between_tables_are_there_once():
-    plan = make_plan(make_request(None, None, None), FULL, images=10015, known=TITLES)
+    plan = make_plan(make_request(None, None, None), FULL, images=10015, known=ROWS)
     assert sorted(kinds(plan, "pretrain")) == sorted(
         ["rotation", "byol", "moco", "simclr", "pirl", "rotinstdisc"]
         + [f"rotinstdisc-lambda-{weight}" for weight in ("0", "0.5", "1", "5", "10")]
@@ -31,7 +31,7 @@ def test_cells_shared_between_tables_are_there_once():
     assert plan.cells["pretrain/rotinstdisc"].options["rotation_weight"] == 0.1
     assert plan.cells["pretrain/rotinstdisc-lambda-0"].options["rotation_weight"] == 0
     assert plan.cells["pretrain/rotinstdisc-queue-512"].options["queue_size"] == 512
-    for name in TITLES:
+    for name in ROWS:
         assert {f"knn/{name}", f"finetune/{name}", f"frozen/{name}", f"tsne/{name}", f"few/{name}-0.01"} <= {
             *plan.cells
         }
@@ -52,7 +52,7 @@ def test_any_part_by_itself_has_all_that_it_needs(methods, tables, figures):
 
 
 def test_a_queue_longer_than_the_images_cannot_be_run():
-    plan = make_plan(make_request(None, [5], None), FULL, images=10015, known=TITLES)
+    plan = make_plan(make_request(None, [5], None), FULL, images=10015, known=ROWS)
     absent = {cell.subject: cell.absent for cell in plan.cells.values() if cell.absent}
     assert absent == {"rotinstdisc-queue-16384": "a queue of 16384 is longer than the 10015 images pretrained on"}
 
@@ -72,7 +72,7 @@ def test_only_what_is_asked_for():
     assert make_request(None, [1], None).figures == ()
 
 
-@pytest.mark.parametrize("method", TITLES)
+@pytest.mark.parametrize("method", ROWS)
 @pytest.mark.parametrize(
     ("tables", "figures"), [*(((number,), ()) for number in TABLES), *(((), (number,)) for number in FIGURES)]
 )

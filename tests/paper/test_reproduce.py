@@ -19,7 +19,7 @@ from dermssl.distributed import is_main, process_group, world_size
 from dermssl.methods.registry import METHODS
 from dermssl.paper import numbers, work
 from dermssl.paper.budget import refuse_foreign
-from dermssl.paper.numbers import TITLES
+from dermssl.paper.numbers import ROWS
 from dermssl.paper.run import _alone
 from dermssl.pretraining.run import Interrupted
 from dermssl.pretraining.trainer import Trainer
@@ -39,7 +39,7 @@ def test_every_method_table_and_figure(images, tiny, offline, tmp_path, monkeypa
     report = dermssl.reproduce(**data, **tiny)
     assert report.failed == (), report.cells
     shown = {(v.table, v.title, v.subject) for v in report.values if v.ours is not None and v.metric == "accuracy"}
-    trained = {name for name in TITLES if name in METHODS}
+    trained = {name for name in ROWS if name in METHODS}
     for number, title in ((1, "KNN"), (2, "fine-tuned"), (2, "frozen")):
         assert {s for n, t, s in shown if (n, t) == (number, title)} == trained | {"random"}
     assert {s for n, _, s in shown if n == 3} == {"rotation", "rotinstdisc-lambda-0", "rotinstdisc"} & {

@@ -2,15 +2,16 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from dermssl.errors import DermsslError
 from dermssl.evaluation.fewshot import fewshot
 from dermssl.evaluation.knn import evaluate_knn
-from dermssl.evaluation.metrics import TITLES
-from dermssl.reporting.evaluation_page import write_evaluation_page, write_fewshot_page
+from dermssl.reporting.pages import write_page
 
 WEIGHTS = ("random:resnet10t", "random:mobilenetv3_small_050")
 
@@ -30,15 +31,15 @@ def images(tmp_path_factory):
 @pytest.fixture(scope="module")
 def reports(images):
     options = {"k": 5, "folds": 3, "image_size": 32, "device": "cpu"}
-    return [json.loads(evaluate_knn(weights, images, **options).to_json()) for weights in WEIGHTS]
+    return [evaluate_knn(weights, images, **options) for weights in WEIGHTS]
 
 
 def test_one_report(reports, tmp_path):
     path = tmp_path / "knn.html"
-    write_evaluation_page(path, reports[:1], titles=TITLES)
+    write_page(reports[0], path)
     text = path.read_text()
     assert "<title>skin &amp; &lt;more&gt;: nearest neighbours</title>" in text
-    report = reports[0]
+    report = json.loads(reports[0].to_json())
     low, high = report["interval"]["accuracy"]
     assert f"{100 * report['metrics']['accuracy']:.2f} [{100 * low:.1f},\u00a0{100 * high:.1f}]" in text
     assert f"{100 * report['majority_accuracy']:.2f}" in text
@@ -55,7 +56,7 @@ def test_one_report(reports, tmp_path):
 
 def test_several_reports_stand_side_by_side(reports, tmp_path, browser):
     path = tmp_path / "knn.html"
-    write_evaluation_page(path, reports, titles=TITLES)
+    write_page(reports, path)
     text = path.read_text()
     assert text.count("<img") == 2
     for weights in WEIGHTS:
@@ -65,16 +66,20 @@ def test_several_reports_stand_side_by_side(reports, tmp_path, browser):
 
 
 def test_undefined_figures_are_dashes(reports, tmp_path):
-    report = {**reports[0], "metrics": {**reports[0]["metrics"], "f1_macro": None}}
-    report["interval"] = {**report["interval"], "f1_macro": [None, None]}
-    write_evaluation_page(tmp_path / "page.html", [report, reports[1]], titles=TITLES)
+    nan = float("nan")
+    report = replace(
+        reports[0],
+        metrics={**reports[0].metrics, "f1_macro": nan},
+        interval={**reports[0].interval, "f1_macro": (nan, nan)},
+    )
+    write_page([report, reports[1]], tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text()
     assert '<th scope="row">F1, macro</th><td class="number">–</td>' in text
     assert "nan" not in re.sub('data:[^"]*', "", text).lower().replace("always naming", "")
 
 
 def test_the_same_weights_evaluated_twice_are_told_apart(reports, tmp_path):
-    write_evaluation_page(tmp_path / "page.html", [reports[0], {**reports[0], "kind": "frozen"}], titles=TITLES)
+    write_page([reports[0], replace(reports[0], kind="frozen")], tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text()
     assert f"{WEIGHTS[0]}, nearest neighbours" in text
     assert f"{WEIGHTS[0]}, a linear classifier on frozen features" in text
@@ -86,7 +91,7 @@ def test_few_labels(images, tmp_path, browser):
     )
     path = tmp_path / "few.html"
     values = json.loads(result.to_json())
-    write_fewshot_page(path, values, titles=TITLES)
+    write_page(result, path)
     text = path.read_text()
     assert text.count("<img") == 2
     for report in values["results"]:
@@ -95,3 +100,30 @@ def test_few_labels(images, tmp_path, browser):
     assert '<th scope="row">split</th><td class="words">lesion</td>' in text
     assert '<th scope="row">fraction</th>' not in text  # it moves with the column
     assert browser.width_needed(path, width=360) <= 360
+
+
+def test_no_page_tells_where_things_lie(reports, tmp_path):
+    report = replace(
+        reports[0],
+        weights="/home/me/secret project/runs/r18",
+        data="/home/me/patients/HAM10000",
+        protocol={**reports[0].protocol, "test": "/home/me/patients/test set"},
+        notes=("3 images of /home/me/patients/HAM10000/a.csv (and /srv/x) are left out\x1b[2J",),
+    )
+    other = replace(report, weights="/home/me/secret project/old/r18")
+    [path] = write_page([report, other], tmp_path / "page.html")
+    text = path.read_text()
+    assert "/home" not in text
+    assert "secret" not in text
+    assert "/srv" not in text
+    assert "3 images of a.csv (and x) are left out\\x1b[2J" in text
+    assert ">runs/r18<" in text
+    assert ">old/r18<" in text
+    assert ">test set<" in text
+
+
+def test_what_is_no_result_is_refused(tmp_path):
+    with pytest.raises(DermsslError, match="write_page: give a result"):
+        write_page([], tmp_path / "x.html")
+    with pytest.raises(DermsslError, match="write_page: give a result"):
+        write_page(["report.json"], tmp_path / "x.html")

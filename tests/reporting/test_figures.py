@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from dermssl.reporting.figures import Estimate, against_fraction, estimates, loss_curves
+from dermssl.reporting.figures import Point, against_fraction, estimates, loss_curves
 
 NAMES = ("random:resnet18", "runs/$odd_{name}$ & <more>")
 
@@ -31,7 +31,7 @@ def test_one_epoch_is_enough():
 
 
 def test_estimates_name_every_row():
-    rows = [Estimate(name, 60.0 + i, 58.0, 63.0) for i, name in enumerate(NAMES)]
+    rows = [Point(name, 60.0 + i, 58.0, 63.0) for i, name in enumerate(NAMES)]
     svg = estimates("accuracy, %", rows, reference=66.9)
     assert set(NAMES) < set(texts(svg))
     assert svg == estimates("accuracy, %", rows, reference=66.9)
@@ -39,11 +39,11 @@ def test_estimates_name_every_row():
 
 @pytest.mark.parametrize("fractions", [(0.01,), (0.01, 0.02, 0.1)])
 def test_lines_against_the_labels(fractions):
-    series = {name: [Estimate(name, 60.0, 58.0, 62.0)] * len(fractions) for name in NAMES}
+    series = {name: [Point(name, 60.0, 58.0, 62.0)] * len(fractions) for name in NAMES}
     shown = texts(against_fraction("accuracy, %", fractions, series, reference=[66.9] * len(fractions)))
     assert {*NAMES, "most frequent class", "accuracy, %", "1"} <= set(shown)
 
 
 def test_undefined_figures_leave_a_gap():
     nan = float("nan")
-    assert "<svg" in estimates("accuracy, %", [Estimate("a", nan, nan, nan), Estimate("b", 1.0, nan, nan)])
+    assert "<svg" in estimates("accuracy, %", [Point("a", nan, nan, nan), Point("b", 1.0, nan, nan)])

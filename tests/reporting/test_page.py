@@ -20,7 +20,7 @@ LONG = "/a/folder/with/a/name/that/no/phone/has/room/for/" + "x" * 60
 def report(tmp_path):
     path = tmp_path / "report.html"
     red = page.Picture(RED, "red", "cap", marked=True)
-    page.write_page(
+    page.write_html(
         path,
         "A <report> & more",
         "The lead.",
