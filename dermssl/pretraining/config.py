@@ -111,6 +111,12 @@ class PretrainConfig(Options):
     limit: int | None = option(None, "Use only this many images, drawn at random.", least=1, unset="all")
     eval_data: str | None = option(None, "Labelled images: KNN accuracy is logged during the run.", metavar="DATA")
     eval_every: int | None = option(None, "Epochs between two such evaluations.", least=1, unset="a tenth of all")
+    track: str | None = option(
+        None,
+        "Send each epoch's figures to a tracker too.",
+        choices=("tensorboard", "wandb", "trackio"),
+        unset="metrics.jsonl only",
+    )
     workers: int | None = option(
         None, "Threads that decode images.", least=1, most=MOST_WORKERS, unset="one per CPU core"
     )

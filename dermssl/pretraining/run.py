@@ -33,6 +33,7 @@ from dermssl.pretraining.decided import Resolved, batch_size, image_size, resolv
 from dermssl.pretraining.progress import OnlineKnn, describe_epoch, run_progress, warn_if_frozen
 from dermssl.pretraining.run_directory import RunDirectory
 from dermssl.pretraining.signals import StopRequest
+from dermssl.pretraining.track import Log, tracked
 from dermssl.pretraining.trainer import Trainer
 
 LOGGER = logging.getLogger("dermssl")
@@ -41,7 +42,7 @@ LOGGER = logging.getLogger("dermssl")
 CHECKPOINT_EVERY = 30.0
 
 # Options that may differ when a run is resumed: they do not change what is learned.
-FREE_ON_RESUME = ("device", "workers", "eval_data", "eval_every")
+FREE_ON_RESUME = ("device", "workers", "eval_data", "eval_every", "track")
 
 
 @dataclass(frozen=True)
@@ -249,7 +250,7 @@ def _train(
         f"{resolved.precision} on {resolved.device}"
         + (f", shared by {distributed.world_size()} processes" if distributed.world_size() > 1 else "")
     )
-    with StopRequest() as stop, run_progress(trainer) as show:
+    with StopRequest() as stop, run_progress(trainer) as show, tracked(config, run) as track:
 
         def stopping() -> bool:
             return distributed.any_rank(stop.received is not None)
@@ -261,7 +262,7 @@ def _train(
             stopped = stopping()
             with distributed.agreed():
                 if complete:
-                    _end_epoch(run, config, resolved, trainer, knn)
+                    _end_epoch(run, config, resolved, trainer, knn, track)
                 due = trainer.step >= resolved.steps or stopped or time.monotonic() - saved_at >= CHECKPOINT_EVERY
                 if due and distributed.is_main():
                     save_checkpoint(run.checkpoint, trainer.state_dict())
@@ -278,7 +279,7 @@ def _train(
 
 
 def _end_epoch(
-    run: RunDirectory, config: PretrainConfig, resolved: Resolved, trainer: Trainer, knn: OnlineKnn | None
+    run: RunDirectory, config: PretrainConfig, resolved: Resolved, trainer: Trainer, knn: OnlineKnn | None, track: Log
 ) -> None:
     """Store and log the averages of an epoch, with the KNN accuracy where it is due."""
     metrics: dict[str, Any] = trainer.finish_epoch()
@@ -288,6 +289,7 @@ def _end_epoch(
     if knn is not None and (epoch % resolved.eval_every == 0 or epoch == config.epochs):
         metrics |= knn.evaluate(trainer.task.backbone)
     run.append_metrics(metrics)
+    track(metrics)
     LOGGER.info(describe_epoch(metrics, config.epochs), extra={"progress": True})
     warn_if_frozen(trainer.task, metrics)
 
