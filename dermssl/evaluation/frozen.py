@@ -15,6 +15,7 @@ from dermssl.evaluation.training import train_linear
 # scikit-learn's C of the logistic regression where nothing chooses one (see strength.py); larger fits closer.
 STRENGTH = 0.1
 ITERATIONS = 1000
+ROUGH_ITERATIONS = 150
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class LogisticPath:
     Args:
         features: (N, D).
         labels: (N,) int.
-        rough: stop earlier and compute in float32, which is enough to compare strengths.
+        rough: compute in float32 and stop after ``ROUGH_ITERATIONS``, which is enough to compare strengths.
 
     Raises:
         DermsslError: only one class is among the labels.
@@ -85,7 +86,7 @@ class LogisticPath:
         self._std = np.where(std > 1e-8 * max(1e-30, float(std.max())), std, 1.0)
         self._mean, self._labels = mean, labels
         self._standardised = ((features - mean) / self._std).astype(np.float32 if rough else np.float64)
-        self._model = LogisticRegression(max_iter=ITERATIONS, tol=1e-3 if rough else 1e-4, warm_start=True)
+        self._model = LogisticRegression(max_iter=ROUGH_ITERATIONS if rough else ITERATIONS, tol=1e-4, warm_start=True)
 
     def head(self, strength: float, classes: int) -> LinearHead:
         """The head at C = ``strength`` for ``classes`` classes, the standardisation folded into it."""

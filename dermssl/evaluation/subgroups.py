@@ -99,7 +99,7 @@ def _figures(chosen: Predictions, resamples: int) -> dict[str, Any]:
     about = {"images": len(chosen), "groups": groups, "classes": len(np.unique(chosen.labels))}
     if groups < LEAST_GROUPS:
         nothing = dict.fromkeys(SHOWN, math.nan)
-        note = f"fewer than {LEAST_GROUPS} lesions: too few for a figure"
+        note = f"fewer than {LEAST_GROUPS} lesions"
         return {
             **about,
             "metrics": nothing,
@@ -149,16 +149,21 @@ def _float(text: str) -> float:
 
 
 def subgroup_table(column: str, rows: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of a column's subgroups, in per cent, for a Markdown table or a page."""
+    """Header and rows of a column's subgroups, in per cent, for a Markdown table or a page.
+
+    Args:
+        rows: as `by_subgroup` gives them, or as they are read from JSON, where NaN is None.
+    """
     header = [f"{column}, %", "images", "lesions", "classes"]
     header += [title for name in SHOWN for title in (m.TITLES[name], "95 % interval")]
     body = []
     for row in rows:
         cells = [str(row["value"]), *(f"{row[key]:,}" for key in ("images", "groups", "classes"))]
         for name in SHOWN:
-            low, high = row["interval"][name]
-            too_few = "too few" if row.get("note") else "-"
-            known = not math.isnan(row["metrics"][name])
-            cells += [percent(row["metrics"][name]), f"{percent(low)} to {percent(high)}"] if known else [too_few, ""]
+            value = row["metrics"][name]
+            if value is None or math.isnan(value):
+                cells += ["too few" if row.get("note") else "-", ""]
+            else:
+                cells += [percent(value), " to ".join(percent(edge) for edge in row["interval"][name])]
         body.append(cells)
     return header, body

@@ -110,7 +110,7 @@ class Transfer:
             kind="finetune" if self.features is None else "frozen",
             weights=self.name,
             data=self.data,
-            protocol=self._noted(),
+            protocol=self._noted(strengths),
             parameters=self._parameters(fraction, epochs, subsets, strengths),
             answers=answers,
             by=self.by,
@@ -138,15 +138,20 @@ class Transfer:
         train = self.protocol.train
         return subset(train.labels[rows], fraction, seed=seed, groups=train.groups[rows])
 
-    def _noted(self) -> Protocol:
-        """The protocol, with a note on what became of the validation part of a given division."""
-        used = self._chooses
+    def _noted(self, strengths: list[Strength]) -> Protocol:
+        """The protocol, with notes on what was chosen, and on what became of the validation part of a division."""
+        notes = list(self.protocol.notes)
+        if strengths:
+            chosen, grid = (", ".join(f"{v:g}" for v in values) for values in ([s.value for s in strengths], GRID))
+            where = " and ".join(sorted({s.chosen_on for s in strengths}))
+            notes.append(
+                f"the strength of the classifier (C = {chosen}) was chosen by {CRITERION} on {where}, from {grid}"
+            )
         validation = next((r.validation for r in self.protocol.rounds if r.validation is not None), None)
-        if validation is None:
-            return self.protocol
-        what = "chose the strength of the classifier" if used else "is not used, as nothing is chosen here"
-        note = f"the validation part ({len(validation)} images) {what}; nothing was trained on it"
-        return dataclasses.replace(self.protocol, notes=(*self.protocol.notes, note))
+        if validation is not None:
+            what = "chose the strength of the classifier" if strengths else "is not used, as nothing is chosen here"
+            notes.append(f"the validation part ({len(validation)} images) {what}; nothing was trained on it")
+        return dataclasses.replace(self.protocol, notes=tuple(notes))
 
     @property
     def _chooses(self) -> bool:

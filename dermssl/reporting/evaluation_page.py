@@ -8,6 +8,7 @@ from typing import Any
 from dermssl.evaluation.fewshot import FewShot
 from dermssl.evaluation.metrics import TITLES
 from dermssl.evaluation.report import Report
+from dermssl.evaluation.subgroups import subgroup_table
 from dermssl.reporting import page
 from dermssl.reporting.figures import Point, against_fraction, estimates
 from dermssl.reporting.names import told_apart
@@ -36,6 +37,8 @@ def write_evaluation_page(path: Path, results: Sequence[Report]) -> None:
         ("Figures", [_figures_table(reports, names, shown, titles), *_estimates(reports, names, titles)]),
         *((f"Classes: {name}" if len(reports) > 1 else "Classes", _classes(report))
           for name, report in zip(names, reports, strict=True)),
+        *((f"Subgroups: {name}" if len(reports) > 1 else "Subgroups", _subgroups(report))
+          for name, report in zip(names, reports, strict=True) if report.get("by")),
         ("Folds", [_folds(report, name, shown, titles) for name, report in zip(names, reports, strict=True)]),
         ("What the figures rest on", [_protocol([_flat(report) for report in reports], names), *_notes(reports)]),
     ]  # fmt: skip
@@ -131,6 +134,13 @@ def _classes(report: Values) -> list[str]:
         page.table(header, rows, "Answers of all folds together"),
         page.matrix(report["confusion"], report["classes"], caption, corner="class \\ answer"),
     ]
+
+
+def _subgroups(report: Values) -> list[str]:
+    caption = "Answers of all folds together, with 95 % intervals over the lesions of the subgroup"
+    tables = [page.table(*subgroup_table(column, rows), caption) for column, rows in report["by"].items()]
+    notes = {row["note"] for rows in report["by"].values() for row in rows if row.get("note")}
+    return [*tables, *(page.prose(f"Too few: {note}.") for note in sorted(notes))]
 
 
 def _folds(report: Values, name: str, shown: Sequence[str], titles: Mapping[str, str]) -> str:
