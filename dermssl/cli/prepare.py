@@ -27,8 +27,26 @@ import click
 @click.option(
     "--max-bad", default=0.05, show_default=True, help="Share of unreadable images above which this is an error."
 )
+@click.option(
+    "--label", metavar="COLUMN", help="Column of DATA's tables that holds the class.  [default: as its layout has it]"
+)
+@click.option(
+    "--group",
+    metavar="COLUMN",
+    help="Column of DATA's tables that holds the lesion or the patient.  [default: as its layout has it]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
-def command(data: Path, output: Path, size: int, fit: str, workers: int | None, max_bad: float, as_json: bool) -> None:
+def command(
+    data: Path,
+    output: Path,
+    size: int,
+    fit: str,
+    workers: int | None,
+    max_bad: float,
+    label: str | None,
+    group: str | None,
+    as_json: bool,
+) -> None:
     """Decode every image of DATA once and write them to CACHE, which every command takes as its DATA.
 
     DATA is a folder of images, a folder per class, a HAM10000 or ISIC download, a CSV with
@@ -39,7 +57,7 @@ def command(data: Path, output: Path, size: int, fit: str, workers: int | None, 
     from dermssl.data.records import Kind
 
     log_to_terminal()
-    cache = prepare(data, output, size=size, fit=fit, workers=workers, max_bad=max_bad)  # type: ignore[arg-type]
+    cache = prepare(data, output, size=size, fit=fit, workers=workers, max_bad=max_bad, label=label, group=group)  # type: ignore[arg-type]
     records = cache.records
     reasons: dict[str, int] = {}
     for problem in cache.problems:

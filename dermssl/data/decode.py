@@ -1,6 +1,5 @@
 """One image file -> one uint8 RGB square."""
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,15 +7,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from dermssl.errors import DermsslError
+from dermssl.data.formats import FORMATS as FORMATS
+from dermssl.data.formats import UnreadableImage as UnreadableImage
+from dermssl.data.formats import open_image
 from dermssl.options import FITS as FITS
 from dermssl.options import Fit as Fit
 
-# Recognised by content. Only plain raster formats: PIL would also run Ghostscript on an EPS named .jpg.
-Image.init()  # Image.open(formats=...) takes only what is registered, and PIL registers the rarer ones late
-FORMATS = tuple(
-    name for name in ("JPEG", "PNG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "PPM", "JPEG2000") if name in Image.OPEN
-)
 # A 10,000 x 10,000 picture takes 300 MB once decoded; ISIC's largest are around 6,700 x 4,500.
 MAX_PIXELS = 100_000_000
 
@@ -29,10 +25,6 @@ _TURNS = {  # EXIF orientation -> what makes the picture upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
-
-class UnreadableImage(DermsslError):
-    """An image file that cannot be decoded; the message is the reason, without the path."""
 
 
 def decode_file(path: str | Path, size: int, fit: Fit = "squash") -> npt.NDArray[np.uint8]:
@@ -91,7 +83,7 @@ def decode_whole(data: bytes) -> npt.NDArray[np.uint8]:
 def _decoded(data: bytes, finish: Callable[[Image.Image], Image.Image], draft: int | None = None) -> Image.Image:
     """``finish`` of the opened image, turned upright; ``draft``: the edge in pixels that will be kept of it."""
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with open_image(data, MAX_PIXELS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UnreadableImage(f"{image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
             if draft is not None:

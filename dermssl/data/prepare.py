@@ -6,6 +6,7 @@ import logging
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +15,11 @@ from PIL import Image
 from dermssl.data import cache_files
 from dermssl.data.cache import Cache, open_cache
 from dermssl.data.cache_files import is_cache, relative_path
+from dermssl.data.columns import Columns, by_columns
 from dermssl.data.decode import FITS, Fit, decode
 from dermssl.data.fill import Render, build
 from dermssl.data.layouts.found import need_utf8
-from dermssl.data.read import read_records
+from dermssl.data.read import path_of, read_records, renamed_cache
 from dermssl.data.records import Kind, Records
 from dermssl.errors import DermsslError
 
@@ -25,13 +27,15 @@ LOGGER = logging.getLogger("dermssl")
 
 
 def prepare(
-    data: str | Path,
+    data: Any,
     output: str | Path,
     *,
     size: int = 256,
     fit: Fit = "squash",
     workers: int | None = None,
     max_bad: float = 0.05,
+    label: str | None = None,
+    group: str | None = None,
     progress: bool = True,
 ) -> Cache:
     """Decode every image of ``data`` once and write them to ``output``.
@@ -46,6 +50,8 @@ def prepare(
         fit: "squash" resizes both sides to ``size`` (as the paper), "crop" keeps the middle square.
         workers: threads; default one a CPU core.
         max_bad: the share of unreadable images above which this is an error.
+        label, group: columns of the data's tables that hold the class and the lesion or patient; default: as its
+            layout has them.
         progress: show a progress bar on standard error.
 
     Raises:
@@ -53,24 +59,25 @@ def prepare(
             ``output`` that holds something else.
     """
     _check_options(size, fit, workers, max_bad)
-    source, folder = Path(data).expanduser(), Path(output).expanduser()
-    need_utf8(source)
+    data = by_columns(data, label, group)
+    source, folder = path_of(data), Path(output).expanduser()
     need_utf8(folder)
-    if folder.resolve() == source.resolve() or folder.resolve() in source.resolve().parents:
+    if source is not None and folder.resolve() in (source.resolve(), *source.resolve().parents):
         raise DermsslError(f"--output {folder} is the data itself or a folder around it; name another folder")
-    if is_cache(source):
+    if source is not None and is_cache(source):
+        need_utf8(source)
         cache = open_cache(source)
-        records, render, request = _reduction(cache, size)
+        records, render, request = _reduction(cache, size, data)
         fit_kept = cache.fit
     else:
-        records = read_records(source)
+        records = read_records(data)
         render, request, fit_kept = _decoding(records, size, fit), _request(records, size, fit), str(fit)
     build(folder, records, render, request, size, fit_kept, workers, max_bad, progress)
     return open_cache(folder)
 
 
 def cached(
-    data: str | Path,
+    data: Any,
     *,
     size: int,
     fit: Fit = "squash",
@@ -91,22 +98,22 @@ def cached(
         progress: show a progress bar on standard error.
     """
     _check_options(size, fit, workers, 0.05)
-    source = Path(data).expanduser()
-    need_utf8(source)
-    if is_cache(source):
+    source = path_of(data)
+    if source is not None and is_cache(source):
+        need_utf8(source)
         cache = open_cache(source)
         if cache.fit != fit:
             LOGGER.info("%s was prepared with fit=%r, which is used instead of %r", source, cache.fit, fit)
         if cache.size <= size:
             if cache.size < size:
                 LOGGER.info("%s holds %d px images, fewer than the %d asked for", source, cache.size, size)
-            return cache
-        records, render, request = _reduction(cache, size)
+            return renamed_cache(cache, data)
+        records, render, request = _reduction(cache, size, data)
         kept_fit = cache.fit
     else:
-        records = read_records(source)
+        records = read_records(data)
         render, request, kept_fit = _decoding(records, size, fit), _request(records, size, fit), str(fit)
-    name = "".join(c if c.isalnum() else "-" for c in source.resolve().stem)[:40] or "data"
+    name = "".join(c if c.isalnum() else "-" for c in (source or records.source).resolve().stem)[:40] or "data"
     key = hashlib.sha256(f"{records.source.resolve()}\n{request}".encode()).hexdigest()[:16]
     folder = _user_folder() / f"{name}-{size}-{kept_fit}-{key}"
     build(folder, records, render, request, size, kept_fit, workers, 0.05, progress)
@@ -154,7 +161,7 @@ def _decoding(records: Records, size: int, fit: Fit) -> Render:
     return render
 
 
-def _reduction(cache: Cache, size: int) -> tuple[Records, Render, str]:
+def _reduction(cache: Cache, size: int, data: Any) -> tuple[Records, Render, str]:
     if size > cache.size:
         raise DermsslError(f"{cache.path} holds {cache.size} px images: --size {size} needs the original files")
     _, hashes = cache_files.read_records_table(cache.path, cache_files.read_manifest(cache.path))
@@ -164,7 +171,8 @@ def _reduction(cache: Cache, size: int) -> tuple[Records, Render, str]:
         smaller = image.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=2.0)
         return np.asarray(smaller), hashes[index]
 
-    request = hashlib.sha256(json.dumps([cache_files.VERSION, cache.content_hash, size]).encode()).hexdigest()
+    named = [data.label, data.group] if isinstance(data, Columns) else []
+    request = hashlib.sha256(json.dumps([cache_files.VERSION, cache.content_hash, size, *named]).encode()).hexdigest()
     # Duplicates are found again; the rest of what was wrong stays known.
     problems = tuple(problem for problem in cache.problems if problem.kind is not Kind.COPY)
-    return replace(cache.records, problems=problems), render, request
+    return replace(renamed_cache(cache, data).records, problems=problems), render, request

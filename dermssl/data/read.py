@@ -1,18 +1,28 @@
 """From a DATA argument to records: which layout it is, and what its files and tables say."""
 
 import logging
+import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from dermssl.data.cache import open_cache
+from dermssl.data import cache_files
+from dermssl.data.cache import Cache, open_cache
+from dermssl.data.columns import Columns, as_images, named_rows
 from dermssl.data.layouts.classes import normalised
 from dermssl.data.layouts.folders import read_folder
-from dermssl.data.layouts.found import Found, Row, is_image, need_utf8
-from dermssl.data.layouts.search import find_tables
+from dermssl.data.layouts.found import Found, Row, is_image, need_utf8, read_table
+from dermssl.data.layouts.plain import read_csv
+from dermssl.data.layouts.search import find_tables, layout_of, tables_in
 from dermssl.data.layouts.tables import read_folder_with_table, read_table_file, tables_not_read
 from dermssl.data.records import Problem, Records, describe
+from dermssl.data.sources.container import ContainerOpener
+from dermssl.data.sources.mount import mounted, suffix_of, survey
+from dermssl.data.sources.python import read_dataset
+from dermssl.data.sources.spelled import located, prefix_of, torch_dataset
 from dermssl.errors import DermsslError
 
 LOGGER = logging.getLogger("dermssl")
@@ -21,35 +31,131 @@ LOOKED_FOR = (
     "looked for: a prepared cache (manifest.json); HAM10000_metadata.csv; "
     "ISIC2018_Task3_Training_GroundTruth.csv; ISIC_2019_Training_GroundTruth.csv; "
     "an ISIC 2020 train.csv (image_name, patient_id); a metadata.csv of isic-cli (isic_id); "
-    "a CSV with image,label[,group]; a folder per class; image files (jpg, png, bmp, tif, webp) at any depth"
+    "a CSV with image,label[,group]; a folder per class; image files (jpg, png, bmp, tif, webp) at any depth; all "
+    "of them also in .zip and .tar archives; .parquet, .npz and .hdf5 files of images"
 )
 
 
-def read_records(data: str | Path) -> Records:
+def read_records(data: Any) -> Records:
     """Find out what ``data`` is and read who its images are. Nothing is decoded.
 
     Args:
-        data: a folder or a table in any layout of docs/data.md, or a prepared cache.
+        data: a folder, table or archive in any layout of docs/data.md, a prepared cache, one of timm's spellings
+            (``hfds/ORG/NAME`` ...), a map-style data set, or `Columns` around one of these.
 
     Raises:
         DermsslError: there is nothing there, no image, or no known layout; names what was looked for.
     """
-    source = Path(data).expanduser()
-    need_utf8(source)
-    if source.is_dir():
-        if (source / "manifest.json").exists():
-            return replace(open_cache(source).records, layout="prepared cache")
-        found = _read_directory(source)
-    elif source.is_file() and source.suffix.lower() in {".csv", ".tsv", ".tab"}:
-        found = read_table_file(source)
-    elif source.is_file():
-        kind = "one image" if is_image(source) else "no folder and no table"
-        raise DermsslError(f"{source} is {kind}: give the folder that holds the images (archives: unpack first)")
+    columns = data if isinstance(data, Columns) else Columns(data)
+    if isinstance(columns.data, str | os.PathLike):
+        text = os.fspath(columns.data)
+        records = _read_torch(text, columns) if prefix_of(text) == "torch" else _read_path(text, columns)
     else:
-        raise DermsslError(f"{source} does not exist; give a folder of images, a CSV or a prepared cache")
-    records = _records(found)
+        records = _renamed(read_dataset(columns.data), columns)
     LOGGER.info("%s", describe(records))
     return records
+
+
+def path_of(data: Any) -> Path | None:
+    """Where ``data`` lies, for names and comparisons; None for a data set made in Python."""
+    data = data.data if isinstance(data, Columns) else data
+    return Path(data).expanduser() if isinstance(data, str | os.PathLike) else None
+
+
+def renamed_cache(cache: Cache, data: Any) -> Cache:
+    """An open cache with label and group from the columns that ``data`` names, which it kept as attributes."""
+    if not isinstance(data, Columns):
+        return cache
+    return replace(cache, records=_renamed(cache.records, data))
+
+
+def _read_path(data: str, columns: Columns) -> Records:
+    source = located(data) if prefix_of(data) else Path(data).expanduser()
+    need_utf8(source)
+    if source.is_dir():
+        if cache_files.is_cache(source):
+            return replace(_renamed(open_cache(source).records, columns), layout="prepared cache")
+        seen = survey(source)
+        if seen.containers and not seen.images:
+            return _read_mounted(source, seen.containers, columns, seen.left_out)
+        found = _named(_read_directory(source), source, columns)
+        found.problems += [
+            Problem(path.relative_to(source).as_posix(), "not read, as there are image files beside it; name it itself")
+            for path in seen.containers
+        ]
+        # before the images that a table misses: what was not read explains them
+        found.problems = [*seen.left_out, *found.problems]
+    elif source.is_file() and source.suffix.lower() in {".csv", ".tsv", ".tab"}:
+        found = _read_table(source, columns)
+    elif source.is_file() and suffix_of(source):
+        return _read_mounted(source, [source], columns, _tables_beside(source))
+    elif source.is_file():
+        kind = "one image" if is_image(source) else "no folder, table or archive that is known"
+        raise DermsslError(f"{source} is {kind}: give the folder that holds the images; {LOOKED_FOR}")
+    else:
+        raise DermsslError(f"{source} does not exist; give a folder of images, a CSV, an archive or a prepared cache")
+    return _records(found)
+
+
+def _read_mounted(source: Path, files: list[Path], columns: Columns, left_out: Sequence[Problem] = ()) -> Records:
+    """The images inside archives, by the layout that they would have as a folder."""
+    with mounted(source, files) as shown:
+        try:
+            found = _named(_read_directory(shown.folder), shown.folder, columns)
+            found.problems = [*left_out, *shown.problems, *found.problems]
+            records = _records(found)
+        except DermsslError as error:
+            raise DermsslError(str(error).replace(str(shown.folder), str(source))) from error
+        places = {path: (container, key) for path, container, key in shown.places.values()}
+        problems = [Problem(p.path, p.reason.replace(str(shown.folder), str(source)), p.kind) for p in records.problems]
+        return replace(
+            records,
+            source=source,
+            paths=tuple(shown.real(path) for path in records.paths),
+            problems=tuple(problems),
+            opener=ContainerOpener(places),
+        )
+
+
+def _tables_beside(archive: Path) -> list[Problem]:
+    """The tables in the folder of an archive: they may be of other images, but may hold the labels of these."""
+    return [
+        Problem(path.name, f"not read, as DATA is {archive.name}; give the folder {archive.parent} to use both")
+        for path in tables_in(archive.parent)
+    ]
+
+
+def _read_torch(data: str, columns: Columns) -> Records:
+    return _renamed(read_dataset(*torch_dataset(data)), columns)
+
+
+def _read_table(source: Path, columns: Columns) -> Found:
+    if columns.label is None and columns.group is None:
+        return read_table_file(source)
+    table = read_table(source)
+    if layout_of(table.columns) is None:
+        return _named(read_csv(as_images(table, source.parent), source.parent), source.parent, columns, source)
+    return _named(read_table_file(source), source.parent, columns, source)
+
+
+def _named(found: Found, folder: Path, columns: Columns, only: Path | None = None) -> Found:
+    if columns.label is None and columns.group is None:
+        return found
+    return named_rows(found, folder, columns.label, columns.group, only)
+
+
+def _renamed(records: Records, columns: Columns) -> Records:
+    """Records of a cache or a data set, whose columns are their attributes."""
+    if columns.label is None and columns.group is None:
+        return records
+    rows = [
+        Row(id, path, attributes={name: texts[i] for name, texts in records.attributes.items()})
+        for i, (id, path) in enumerate(zip(records.ids, records.paths, strict=True))
+    ]
+    bare = Found(records.layout, records.source, rows)
+    new = _records(named_rows(bare, records.source, columns.label, columns.group, only=Path()))
+    records = replace(records, groups=records.groups if columns.group is None else new.groups)
+    return records if columns.label is None else replace(records, labels=new.labels, classes=new.classes)
 
 
 def _read_directory(folder: Path) -> Found:

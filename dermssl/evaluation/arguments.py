@@ -42,6 +42,21 @@ OWN_SIZE = "that of the weights"
 
 
 @dataclass(frozen=True, kw_only=True)
+class ColumnOptions(Options):
+    """Of everything that asks for the class or the lesion of an image."""
+
+    label: str | None = option(
+        None, "Column of DATA's tables that holds the class.", metavar="COLUMN", unset="as DATA's layout has it"
+    )
+    group: str | None = option(
+        None,
+        "Column of DATA's tables that holds the lesion or the patient.",
+        metavar="COLUMN",
+        unset="as DATA's layout has it",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class FeatureOptions(Options):
     """Of everything that looks at images through a backbone."""
 
@@ -53,7 +68,7 @@ class FeatureOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FoldOptions(FeatureOptions):
+class FoldOptions(FeatureOptions, ColumnOptions):
     """Of every evaluation in folds."""
 
     test: Data | None = option(
@@ -156,7 +171,7 @@ class CamOptions(FeatureOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProjectOptions(FeatureOptions):
+class ProjectOptions(FeatureOptions, ColumnOptions):
     """Of ``project``."""
 
     limit: int | None = option(None, "Draw this many images at random.", least=3, unset="all; 10,000 take minutes")
@@ -170,7 +185,7 @@ class ProjectOptions(FeatureOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LeakageOptions(FeatureOptions):
+class LeakageOptions(FeatureOptions, ColumnOptions):
     """Of ``leakage``."""
 
     weights: Any = option(

@@ -13,6 +13,7 @@ from dermssl.backbones.facts import INTERPOLATION, Framing, framing, name_of
 from dermssl.backbones.load import load_backbone
 from dermssl.backbones.sizes import resolve_image_size
 from dermssl.data.cache import Cache
+from dermssl.data.columns import by_columns
 from dermssl.devices import resolve_device, resolve_precision
 from dermssl.evaluation.arguments import FeatureOptions, FoldOptions
 from dermssl.evaluation.features import extract_features
@@ -35,6 +36,7 @@ class Setup:
         device, dtype: where and in which precision it is computed.
         batch_size: images per forward pass; does not move the figures.
         progress: show bars on standard error.
+        label, group: columns of the data with the class and the lesion; None = as its layout has them.
     """
 
     model: nn.Module
@@ -45,11 +47,13 @@ class Setup:
     dtype: torch.dtype
     batch_size: int = 256
     progress: bool = False
+    label: str | None = None
+    group: str | None = None
 
     @classmethod
     def by(cls, weights: Weights, options: FeatureOptions, **more: Any) -> "Setup":
         """As :meth:`of`, from the options of an evaluation; ``more`` overrules them."""
-        names = ("image_size", "fit", "seed", "device", "precision", "batch_size", "progress")
+        names = ("image_size", "fit", "seed", "device", "precision", "batch_size", "progress", "label", "group")
         given = {name: getattr(options, name) for name in names if hasattr(options, name)}
         return cls.of(weights, **{**given, **more})
 
@@ -65,6 +69,8 @@ class Setup:
         precision: str = "fp32",
         batch_size: int = 256,
         progress: bool = False,
+        label: str | None = None,
+        group: str | None = None,
         load: Callable[..., nn.Module] = load_backbone,
     ) -> "Setup":
         """Load the weights; what is not given comes from their own configuration.
@@ -94,10 +100,13 @@ class Setup:
             dtype=dtype,
             batch_size=batch_size,
             progress=progress,
+            label=label,
+            group=group,
         )
 
     def open(self, data: str | Path | Cache, *, option: str = "DATA") -> LabelledImages:
         """The labelled images of ``data``, in the size and framing that the network sees."""
+        data = data if isinstance(data, Cache) else by_columns(data, self.label, self.group)
         return open_labelled(data, image_size=self.image_size, fit=self.fit, option=option, progress=self.progress)
 
     def features(self, images: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:

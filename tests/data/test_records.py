@@ -590,7 +590,7 @@ def test_nothing_there(tmp_path):
     (tmp_path / "readme.txt").write_text("hello")
     with pytest.raises(DermsslError, match=r"no images in .*looked for"):
         read_records(tmp_path)
-    with pytest.raises(DermsslError, match="unpack"):
+    with pytest.raises(DermsslError, match="no folder, table or archive"):
         read_records(tmp_path / "readme.txt")
 
 

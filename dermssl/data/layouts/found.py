@@ -6,11 +6,12 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from dermssl.data.formats import READABLE
 from dermssl.data.records import Problem
 from dermssl.errors import DermsslError
 
 _SUFFIXES = "jpg jpeg jpe jfif png bmp dib tif tiff webp gif ppm pgm pnm jp2 mpo"
-IMAGE_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
+IMAGE_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split()) | READABLE
 # The ISIC challenges ship masks beside the photographs, under these names; nobody wants to pretrain on them.
 _MASK = re.compile(r"_(segmentation|superpixels|attribute_\w+)$", re.IGNORECASE)
 _UNKNOWN = frozenset({"", "nan", "na", "n/a", "none", "null", "unknown"})

@@ -90,7 +90,8 @@ def read_ham10000(table: Table, folder: Path) -> Found:
         rows.append(
             (
                 row["image_id"],
-                (class_of_code(label) or label) if label else None,
+                # copies on the Hub write melanocytic_Nevi for nv
+                (class_of_code(label) or class_of_diagnosis(label.replace("_", " ")) or label) if label else None,
                 row.get("lesion_id"),
                 None,
                 extra,

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from dermssl.data.cache import Cache
 from dermssl.data.cache_files import read_manifest, read_records_table
+from dermssl.data.columns import by_columns
 from dermssl.data.prepare import cached
 from dermssl.errors import DermsslError
 from dermssl.evaluation.arguments import LeakageOptions
@@ -176,7 +177,7 @@ def leakage(data: str | Path, other: str | Path | None = None, *, options: Leaka
     fit = setup.fit if setup is not None else options.fit or "squash"
     if other is not None and Path(data).expanduser().resolve() == Path(other).expanduser().resolve():
         raise DermsslError(f"{data} is named twice; name it once to look for duplicates inside it")
-    sources = [data] if other is None else [data, other]
+    sources = [by_columns(data, options.label, options.group), *([] if other is None else [other])]
     caches = tuple(cached(source, size=SIZE, fit=fit, progress=progress) for source in sources)
     pictures = Pictures([cache.images for cache in caches], SIZE)
     exact = _exact_pairs(caches)

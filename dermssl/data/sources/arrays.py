@@ -1,0 +1,183 @@
+"""Arrays of images: MedMNIST's .npz and HDF5, ISIC 2024's HDF5 of encoded images."""
+
+import threading
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from dermssl.data.decode import UnreadableImage
+from dermssl.data.layouts.classes import CLASSES
+from dermssl.data.layouts.found import is_image
+from dermssl.data.sources import pixels
+from dermssl.data.sources.container import MAX_TABLE_BYTES, Container, Contents, Member, damage_said
+from dermssl.data.sources.extras import extra
+from dermssl.data.sources.names import clean
+from dermssl.data.sources.spool import Spool
+from dermssl.data.sources.tables import as_csv
+from dermssl.errors import DermsslError
+
+SPLITS = ("train", "val", "test")
+# DermaMNIST numbers HAM10000's classes in the order of their codes (medmnist/info.py, version 3).
+NAMED = {"dermamnist": CLASSES}
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError)
+
+
+class NpzArrays(Container):
+    """A .npz with ``train_images``, ``train_labels``, the same of ``val`` and ``test``; or ``images`` and ``labels``.
+
+    Its arrays are mostly compressed as a whole, so they are unpacked to a temporary file once one is asked for.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._lock = threading.Lock()
+        self._spool: Spool | None = None
+        with damage_said(path, *_DAMAGE):
+            self._zip = zipfile.ZipFile(path)
+
+    def contents(self) -> Contents:
+        found, rows, self._shapes = Contents(), [], {}
+        names = {name.removesuffix(".npy") for name in self._zip.namelist()}
+        parts = [(split, f"{split}_images", f"{split}_labels") for split in SPLITS if f"{split}_images" in names]
+        parts = parts or [("", name, labels) for name, labels in (("images", "labels"), ("x", "y")) if name in names]
+        if not parts:
+            raise DermsslError(
+                f"{self.path}: no arrays train_images, val_images, test_images or images; it has "
+                f"{', '.join(sorted(names))}"
+            )
+        labelled = NAMED.get(self.path.stem.split("_")[0].lower(), ())
+        for split, images, labels in parts:
+            with damage_said(self.path, *_DAMAGE), self._zip.open(f"{images}.npy") as file:
+                shape, dtype = _header(file)
+            if dtype != np.uint8 or not (len(shape) == 3 or (len(shape) == 4 and shape[3] in (1, 3))):
+                raise DermsslError(
+                    f"{self.path}: {images} is {dtype} {shape}, where uint8 (images, height, width, 3) is expected"
+                )
+            self._shapes[images] = shape
+            values = self._labels(labels, shape[0]) if labels in names else [None] * shape[0]
+            for number, value in enumerate(values):
+                name = f"{split}/{number:06d}.png" if split else f"{number:06d}.png"
+                found.images[name] = Member((images, number), int(np.prod(shape[1:])))
+                inside = value is not None and value.isdigit() and int(value) < len(labelled)
+                label = labelled[int(value)] if inside and value is not None else value
+                rows.append({"image": name, "label": label, **({"split": split} if split else {})})
+        found.tables["table.csv"] = as_csv(rows)
+        return found
+
+    def read(self, key: object) -> bytes:
+        assert isinstance(key, tuple)
+        images, number = key
+        shape = self._shapes[images]
+        before = 0
+        for name, other in self._shapes.items():
+            if name == images:
+                break
+            before += other[0]
+        data = self._spooled().read(before + number)
+        return pixels.of_array(np.frombuffer(data, np.uint8).reshape(shape[1:]))
+
+    def _spooled(self) -> Spool:
+        with self._lock:
+            if self._spool is None:
+                spool = Spool(self.path, sum(int(np.prod(shape)) for shape in self._shapes.values()))
+                try:
+                    for name in self._shapes:
+                        with self._zip.open(f"{name}.npy") as file:
+                            spool.stream(_rows(file, self._shapes[name]))
+                except (*_DAMAGE, OSError) as error:
+                    raise DermsslError(f"{self.path} is damaged: {error}") from error
+                self._spool = spool
+        return self._spool
+
+    def _labels(self, name: str, count: int) -> list[str | None]:
+        """A text for each image; several columns are one-hot, or several labels at once, which are unknown."""
+        info = self._zip.getinfo(f"{name}.npy")
+        if info.file_size > MAX_TABLE_BYTES:
+            raise DermsslError(f"{self.path}: {name} takes more than {MAX_TABLE_BYTES / 2**20:,.0f} MiB")
+        with damage_said(self.path, *_DAMAGE), self._zip.open(info) as file:
+            values = np.lib.format.read_array(file, allow_pickle=False)
+        if len(values) != count:
+            raise DermsslError(f"{self.path}: {name} has {len(values)} rows for {count} images")
+        values = values.reshape(count, -1)
+        if values.shape[1] == 1:
+            return [str(value) for value in values[:, 0].tolist()]
+        return [str(int(np.argmax(row))) if (row > 0).sum() == 1 else None for row in values]
+
+
+class Hdf5Images(Container):
+    """An HDF5 file with an encoded image (or an array of pixels) under each name, as ISIC 2024; or one array of all."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        h5py: Any = extra("h5py", str(path))
+        self._lock = threading.Lock()
+        with damage_said(path, ValueError, KeyError, RuntimeError):
+            self._file = h5py.File(path, "r")
+
+    def contents(self) -> Contents:
+        found = Contents()
+        with damage_said(self.path, ValueError, KeyError, RuntimeError):
+            if len(self._dataset("images") or ()) > 2:
+                return self._array(found)
+            for key in self._file:
+                shape = self._dataset(key)
+                name = clean(key)
+                if shape is None or name is None:
+                    found.others.append(key)
+                    continue
+                found.images[name if is_image(name) else f"{name}.jpg"] = Member((key, None))
+        return found
+
+    def _array(self, found: Contents) -> Contents:
+        images = self._file["images"]
+        labels = self._file["labels"][()].reshape(len(images), -1) if "labels" in self._file else None
+        rows = []
+        for number in range(len(images)):
+            name = f"{number:06d}.png"
+            found.images[name] = Member(("images", number))
+            label = str(labels[number, 0]) if labels is not None and labels.shape[1] == 1 else None
+            rows.append({"image": name, "label": label})
+        found.tables["table.csv"] = as_csv(rows)
+        return found
+
+    def _dataset(self, key: str) -> tuple[int, ...] | None:
+        value = self._file.get(key)
+        return getattr(value, "shape", None) if hasattr(value, "dtype") else None
+
+    def read(self, key: object) -> bytes:
+        assert isinstance(key, tuple)
+        name, number = key
+        try:
+            with self._lock:
+                value = self._file[name][()] if number is None else self._file[name][number]
+        except (OSError, KeyError, ValueError, RuntimeError) as error:
+            raise UnreadableImage(f"damaged in {self.path.name}: {error}") from error
+        if isinstance(value, bytes):
+            return value
+        array = np.asarray(value)
+        if array.dtype.kind == "V" or (array.dtype == np.uint8 and array.ndim == 1):
+            return array.tobytes()
+        return pixels.of_array(array)
+
+
+def _header(file: Any) -> tuple[tuple[int, ...], np.dtype]:
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(file)
+    if fortran:
+        raise ValueError("arrays in Fortran order are not read")
+    return shape, dtype
+
+
+def _rows(file: BinaryIO | Any, shape: tuple[int, ...]) -> Iterator[bytes]:
+    _header(file)
+    size = int(np.prod(shape[1:]))
+    for _ in range(shape[0]):
+        piece = file.read(size)
+        if len(piece) < size:
+            raise EOFError("cut short")
+        yield piece

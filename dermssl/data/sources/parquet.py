@@ -1,0 +1,139 @@
+"""Tables of images as the Hugging Face Hub keeps them: parquet files with a column of ``{bytes, path}``."""
+
+import json
+import threading
+from collections import OrderedDict
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from dermssl.data.decode import UnreadableImage
+from dermssl.data.layouts.found import is_image
+from dermssl.data.records import Problem
+from dermssl.data.sources.container import Container, Contents, Member, damage_said
+from dermssl.data.sources.extras import extra
+from dermssl.data.sources.names import clean
+from dermssl.data.sources.tables import IDS, as_csv, label_column, split_of, with_label
+from dermssl.errors import DermsslError
+
+_KEPT = 2  # row groups in memory; images are asked for in their order, by a few threads
+_NAMES = ("image", "img", "picture", "photo", "pixels")
+
+
+class ParquetTables(Container):
+    """Parquet files of one data set, read a row group at a time."""
+
+    def __init__(self, path: Path, files: tuple[Path, ...] = ()) -> None:
+        super().__init__(path, files)
+        self._parquet = extra("pyarrow.parquet", str(path))
+        self._arrow = extra("pyarrow", str(path))
+        self._lock = threading.Lock()
+        self._groups: OrderedDict[tuple[int, int], Any] = OrderedDict()
+        self._open: dict[int, Any] = {}
+        with damage_said(path, self._arrow.ArrowException, ValueError):
+            self._columns = [self._image_column(number) for number in range(len(self.files))]
+
+    def contents(self) -> Contents:
+        found, rows = Contents(), []
+        seen_names: set[str] = set()
+        for number, file in enumerate(self.files):
+            with damage_said(file, self._arrow.ArrowException, ValueError):
+                table, paths, classes = self._rows(number)
+            split = split_of(file.name)
+            id_column = next((name for name in IDS if name in table.column_names), None)
+            label = label_column(table.column_names, list(classes))
+            basenames = [clean(PurePosixPath(path.replace("\\", "/")).name) if path else None for path in paths]
+            for row, (cells, base) in enumerate(zip(table.to_pylist(), basenames, strict=True)):
+                for name, names in classes.items():
+                    value = cells[name]
+                    cells[name] = names[value] if isinstance(value, int) and 0 <= value < len(names) else None
+                own = clean(str(cells[id_column])) if id_column and cells[id_column] not in (None, "") else None
+                image = own or base or f"{file.stem}-{row:07d}"
+                if image in seen_names and own is None:
+                    image = f"{file.stem}-{row:07d}-{image}"
+                if image in seen_names:
+                    found.problems.append(Problem(image, f"a second row of this {id_column}: the first is used"))
+                    continue
+                seen_names.add(image)
+                stub = image if is_image(image) else f"{image}.jpg"
+                found.images[stub] = Member((number, row))
+                cells = with_label(cells, label)
+                cells |= {"split": split} if split and "split" not in cells else {}
+                rows.append(cells if own else {**cells, "image": stub})
+        found.tables["table.csv"] = as_csv(rows)
+        return found
+
+    def read(self, key: object) -> bytes:
+        assert isinstance(key, tuple)
+        number, row = key
+        try:
+            value = self._group(number, row)
+        except (self._arrow.ArrowException, OSError, ValueError) as error:
+            raise UnreadableImage(f"damaged in {self.files[number].name}: {error}") from error
+        if not value:
+            raise UnreadableImage("the table has no bytes for this image")
+        return bytes(value)
+
+    def _group(self, number: int, row: int) -> bytes | None:
+        with self._lock:  # a parquet file is read by one thread at a time
+            file = self._file(number)
+            group, first = 0, 0
+            while row - first >= file.metadata.row_group(group).num_rows:
+                first += file.metadata.row_group(group).num_rows
+                group += 1
+            if (number, group) not in self._groups:
+                column, field = self._columns[number]
+                table = file.read_row_group(group, columns=[f"{column}.{field}" if field else column])
+                array = table.column(0).combine_chunks()
+                self._groups[number, group] = array.field(field) if field else array
+                while len(self._groups) > _KEPT:
+                    self._groups.popitem(last=False)
+            self._groups.move_to_end((number, group))
+            return self._groups[number, group][row - first].as_py()
+
+    def _file(self, number: int) -> Any:
+        if number not in self._open:
+            self._open[number] = self._parquet.ParquetFile(self.files[number])
+        return self._open[number]
+
+    def _image_column(self, number: int) -> tuple[str, str]:
+        """The column that holds the images, and the field of it with their bytes ("" where it is bytes itself)."""
+        schema, types = self._file(number).schema_arrow, self._arrow.types
+        found = {}
+        for name, kind in zip(schema.names, schema.types, strict=True):
+            if types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+                found[name] = "bytes"
+            elif types.is_binary(kind) or types.is_large_binary(kind):
+                found[name] = ""
+        name = next((name for name in (*_NAMES, *found) if name in found), None)
+        if name is None:
+            raise DermsslError(
+                f"{self.files[number]}: no column of images (bytes, or bytes and path as on the Hub); it has "
+                f"{', '.join(schema.names)}"
+            )
+        return name, found[name]
+
+    def _rows(self, number: int) -> tuple[Any, list[str | None], dict[str, list[str]]]:
+        """The columns besides the images, the images' paths, and the names of the columns that are classes."""
+        file, types = self._file(number), self._arrow.types
+        image, field = self._columns[number]
+        schema = file.schema_arrow
+        plain = [
+            name
+            for name, kind in zip(schema.names, schema.types, strict=True)
+            if not (types.is_nested(kind) or types.is_binary(kind) or types.is_large_binary(kind))
+        ]
+        table = file.read(columns=plain) if plain else self._arrow.table({"row": range(file.metadata.num_rows)})
+        paths: list[str | None] = [None] * table.num_rows
+        kind = schema.field(image).type
+        if field and kind.get_field_index("path") >= 0:
+            column = file.read(columns=[f"{image}.path"]).column(0).combine_chunks()
+            paths = column.field("path").to_pylist()
+        declared = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+        features = declared.get("info", {}).get("features", {})
+        classes = {
+            name: feature["names"]
+            for name, feature in features.items()
+            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and feature.get("names")
+            if name in plain
+        }
+        return table, paths, classes
