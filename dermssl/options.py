@@ -146,7 +146,7 @@ def spelling(options: type, name: str) -> str:
     return flag(said_of(options)[name].spelled or name)
 
 
-def make(options: Callable[..., O], given: Mapping[str, Any], call: str) -> O:
+def make_options(options: Callable[..., O], given: Mapping[str, Any], call: str) -> O:
     """The options that were given by keyword to ``call``.
 
     Raises:
@@ -183,7 +183,7 @@ def takes(options: Callable[P, O]) -> Callable[[Callable[[A, B, O], R]], Callabl
         @functools.wraps(call)
         def public(*args: Any, **given: Any) -> R:
             first = {p.name: given.pop(p.name) for p in leading if p.name in given}
-            return cast(Any, call)(*args, **first, options=make(options, given, name))
+            return cast(Any, call)(*args, **first, options=make_options(options, given, name))
 
         fields = fields_of(options)
         own = [

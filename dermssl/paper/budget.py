@@ -12,9 +12,11 @@ from dermssl.backbones.create import create_backbone
 from dermssl.data.cache import Cache, source_size
 from dermssl.data.prepare import cached
 from dermssl.devices import resolve_device
+from dermssl.documents import MissingDocument, read_json
 from dermssl.errors import DermsslError
 from dermssl.evaluation.recipes import find_recipe
 from dermssl.files import is_partial, refuse_unwritable_folder, write_text
+from dermssl.options import make_options
 from dermssl.paper.images import labelled_share
 from dermssl.paper.numbers import QUEUE
 from dermssl.paper.settings import Settings
@@ -23,6 +25,9 @@ from dermssl.pretraining.decided import batch_size, image_size
 
 FILE = "settings.json"
 NEIGHBOURS = 100
+OTHER = "name another --output"
+_DATA = {"source": str, "images": int, "labelled": int, "content_hash": str}
+STORED = {"asked": dict, "resolved": {"image_size": int, "epochs": int}, "data": {"pretrain": _DATA, "eval": _DATA}}
 
 
 @dataclass(frozen=True)
@@ -116,19 +121,27 @@ def resolve(
     )
 
 
+def read_settings(output: Path) -> dict[str, Any]:
+    """What was asked and decided, as the output folder holds it.
+
+    Raises:
+        DermsslError: it is missing or damaged.
+    """
+    return read_json(output / FILE, "the settings of a reproduction", STORED, remedy=OTHER)
+
+
 def _stored(output: Path) -> dict[str, Any] | None:
     file = output / FILE
     # Looked at before the settings, which are written before all that is foreign without them: another process may do
     # so just now.
     foreign = _holds_others(output)
     try:
-        values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        Settings(**values["resolved"])
+        values: dict[str, Any] = read_json(file, "the settings of a reproduction", STORED, remedy=OTHER)
+        for part in ("asked", "resolved"):
+            make_options(Settings, values[part], f"{file}: reproduce")
         return values
-    except FileNotFoundError:
+    except MissingDocument:
         pass
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise DermsslError(f"{file}: cannot be read ({error}); name another --output") from error
     if foreign:
         raise DermsslError(f"--output {output}: holds files, but no {FILE} of a reproduction; name a new folder")
     return None
@@ -159,7 +172,7 @@ def _word(value: Any) -> str:
 
 def _about(cache: Cache) -> dict[str, Any]:
     return {
-        "source": str(cache.records.source),
+        "source": Path(cache.records.source).name,  # the folder is handed on
         "images": len(cache.images),
         "labelled": int(np.count_nonzero(cache.records.labels >= 0)),
         "content_hash": cache.content_hash,

@@ -1,19 +1,36 @@
 """A cell, the smallest thing that is done or not done; and the files that say which are."""
 
 import contextlib
+import errno
 import json
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from filelock import FileLock, Timeout
 
+from dermssl.documents import DamagedDocument, MissingDocument, fault_of, read_json
 from dermssl.errors import DermsslError
 from dermssl.files import write_text
+from dermssl.regular import read_regular
 
 DONE, FAILED, UNAVAILABLE = "done", "failed", "not available"
+AGAIN = "delete it, and the same command makes it again"
+MOST_BYTES = 64 * 2**20  # of a figure or a report
+
+OUTCOME = {
+    "state": str, "message": str, "result": dict, "files": [str], "seconds": float, "finished": float, "hardware": str,
+}  # fmt: skip
+_FIGURE = (float, None)
+_SHARES = {"purity": float, "chance": float, "plane_purity": float}
+# kind -> what a report needs of its result
+RESULTS: dict[str, Any] = {
+    "difference": {"metrics": {str: {"difference": _FIGURE, "interval": [_FIGURE]}}},
+    "tsne": {"purity": _SHARES, "class_mean": _SHARES},
+    "cam": {"images": [str]},
+}
 
 
 @dataclass(frozen=True)
@@ -82,18 +99,47 @@ class Ledger:
         """How the cell ended, at whatever start; None if it did not, or what it wrote is gone."""
         if key in self._done:
             return self._done[key]
+        path = self.folder / "cells" / f"{key}.json"
         try:
-            values = json.loads((self.folder / "cells" / f"{key}.json").read_text(encoding="utf-8"))
-            outcome = Outcome(**{**values, "files": tuple(values["files"])})
-        except FileNotFoundError:
+            values = read_json(path, "the outcome of a cell", OUTCOME, remedy=AGAIN)
+        except DamagedDocument:
+            return None  # damaged, written by hand or by another version: made again
+        except MissingDocument:
             return None
-        except (OSError, ValueError, TypeError, KeyError):
-            return None  # written by hand or by another version: made again
+        outcome = Outcome(**{**values, "files": tuple(values["files"])})
         if outcome.state == DONE:
-            if not all((self.folder / name).exists() for name in outcome.files):
+            result = RESULTS.get(key.partition("/")[0])
+            if result is not None and fault_of(outcome.result, result):
+                return None
+            if not all(self._is_ours(name) for name in outcome.files):
                 return None
             self._done[key] = outcome
         return outcome
+
+    def read(self, name: str) -> bytes:
+        """The content of a file that a cell wrote.
+
+        Raises:
+            DermsslError: it is no file of this folder, or cannot be read.
+        """
+        path = self.folder / name
+        try:
+            if self._is_ours(name):
+                return read_regular(path, MOST_BYTES, follow=False)
+            raise FileNotFoundError(errno.ENOENT, "it is not a file of this folder")
+        except OSError as error:
+            raise DermsslError(f"{path} cannot be read ({error.strerror}); {AGAIN}") from error
+
+    def _is_ours(self, name: str) -> bool:
+        """Whether a cell can have written this: inside the folder, no link on the way, and it is there."""
+        parts = PurePosixPath(name).parts
+        if not parts or name.startswith("/") or "\\" in name or ".." in parts:
+            return False
+        places = [self.folder.joinpath(*parts[: count + 1]) for count in range(len(parts))]
+        try:
+            return not any(place.is_symlink() for place in places) and places[-1].exists()
+        except (OSError, ValueError):
+            return False
 
     def done(self, key: str) -> bool:
         """Whether the cell need not be made again."""

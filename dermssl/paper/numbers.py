@@ -103,7 +103,20 @@ QUEUES = {
 LAMBDA = 0.1
 QUEUE = 8192
 
-# Figure 5: shares of the training labels.
+
+def said_of_queue(size: int | None) -> str:
+    """What the paper prints on K, beside the ``size`` of a reproduction's Tables 1 to 4."""
+    best = KNN["rotinstdisc"].accuracy
+    same = " or ".join(f"{queue:,}" for queue, printed in QUEUES.items() if printed.accuracy == best)
+    here = "a K of its own" if size is None else f"K = {size:,}"
+    text = (
+        f"Tables 1 to 4 have {here} here. The paper does not print theirs; their {best:.2f} % stands at K = {same} in "
+    )
+    text += "its Table 5"
+    if size in QUEUES:
+        text += f", which has {QUEUES[size].accuracy:.2f} % at K = {size:,}"
+    return f"{text}."
+
 
 TABLES = (1, 2, 3, 4, 5)
 FIGURES = (4, 5, 6)

@@ -1,14 +1,16 @@
 """``report.html``: the tables of the report with the figures drawn."""
 
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from dermssl.errors import DermsslError
 from dermssl.files import write_text
 from dermssl.paper import numbers
-from dermssl.paper.cells import DONE, Cell, Ledger
+from dermssl.paper.cells import AGAIN, DONE, Cell, Ledger
 from dermssl.paper.plan import INSTANCE, OURS, Plan
 from dermssl.paper.values import estimate, read_report, status
 from dermssl.paper.views import FIGURE_4, FIGURE_5, View
@@ -50,7 +52,7 @@ def _scatters(ledger: Ledger, plan: Plan) -> list[str]:
     for cell in plan.figure("tsne"):
         if outcome := _done(ledger, cell):
             title = numbers.ROWS[cell.subject]
-            svg = (ledger.folder / outcome["files"][0]).read_text(encoding="utf-8")
+            svg = _drawing(ledger, outcome["files"][0])
             purity = 100 * outcome["result"]["purity"]["purity"]
             figures.append(page.plot(svg, f"t-SNE of {title}", f"Figure 4, {title}: purity {purity:.2f} %"))
     return [f'<div class="plots">{"".join(figures)}</div>'] if figures else []
@@ -114,8 +116,19 @@ def _maps(ledger: Ledger, plan: Plan) -> list[str]:
 
 
 def _picture(ledger: Ledger, file: str, caption: str, alt: str = "") -> page.Picture:
-    with Image.open(ledger.folder / file) as image:
-        return page.Picture(np.asarray(image.convert("RGB")), alt or f"image {caption}", caption)
+    try:
+        with Image.open(io.BytesIO(ledger.read(file)), formats=["PNG"]) as image:
+            return page.Picture(np.asarray(image.convert("RGB")), alt or f"image {caption}", caption)
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise DermsslError(f"{ledger.folder / file} is no PNG file; {AGAIN}") from error
+
+
+def _drawing(ledger: Ledger, file: str) -> str:
+    """The text of an SVG file of ours: nothing else gets into the page."""
+    text = ledger.read(file).decode("utf-8", "replace")
+    if not (file.endswith(".svg") and text.lstrip().startswith(("<?xml", "<svg"))):
+        raise DermsslError(f"{ledger.folder / file} is no SVG file; {AGAIN}")
+    return text
 
 
 def _done(ledger: Ledger, cell: Cell) -> dict[str, Any] | None:

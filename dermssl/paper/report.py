@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from dermssl.files import write_text
-from dermssl.paper.budget import FILE
+from dermssl.paper import numbers
+from dermssl.paper.budget import read_settings
 from dermssl.paper.cells import DONE, FAILED, Ledger
 from dermssl.paper.page import write_paper_page
 from dermssl.paper.plan import BASE, OURS, Plan
@@ -47,9 +48,14 @@ class PaperReport:
         """The result in a sentence or two."""
         return _summary(self.values, self.failed)
 
+    @property
+    def reading(self) -> str:
+        """How to read the tables."""
+        return f"{READING} {numbers.said_of_queue(self.budget['resolved']['queue_size'])}"
+
     def to_markdown(self) -> str:
         """What ``report.md`` holds."""
-        parts = [f"# {TITLE}", self.summary, READING]
+        parts = [f"# {TITLE}", self.summary, self.reading]
         for heading, views in self.views.items():
             parts += [f"## {heading}", *(view.to_markdown() for view in views)]
         return "\n\n".join(parts)
@@ -68,7 +74,7 @@ class PaperReport:
 
 def write_report(ledger: Ledger, plan: Plan) -> PaperReport:
     """Read what there is and write the three files; unfinished cells show as such."""
-    stored = json.loads((ledger.folder / FILE).read_text(encoding="utf-8"))
+    stored = read_settings(ledger.folder)
     values, ahead = table_values(plan, ledger), leads(plan, ledger)
     cells = {}
     for key in plan.cells:
@@ -100,7 +106,7 @@ def write_report(ledger: Ledger, plan: Plan) -> PaperReport:
     )
     write_text(ledger.folder / "report.md", report.to_markdown() + "\n")
     write_text(ledger.folder / "report.json", report.to_json() + "\n")
-    write_paper_page(ledger, plan, TITLE, report.summary, READING, report.views)
+    write_paper_page(ledger, plan, TITLE, report.summary, report.reading, report.views)
     return report
 
 

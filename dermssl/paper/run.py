@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import os
-import platform
 import time
 import traceback
 from collections.abc import Iterable, Iterator
@@ -13,10 +12,11 @@ from typing import Any
 
 import torch
 
-from dermssl.devices import resolve_device
+from dermssl.devices import hardware_name, resolve_device
 from dermssl.errors import DermsslError
 from dermssl.files import write_text
 from dermssl.methods.registry import METHODS
+from dermssl.options import make_options
 from dermssl.paper.budget import open_budget, refuse_foreign
 from dermssl.paper.cells import DONE, FAILED, UNAVAILABLE, Cell, Ledger, Outcome
 from dermssl.paper.plan import Plan, make_plan, refuse_empty
@@ -73,10 +73,7 @@ def reproduce(
             else or was made with other settings or images.
         Interrupted: a signal came during a pretraining.
     """
-    try:
-        asked = Settings(**settings)
-    except TypeError as error:
-        raise DermsslError(f"reproduce: {str(error).removeprefix('Settings.__init__() ')}") from error
+    asked = make_options(Settings, settings, "reproduce")
     request = make_request(methods, tables, figures)
     refuse_empty(request)
     with _alone():
@@ -166,16 +163,15 @@ def _made(bench: Bench, cell: Cell) -> tuple[Outcome, str]:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()  # one cell that wants too much must not starve the next
     outcome = Outcome(
-        state, message, made.result, made.files, time.monotonic() - started, time.time(), _hardware(bench.device)
+        state,
+        message,
+        made.result,
+        made.files,
+        time.monotonic() - started,
+        time.time(),
+        hardware_name(resolve_device(bench.device)),
     )
     return outcome, made.words or f"{state}: {message}"
-
-
-def _hardware(device: str) -> str:
-    where = resolve_device(device)
-    if where.type == "cuda":
-        return torch.cuda.get_device_name(where)
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} of {os.cpu_count()} threads"
 
 
 @contextlib.contextmanager

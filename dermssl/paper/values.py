@@ -1,14 +1,22 @@
 """The figures of the tables, the paper's beside ours, read from the files of the cells."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
-from dermssl.paper.cells import DONE, Ledger
+from dermssl.documents import parse_json
+from dermssl.paper.cells import AGAIN, DONE, Ledger
 from dermssl.paper.numbers import Printed
 from dermssl.paper.plan import BASE, OURS, Plan, Row, difference
 
 NOT_YET = "not run yet"
+_FIGURE = (float, None)
+# What the tables need of a report.
+REPORT = {
+    "metrics": {str: _FIGURE},
+    "interval": {str: ([_FIGURE], None)},
+    "majority_accuracy": float,
+    "versions": {str: str},
+}
 
 # our column -> (its name in a report, its name where the paper's row is averaged over classes)
 METRICS = {
@@ -139,7 +147,9 @@ def leads(plan: Plan, ledger: Ledger) -> list[Lead]:
 
 def read_report(ledger: Ledger, key: str) -> dict[str, Any]:
     """The JSON of an evaluation's report: figures as fractions of 1, null where undefined."""
-    report: dict[str, Any] = json.loads(ledger.report(key).read_text(encoding="utf-8"))
+    path = ledger.report(key)
+    name = str(path.relative_to(ledger.folder))
+    report: dict[str, Any] = parse_json(ledger.read(name), str(path), "the report of a cell", REPORT, remedy=AGAIN)
     return report
 
 

@@ -16,7 +16,7 @@ from dermssl.options import (
     PRECISIONS,
     Fit,
     Options,
-    make,
+    make_options,
     option,
     refuse_unknown,
     said_of,
@@ -169,7 +169,7 @@ def make_config(**options: Any) -> PretrainConfig:
         refuse_unknown(own, [*shared, *said_of(own_options(method))], "pretrain")
         checked = own_options(method)(**own)
         options["method_options"] = {name: getattr(checked, name) for name in own}
-    return make(PretrainConfig, {**RECIPES[recipe], **options}, "pretrain")
+    return make_options(PretrainConfig, {**RECIPES[recipe], **options}, "pretrain")
 
 
 def own_options(method: str) -> type[Options]:

@@ -1,7 +1,11 @@
 """What counts as done, and who may do what is not."""
 
+import os
 import time
 
+import pytest
+
+from dermssl.errors import DermsslError
 from dermssl.paper.cells import DONE, FAILED, Cell, Ledger, Outcome
 
 
@@ -55,3 +59,47 @@ def test_a_held_cell_is_left_to_its_holder(tmp_path):
 def test_keys_name_kind_subject_and_share():
     assert Cell("few", "random", {"fraction": 0.01}).key == "few/random-0.01"
     assert Cell("pretrain", "rotinstdisc-lambda-0.5", {"rotation_weight": 0.5}).key == "pretrain/rotinstdisc-lambda-0.5"
+
+
+@pytest.mark.parametrize(
+    "name", ["/etc/passwd", "../secret.txt", "reports/../../secret.txt", "..", "", "linked.txt", "linked/secret.txt"]
+)
+def test_only_files_of_the_folder_count_and_are_read(tmp_path, name):
+    (tmp_path / "secret.txt").write_text("private")
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "linked.txt").symlink_to(tmp_path / "secret.txt")
+    (folder / "linked").symlink_to(tmp_path)
+    ledger = Ledger(folder)
+    ledger.write("knn/a", Outcome(DONE, files=(name,)))
+    assert ledger.outcome("knn/a") is None
+    with pytest.raises(DermsslError, match="not a file of this folder"):
+        ledger.read(name)
+
+
+@pytest.mark.parametrize("damage", ["", "\0", "[" * 200_000, '{"state": 3}', '"done"', "1e999", '{"state": "\\ud800"}'])
+def test_a_cell_damaged_in_any_way_is_made_again(tmp_path, damage):
+    Ledger(tmp_path).write("knn/a", Outcome(DONE))
+    (tmp_path / "cells" / "knn" / "a.json").write_text(damage)
+    assert Ledger(tmp_path).outcome("knn/a") is None
+
+
+@pytest.mark.parametrize(
+    ("key", "result"),
+    [
+        ("difference/knn-a-minus-b", {}),
+        ("difference/knn-a-minus-b", {"metrics": {"accuracy": {"difference": "much", "interval": [0, 1]}}}),
+        ("tsne/a", {"purity": {"purity": None}}),
+        ("cam/a", {"images": 3}),
+    ],
+)
+def test_a_result_that_a_report_cannot_use_is_made_again(tmp_path, key, result):
+    Ledger(tmp_path).write(key, Outcome(DONE, result=result))
+    assert Ledger(tmp_path).outcome(key) is None
+
+
+def test_a_fifo_in_the_place_of_a_cell_is_one_error(tmp_path):
+    (tmp_path / "cells" / "knn").mkdir(parents=True)
+    os.mkfifo(tmp_path / "cells" / "knn" / "a.json")
+    with pytest.raises(DermsslError, match="FIFO"):
+        Ledger(tmp_path).outcome("knn/a")

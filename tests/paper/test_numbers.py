@@ -42,3 +42,10 @@ def test_what_the_text_says_agrees():
     assert numbers.FINETUNED["rotinstdisc"].accuracy - numbers.FINETUNED["imagenet"].accuracy == pytest.approx(5.02)
     assert numbers.TASKS["both"].accuracy - numbers.TASKS["rotation"].accuracy == pytest.approx(6.39)
     assert numbers.TASKS["both"].accuracy - numbers.TASKS["instance"].accuracy == pytest.approx(0.6)
+
+
+def test_what_the_paper_prints_on_k_is_said_beside_ours():
+    text = numbers.said_of_queue(8192)
+    assert "Tables 1 to 4 have K = 8,192 here" in text
+    assert "their 74.55 % stands at K = 512 or 16,384 in its Table 5, which has 74.95 % at K = 8,192." in text
+    assert numbers.said_of_queue(300).endswith("in its Table 5.")

@@ -181,7 +181,7 @@ def test_other_settings_images_and_folders_are_refused(images, tiny, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(DermsslError, match="file"):
         dermssl.reproduce(**data, output=tmp_path / "file", **tiny)
-    with pytest.raises(DermsslError, match="unexpected keyword argument 'epoch'"):
+    with pytest.raises(DermsslError, match="reproduce has no option 'epoch'; did you mean epochs"):
         dermssl.reproduce(**data, output=tmp_path / "new", epoch=3)
 
 
