@@ -20,6 +20,7 @@ from dermssl.data.augment import TwoViews, ViewPolicy
 from dermssl.data.loader import Loader
 from dermssl.methods import momentum
 from dermssl.methods.momentum import MomentumEncoder
+from dermssl.methods.registry import METHODS
 from dermssl.pretraining import run as run_module
 from dermssl.pretraining.trainer import Trainer
 
@@ -40,11 +41,24 @@ def exchange() -> dict[str, Any]:
             "share": distributed.share(rows).numpy(),
             "gathered": distributed.gather(distributed.share(rows)).numpy(),
             "images": distributed.gather(channels_last).numpy(),
+            "dealt": distributed.deal(distributed.share(rows)).numpy(),
+            "uneven": distributed.deal(torch.arange(5 * rank, 5 * rank + 5)).numpy(),
+            "collected": distributed.collect(distributed.deal(distributed.share(rows))).numpy(),
+            "collected_uneven": distributed.collect(distributed.deal(torch.arange(5 * rank, 5 * rank + 5))).numpy(),
+            "gradient": _gradient(rows).numpy(),
             "means": [mean.numpy() for mean in means],
             "any": [distributed.any_rank(rank == 1), distributed.any_rank(False)],
             "from_main": distributed.from_main({"rank": rank}),
             "main": distributed.is_main(),
         }
+
+
+def _gradient(rows: torch.Tensor) -> torch.Tensor:
+    """Of the sum over the ranks of (rank + 1) times the sum of squares of all rows."""
+    own = distributed.share(rows).clone().requires_grad_()
+    every = distributed.gather_with_gradient(own)
+    ((distributed.rank() + 1) * every.square().sum()).backward()
+    return own.grad
 
 
 def batches(images: np.ndarray, batch_size: int) -> dict[str, np.ndarray]:
@@ -81,6 +95,8 @@ def pretrain(
     stop_after: int | None = None,
     fail_after: int | None = None,
     kill_at: int | None = None,
+    group: int | None = None,
+    alone: bool = False,
     **options: Any,
 ) -> dict[str, Any]:
     """A run and the state it ends in.
@@ -90,7 +106,13 @@ def pretrain(
         stop_after: the last rank gets SIGTERM in this step.
         fail_after: an error of the main process after this epoch, while it writes the metrics.
         kill_at: the last rank gets SIGKILL before this step.
+        group: least size of a group of ``key_norm="shuffle"``.
+        alone: the method says that it cannot span several processes.
     """
+    if group is not None:
+        momentum.SHUFFLE_GROUP = group
+    if alone:
+        METHODS[options["method"]].spans_processes = False
     if norm:
         nn.modules.batchnorm._BatchNorm.forward = NORMS[norm]
     written: list[str] = []

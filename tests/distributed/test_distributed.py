@@ -15,6 +15,11 @@ def test_exchanges(ranks, tmp_path):
     assert np.array_equal(np.concatenate([one["share"] for one in every]), rows)
     for rank, one in enumerate(every):
         assert np.array_equal(one["gathered"], rows)
+        assert np.array_equal(one["dealt"], rows[rank::ranks])
+        assert np.array_equal(one["uneven"], np.arange(5 * ranks)[rank::ranks])
+        assert np.array_equal(one["collected"], one["share"])
+        assert np.array_equal(one["collected_uneven"], np.arange(5 * rank, 5 * rank + 5))
+        assert np.array_equal(one["gradient"], sum(range(1, ranks + 1)) * 2 * one["share"])
         assert np.array_equal(one["images"], np.arange(6 * 12.0).reshape(6, 3, 2, 2))
         vector, scalar, whole = one["means"]
         assert np.allclose(vector, [1, (ranks - 1) / 2])

@@ -10,15 +10,10 @@ import pytest
 import torch
 from ranks import on_ranks
 
-from dermssl.methods.registry import METHODS
-
 # float32 sums in another order, over six updates; measured: below 1e-6 (with BatchNorm as it is: 0.3)
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 # what BatchNorm does, and in the key encoder: statistics that do not depend on how the batch is divided
 INDEPENDENT = [("frozen", "ema"), ("synchronised", "batch")]
-
-# a method that does not gather what it compares
-ALONE = next((name for name, method in METHODS.items() if not getattr(method, "distributed", False)), None)
 
 
 def history(run: Path) -> list[dict]:
@@ -118,7 +113,7 @@ def test_a_run_goes_on_with_another_number_of_processes(images, tiny, tmp_path, 
     ("options", "message"),
     [
         ({"batch_size": 13}, "--batch-size 13 is the batch of all 2 processes together and cannot be divided evenly"),
-        ({"method": ALONE}, f"--method {ALONE} cannot be trained by several processes yet"),
+        ({"method": "simclr", "alone": True}, "--method simclr cannot be trained by several processes yet"),
         ({"sync_bn": True}, "--sync-bn: torch synchronises BatchNorm between GPUs only"),
         ({"epochs": 0}, "--epochs is 0"),
         ({"opt": "sdg"}, "--opt sdg"),

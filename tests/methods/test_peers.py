@@ -1,6 +1,8 @@
 """The peers: what they do alike, and the loss of each from its parts."""
 
+import inspect
 import math
+import re
 
 import pytest
 import torch
@@ -20,6 +22,7 @@ from dermssl.methods.pirl import PIRL
 from dermssl.methods.registry import METHODS
 from dermssl.methods.rotation import Rotation
 from dermssl.methods.simclr import SimCLR
+from dermssl.options import said_of
 
 PEERS = [name for name in METHODS if name != "rotinstdisc"]
 OPTIONS = {"moco": {"queue_size": 16}, "pirl": {"images": 12, "queue_size": 16}, "byol": {"hidden_dim": 64}}
@@ -283,3 +286,79 @@ def test_info_nce_takes_negatives_by_query():
 def test_bad_arguments_are_named(method, options, message):
     with pytest.raises(DermsslError, match=message):
         method("resnet10t", **options)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_says_what_it_is_and_what_it_logs(name):
+    method = METHODS[name]
+    assert method.title
+    assert method.summary.strip(".") == method.summary
+    assert re.search(r"(19|20)\d\d", method.citation)
+    task = make(name).train()
+    result = task(*batch(task))
+    assert method.logs == tuple(key for key, value in result.items() if value.ndim == 0), "all of them, in order"
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_option_of_a_method_is_explained(name):
+    options = said_of(METHODS[name].options())
+    assert options.keys() == inspect.signature(METHODS[name]).parameters.keys() - {
+        "backbone", "device", "dtype", "verbose"
+    }  # fmt: skip
+    assert all(said.help for said in options.values())
+
+
+def test_what_a_method_takes_is_read_from_its_constructor():
+    class Own(SimCLR):
+        """Something of one's own.
+
+        Args:
+            backbone: any.
+            sharpness: how much,
+                on two lines.
+            steps, bins: of it.
+            images: N.
+        """
+
+        def __init__(
+            self, backbone: str = "resnet10t", *, images: int, sharpness: float = 2.0, steps: int | None = None,
+            bins: bool = False,
+        ) -> None:  # fmt: skip
+            super().__init__(backbone)
+
+    options = Own.options(without={"images"})
+    assert {name: said.help for name, said in said_of(options).items()} == {
+        "sharpness": "how much, on two lines.",
+        "steps": "of it.",
+        "bins": "of it.",
+    }
+    assert options() == options(sharpness=2.0, steps=None, bins=False)
+    with pytest.raises(DermsslError, match=r"--steps 1\.5: must be a whole number"):
+        options(steps=1.5)
+
+
+@pytest.mark.parametrize("name", ["rotinstdisc", "moco", "byol"])
+def test_the_momentum_rises_along_half_a_cosine(name):
+    task = make(name, momentum=0.9, momentum_schedule="cosine")
+    for progress, expected in ((0.0, 0.9), (0.5, 0.95), (1.0, 1.0)):
+        task.begin_step(progress)
+        assert task.momentum == pytest.approx(expected)
+    constant = make(name, momentum=0.9)
+    constant.momentum = 0.5  # may be set anew
+    constant.begin_step(0.5)
+    assert constant.momentum == 0.5
+
+
+def plain_shares(first, second, tau, ranks):
+    """NT-Xent of each rank's own views among those of all."""
+    size = len(first) // ranks
+    for r in range(ranks):
+        own = slice(r * size, (r + 1) * size)
+        yield nt_xent(first[own], second[own], tau, (first, second), before=r * size)
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_shares_of_nt_xent_average_to_that_of_the_whole_batch(ranks):
+    first, second = torch.randn(2, 6, 8, dtype=torch.float64)
+    whole = nt_xent(first, second, 0.2)
+    torch.testing.assert_close(sum(plain_shares(first, second, 0.2, ranks)) / ranks, whole)
