@@ -40,16 +40,14 @@ def open_regular(path: str | Path, max_bytes: int | None = None, *, follow: bool
     """
     # Asked first, since opening a device can do something by itself; and again of what was really opened.
     _refuse(path, os.stat(path) if follow else os.lstat(path), max_bytes)
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-    if not follow:
-        flags |= getattr(os, "O_NOFOLLOW", 0)
-    descriptor = os.open(path, flags)
+    more = getattr(os, "O_NONBLOCK", 0) | (0 if follow else getattr(os, "O_NOFOLLOW", 0))
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | more))  # noqa: SIM115 - handed out
     try:
-        _refuse(path, os.fstat(descriptor), max_bytes)
-        return os.fdopen(descriptor, "rb")
+        _refuse(path, os.fstat(file.fileno()), max_bytes)
     except BaseException:
-        os.close(descriptor)
+        file.close()
         raise
+    return file
 
 
 def read_regular(path: str | Path, max_bytes: int, *, follow: bool = True) -> bytes:

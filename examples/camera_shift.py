@@ -26,9 +26,8 @@ parser.add_argument("--output", type=Path, help="folder for the reports: one for
 
 
 def part(cache: Cache, chosen: np.ndarray, name: str) -> Cache:
-    index = np.flatnonzero(chosen)
-    records = dataclasses.replace(cache.records.select(index), source=Path(name))
-    return dataclasses.replace(cache, images=cache.images[index], records=records, content_hash=name)
+    taken = cache.select(np.flatnonzero(chosen))
+    return dataclasses.replace(taken, records=dataclasses.replace(taken.records, source=Path(name)), content_hash=name)
 
 
 def cell(report: dermssl.Report, metric: str) -> str:

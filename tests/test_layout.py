@@ -14,7 +14,7 @@ PACKAGE = Path(dermssl.__file__).parent
 
 GROUND = {
     "errors", "version", "files", "regular", "documents", "devices", "distributed", "malloc", "tables", "options",
-    "terminal", "progress",
+    "terminal", "progress", "locks",
 }  # fmt: skip
 # A room -> the rooms it may import besides itself and the ground.
 ROOMS: dict[str, set[str]] = {

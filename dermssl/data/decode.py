@@ -1,20 +1,27 @@
 """One image file -> one uint8 RGB square."""
 
-from collections.abc import Callable
+import errno
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from dermssl.data.allowance import DECODING
 from dermssl.data.formats import FORMATS as FORMATS
 from dermssl.data.formats import UnreadableImage as UnreadableImage
 from dermssl.data.formats import open_image
+from dermssl.documents import advice
+from dermssl.errors import DermsslError
 from dermssl.options import FITS as FITS
 from dermssl.options import Fit as Fit
+from dermssl.regular import read_regular
 
 # A 10,000 x 10,000 picture takes 300 MB once decoded; ISIC's largest are around 6,700 x 4,500.
 MAX_PIXELS = 100_000_000
+MAX_BYTES = 2**30  # of a file; 100 megapixels of 16-bit RGB without compression are 600 MB
+_PEAK_BYTES = {"WEBP": 16, "JPEG2000": 24}  # for each pixel; 12 for the others
 
 _TURNS = {  # EXIF orientation -> what makes the picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -25,6 +32,7 @@ _TURNS = {  # EXIF orientation -> what makes the picture upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_SIDEWAYS = (5, 6, 7, 8)
 
 
 def decode_file(path: str | Path, size: int, fit: Fit = "squash") -> npt.NDArray[np.uint8]:
@@ -36,11 +44,14 @@ def read_bytes(path: str | Path) -> bytes:
     """The content of an image file.
 
     Raises:
-        UnreadableImage: it is missing, empty or may not be read.
+        UnreadableImage: it is missing, empty, may not be read, is no regular file or larger than ``MAX_BYTES``.
+        DermsslError: the system is out of something that has nothing to do with this file.
     """
     try:
-        data = Path(path).read_bytes()
+        data = read_regular(path, MAX_BYTES)
     except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+            raise DermsslError(f"{path}: {error.strerror}; {advice(error, '')}") from error
         raise UnreadableImage(error.strerror or str(error)) from error
     if not data:
         raise UnreadableImage("empty file")
@@ -64,8 +75,19 @@ def decode(data: bytes, size: int, fit: Fit = "squash") -> npt.NDArray[np.uint8]
 
     Raises:
         UnreadableImage: no known format, truncated, damaged, or more than ``MAX_PIXELS`` pixels.
+        MemoryError: there is not enough of it; says nothing about the image.
     """
-    return np.asarray(_decoded(data, lambda image: _resize(_rgb(image), size, fit), draft=size))
+    return decode_shaped(data, size, fit)[0]
+
+
+def decode_shaped(data: bytes, size: int, fit: Fit = "squash") -> tuple[npt.NDArray[np.uint8], float]:
+    """Decode an image into a square, and tell its shape; otherwise as `decode`.
+
+    Returns:
+        (S, S, 3) uint8, and the width / height of what was made square, as displayed: 1 for fit "crop".
+    """
+    image, width, height = _decoded(data, lambda image: _resize(_rgb(image), size, fit), draft=size)
+    return np.asarray(image), 1.0 if fit == "crop" else width / height
 
 
 def decode_whole(data: bytes) -> npt.NDArray[np.uint8]:
@@ -75,37 +97,57 @@ def decode_whole(data: bytes) -> npt.NDArray[np.uint8]:
         (H, W, 3) uint8.
 
     Raises:
-        UnreadableImage: as `decode`.
+        UnreadableImage, MemoryError: as `decode`.
     """
-    return np.asarray(_decoded(data, _rgb))
+    return np.asarray(_decoded(data, _rgb)[0])
 
 
-def _decoded(data: bytes, finish: Callable[[Image.Image], Image.Image], draft: int | None = None) -> Image.Image:
-    """``finish`` of the opened image, turned upright; ``draft``: the edge in pixels that will be kept of it."""
+def _decoded(
+    data: bytes, finish: Callable[[Image.Image], Image.Image], draft: int | None = None
+) -> tuple[Image.Image, int, int]:
+    """``finish`` of the opened image, turned upright, and the upright width and height that the file has.
+
+    Args:
+        draft: the edge in pixels that will be kept of it.
+    """
     try:
         with open_image(data, MAX_PIXELS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise UnreadableImage(f"{image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise UnreadableImage(f"{width} x {height} pixels, more than {MAX_PIXELS:,}")
             if draft is not None:
                 # JPEG can be decoded at 1/2, 1/4, 1/8 of its size for a fraction of the time. Twice the target is
                 # kept, so that the resize still averages over pixels.
                 image.draft(None, (2 * draft, 2 * draft))
-            image.load()
-            # Read only now: PIL turns a TIFF upright itself while loading it, and takes the tag out.
-            orientation = _orientation(image)
-            result = finish(image)
-            result.load()
-    except UnreadableImage:
+            with DECODING.borrow(_bytes_needed(image, width * height)):
+                unturned = image.size
+                image.load()
+                if image.size != unturned:  # PIL turns a TIFF upright itself while loading it, and takes the tag out
+                    width, height = height, width
+                orientation = _orientation(image)
+                result = finish(image)
+                result.load()
+    except (UnreadableImage, MemoryError):
         raise
     except Image.UnidentifiedImageError as error:
         raise UnreadableImage("not an image of a known format") from error
-    except MemoryError as error:
-        raise UnreadableImage("does not fit into memory") from error
     except Exception as error:  # decoders raise nearly anything on a damaged file: struct.error, SyntaxError ...
         raise UnreadableImage(f"cannot be decoded: {error}") from error
     if orientation in _TURNS:
         result = result.transpose(_TURNS[orientation])
-    return result
+    if orientation in _SIDEWAYS:
+        width, height = height, width
+    return result, width, height
+
+
+def _bytes_needed(image: Image.Image, pixels: int) -> int:
+    """What decoding takes at its peak, roughly, before it is begun; ``pixels`` are those of the whole file.
+
+    Measured as the greatest growth of the process (tests/benchmarks/decoding_memory.py).
+    """
+    decoded = image.width * image.height * _PEAK_BYTES.get(image.format or "", 12)
+    # A progressive JPEG keeps the coefficients of all its pixels, at whatever size it is decoded.
+    return decoded + (6 * pixels if image.info.get("progressive") else 0)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -119,17 +161,38 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        values = np.asarray(image, dtype=np.float64)
-        # 16-bit grey comes as I;16 or I; float TIFFs hold 0..1 or 0..255.
-        top = 65535 if image.mode != "F" and (image.mode != "I" or values.max() > 255) else 255
-        top = 1 if image.mode == "F" and values.max() <= 1 else top
-        grey = np.clip(np.nan_to_num(values) * (255 / top), 0, 255).round().astype(np.uint8)
-        return Image.fromarray(grey).convert("RGB")
+        return _grey(image).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        black = Image.new("RGBA", image.size, (0, 0, 0, 255))
-        return Image.alpha_composite(black, image).convert("RGB")
+        result = Image.new("RGB", image.size)
+        for box, strip in _strips(image):
+            pixels = strip.convert("RGBA")
+            black = Image.new("RGBA", pixels.size, (0, 0, 0, 255))
+            result.paste(Image.alpha_composite(black, pixels).convert("RGB"), box)
+        return result
     return image.convert("RGB")
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    """Grey of more than 8 bits as 8 bits: 16-bit grey comes as I;16 or I; float TIFFs hold 0..1 or 0..255."""
+    most = max(float(np.asarray(strip).max()) for _, strip in _strips(image))
+    top = 65535 if image.mode != "F" and (image.mode != "I" or most > 255) else 255
+    top = 1 if image.mode == "F" and most <= 1 else top
+    result = Image.new("L", image.size)
+    for box, strip in _strips(image):
+        values = np.nan_to_num(np.asarray(strip, dtype=np.float64))
+        result.paste(Image.fromarray(np.clip(values * (255 / top), 0, 255).round().astype(np.uint8)), box)
+    return result
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[tuple[int, int, int, int], Image.Image]]:
+    """Parts of an image across its width, a megapixel each: what is done to one takes the memory of one."""
+    rows = max(1, 2**20 // image.width)
+    for top in range(0, image.height, rows):
+        box = (0, top, image.width, min(top + rows, image.height))
+        strip = image.crop(box)
+        if "transparency" in image.info:
+            strip.info["transparency"] = image.info["transparency"]
+        yield box, strip
 
 
 def _resize(image: Image.Image, size: int, fit: Fit) -> Image.Image:

@@ -6,77 +6,108 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock, Timeout
 
 from dermssl.data import cache_files
-from dermssl.data.cache_files import UNFINISHED, is_cache, relative_path
+from dermssl.data.cache_files import UNFINISHED, Row, is_cache, relative_path
+from dermssl.data.claim import held, reporting_os_errors
 from dermssl.data.decode import UnreadableImage
+from dermssl.data.journal import Line, still_holding
 from dermssl.data.records import Kind, Problem, Records
+from dermssl.documents import DamagedDocument, MissingDocument, read_json
 from dermssl.errors import DermsslError
 from dermssl.files import sync_folder, write_text
 from dermssl.progress import progress_bar
+from dermssl.regular import open_own
 
 LOGGER = logging.getLogger("dermssl")
 
-_LOCK = ".lock"
 _CHUNK_BYTES = 64 * 2**20  # of decoded images held in memory, and lost when a run is killed
-
-# (index of the record) -> (S, S, 3) uint8 and the sha256 of its file
-Render = Callable[[int], tuple[npt.NDArray[np.uint8], str]]
-# (index of the record) -> its pixels and sha256, or None and the reason why it cannot be read
-Attempt = Callable[[int], tuple[npt.NDArray[np.uint8] | None, str, str]]
+_REQUEST, _JOURNAL = "request.json", "journal"
 
 
-def build(
-    folder: Path,
-    records: Records,
-    render: Render,
-    request: str,
-    size: int,
-    fit: str,
-    workers: int | None,
-    max_bad: float,
-    progress: bool,
-) -> None:
+class Rendered(NamedTuple):
+    """The image of a record."""
+
+    pixels: npt.NDArray[np.uint8]  # (S, S, 3)
+    sha256: str  # of its file
+    aspect: float | None  # width / height of the photograph as displayed; None where nobody knows
+
+
+Render = Callable[[int], Rendered]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What decides a cache.
+
+    Attributes:
+        records: who the images are.
+        render: gives the image of a record by its index, or raises `UnreadableImage`.
+        request: sha256 of what makes this input this input; a cache made for another one is an error.
+        size, fit: as in `dermssl.data.prepare.prepare`.
+    """
+
+    records: Records
+    render: Render
+    request: str
+    size: int
+    fit: str
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of an image in images.npy."""
+        return self.size * self.size * 3
+
+    @property
+    def file_bytes(self) -> int:
+        """Bytes of images.npy, if all of them can be read."""
+        return cache_files.HEADER_BYTES + len(self.records) * self.row_bytes
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What the manifest says of it."""
+        source = str(self.records.source.resolve())
+        return {"request": self.request, "source": source, "size": self.size, "fit": self.fit}
+
+
+def build(folder: Path, plan: Plan, *, workers: int | None, max_bad: float = 0.05, progress: bool = True) -> None:
     """Fill ``folder``: in ``unfinished/``, moved out at the end. Nothing to do if it holds the same already.
 
     Args:
         folder: the cache's.
-        records: who the images are.
-        render: gives the image of a record, or raises `UnreadableImage`.
-        request: what makes this input this input; a cache made for another one is an error.
-        size, fit, workers, max_bad, progress: as in `dermssl.data.prepare.prepare`.
+        plan: of what it is to hold.
+        workers, max_bad, progress: as in `dermssl.data.prepare.prepare`.
     """
-    if is_cache(folder):
-        return _reuse(folder, request, records, size, fit)
-    with _reporting_os_errors(folder), _locked(folder):
-        if is_cache(folder):  # another process has just finished it
-            return _reuse(folder, request, records, size, fit)
+    if is_cache(folder) and not os.path.lexists(folder / UNFINISHED):
+        return _reuse(folder, plan)
+    with reporting_os_errors(folder, plan.file_bytes), held(folder):
         work = folder / UNFINISHED
+        if is_cache(folder):  # another process has just finished it, or one was killed right after
+            shutil.rmtree(work, ignore_errors=True)
+            return _reuse(folder, plan)
         work.mkdir(exist_ok=True)
         if not (work / cache_files.MANIFEST).exists():
-            summary = {"request": request, "source": str(records.source.resolve()), "size": size, "fit": fit}
-            _start(work, summary)
-            ok, hashes, bad = _fill(work, records, render, size, workers, max_bad, progress)
-            _finish(work, records, ok, hashes, bad, summary)
+            _start(work, plan)
+            lines = _fill(work, plan, workers, max_bad, progress)
+            _finish(work, plan, lines)
         for name in (cache_files.IMAGES, cache_files.RECORDS, cache_files.PROBLEMS, cache_files.MANIFEST):
             if (work / name).exists():  # moved already, if the last run was killed right here
                 os.replace(work / name, folder / name)
         sync_folder(folder)
         shutil.rmtree(work, ignore_errors=True)
-        _check_same(folder, request, records, size, fit)  # what a killed run had finished may be another set
+        _check_same(folder, plan)  # what a killed run had finished may be another set
 
 
-def _reuse(folder: Path, request: str, records: Records, size: int, fit: str) -> None:
-    manifest = _check_same(folder, request, records, size, fit)
+def _reuse(folder: Path, plan: Plan) -> None:
+    manifest = _check_same(folder, plan)
     if manifest.get("unreadable"):
         _warn_left_out(folder, manifest["unreadable"])
 
@@ -94,196 +125,177 @@ def _warn_left_out(folder: Path, count: int) -> None:
     )
 
 
-def _check_same(folder: Path, request: str, records: Records, size: int, fit: str) -> dict[str, Any]:
+def _check_same(folder: Path, plan: Plan) -> dict[str, Any]:
     manifest = cache_files.read_manifest(folder)
-    if manifest["request"] == request:
+    if manifest["request"] == plan.request:
         return manifest
     size_and_fit = f"{manifest['size']} px, fit {manifest['fit']}"
     have = f"{manifest['images']:,} images of {manifest['source']} at {size_and_fit}"
-    want = f"{len(records):,} images of {records.source} at {size} px, fit {fit}"
+    want = f"{len(plan.records):,} images of {plan.records.source} at {plan.size} px, fit {plan.fit}"
+    changed = "or its files or labels have changed"
+    if manifest["version"] < cache_files.VERSION:
+        changed += ", or only that it was made by an earlier version of dermssl"
     raise DermsslError(
-        f"{folder} already holds a cache of {have}; asked for is {want} (or its files or labels have "
-        "changed). Delete it or name another --output"
+        f"{folder} already holds a cache of {have}; asked for is {want} ({changed}). Delete it or name another --output"
     )
 
 
-def _start(work: Path, summary: dict[str, Any]) -> None:
+def _start(work: Path, plan: Plan) -> None:
     """Make ``work`` ready: keep what an interrupted run with the same request has left, else start afresh."""
-    path = work / "request.json"
+    path, summary = work / _REQUEST, plan.summary
     try:
-        earlier = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        schema = {name: type(value) for name, value in summary.items()}
+        earlier = read_json(path, "what is being prepared", schema, remedy=f"delete {work}")
+    except MissingDocument:
+        earlier = None
+    except DamagedDocument as error:
+        LOGGER.warning("starting over: %s", error)
         earlier = None
     if earlier == summary:
         return
     if earlier is not None and {**earlier, "request": ""} != {**summary, "request": ""}:
         raise DermsslError(
-            f"{work.parent} holds an unfinished cache of {earlier.get('source')} at {earlier.get('size')} px, "
-            f"fit {earlier.get('fit')}; finish that, delete the folder, or name another --output"
+            f"{work.parent} holds an unfinished cache of {earlier['source']} at {earlier['size']} px, "
+            f"fit {earlier['fit']}; finish that, delete the folder, or name another --output"
         )
     if earlier is not None:
         LOGGER.info("the files in %s have changed since the interrupted run: starting over", summary["source"])
-    for name in ("journal", cache_files.IMAGES):
+    for name in (_JOURNAL, cache_files.IMAGES):
         (work / name).unlink(missing_ok=True)
     write_text(path, json.dumps(summary))
 
 
-def _fill(
-    work: Path,
-    records: Records,
-    render: Render,
-    size: int,
-    workers: int | None,
-    max_bad: float,
-    progress: bool,
-) -> tuple[list[int], list[str], list[Problem]]:
-    """Write the images, in order, those that decode; returns their indices, their hashes and the others.
+def _fill(work: Path, plan: Plan, workers: int | None, max_bad: float, progress: bool) -> list[Line]:
+    """Write the images, in order, those that decode; returns what became of each record.
 
     A line of the journal says what became of a record. It is written after the image has reached the disk, so
     that the next run can trust it.
     """
-    total, row = len(records), size * size * 3
+    total, row_bytes = len(plan.records), plan.row_bytes
+    threads = min(workers or _cores(), max(1, total))
 
-    def attempt(index: int) -> tuple[npt.NDArray[np.uint8] | None, str, str]:
+    def attempt(index: int) -> tuple[npt.NDArray[np.uint8] | None, Line]:
         try:
-            pixels, digest = render(index)
+            pixels, digest, aspect = plan.render(index)
         except UnreadableImage as error:
-            return None, "", str(error)
-        return pixels, digest, ""
+            return None, Line(None, str(error))
+        except MemoryError as error:
+            raise _out_of_memory(plan.records.paths[index], threads) from error
+        return pixels, Line(Row(digest, aspect, cache_files.checksum(pixels)))
 
-    lines = _tried_again(work / "journal", attempt)
-    ok = [i for i, (digest, _) in enumerate(lines) if digest]
-    hashes = [digest for digest, _ in lines if digest]
-    bad = [(i, reason) for i, (digest, reason) in enumerate(lines) if not digest]
+    lines = still_holding(work / _JOURNAL, work / cache_files.IMAGES, row_bytes, attempt)
+    written = sum(line.row is not None for line in lines)
     if lines:
         LOGGER.info("going on with %s: %d of %d images are done", work.parent, len(lines), total)
-    threads = min(workers or _cores(), max(1, total))
-    chunk = max(threads, min(256, _CHUNK_BYTES // row))
+    chunk = max(threads, min(256, _CHUNK_BYTES // row_bytes))
 
     # Threads, not processes: PIL decodes and resizes without the interpreter lock, nothing needs pickling, and
     # a script that calls dermssl.pretrain needs no __main__ guard. Measured in docs/data.md.
     with (
-        open(work / cache_files.IMAGES, "r+b" if lines else "w+b", buffering=0) as images,
-        open(work / "journal", "a", encoding="utf-8") as journal,
+        open(open_own(work / cache_files.IMAGES, os.O_RDWR | os.O_CREAT), "r+b", buffering=0) as images,
+        open(open_own(work / _JOURNAL, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "a", encoding="utf-8") as journal,
         ThreadPoolExecutor(threads) as pool,
         progress_bar(total, "preparing", "images", start=len(lines), shown=progress) as bar,
     ):
-        _allocate(images.fileno(), cache_files.HEADER_BYTES + total * row)
+        _allocate(images.fileno(), plan.file_bytes)
         for start in range(len(lines), total, chunk):
             indices = range(start, min(start + chunk, total))
-            entries = []
-            for index, (pixels, digest, reason) in zip(indices, pool.map(attempt, indices), strict=True):
-                if pixels is None:
-                    bad.append((index, reason))
-                else:
-                    images.seek(cache_files.HEADER_BYTES + len(ok) * row)
-                    images.write(np.ascontiguousarray(pixels).data)
-                    ok.append(index)
-                    hashes.append(digest)
-                entries.append(_line(digest, reason))
+            for pixels, line in pool.map(attempt, indices):
+                if pixels is not None:
+                    images.seek(cache_files.HEADER_BYTES + written * row_bytes)
+                    _write(images.fileno(), pixels)
+                    written += 1
+                lines.append(line)
                 bar.update()
             os.fsync(images.fileno())
-            journal.writelines(entries)
+            journal.writelines(line.text() for line in lines[start:])
             journal.flush()
             os.fsync(journal.fileno())
-            if len(bad) > max_bad * total:
+            if len(lines) - written > max_bad * total:
                 break
-        problems = [
-            Problem(relative_path(records.paths[i], records.source), f"unreadable: {reason}", Kind.UNREADABLE)
-            for i, reason in bad
-        ]
-        if len(bad) > max_bad * total or not ok:
-            named = "; ".join(f"{problem.path}: {problem.reason}" for problem in problems[:3])
-            raise DermsslError(
-                f"{records.source}: {len(bad):,} of the first {len(ok) + len(bad):,} images ({total:,} in all) "
-                f"are unreadable, more than {max_bad:.0%}: {named}. Repair or remove them, or allow a larger "
-                "share with --max-bad"
-            )
+        _refuse_bad(plan, lines, max_bad)
         images.seek(0)
-        images.write(cache_files.npy_header((len(ok), size, size, 3)))
-        images.truncate(cache_files.HEADER_BYTES + len(ok) * row)
+        _write(images.fileno(), np.frombuffer(cache_files.npy_header((written, plan.size, plan.size, 3)), np.uint8))
+        images.truncate(cache_files.HEADER_BYTES + written * row_bytes)
         os.fsync(images.fileno())
-    return ok, hashes, problems
+    return lines
 
 
-def _finish(
-    work: Path,
-    records: Records,
-    ok: list[int],
-    hashes: list[str],
-    bad: list[Problem],
-    summary: dict[str, Any],
-) -> None:
-    """Write what goes beside the images; the manifest is the last, and with it the cache is complete."""
-    kept = records.select(ok)
-    first: dict[str, int] = {}
-    copies = [
-        Problem(
-            relative_path(path, records.source),
-            f"byte for byte the same as {relative_path(kept.paths[first[h]], records.source)}",
-            Kind.COPY,
-        )
-        for i, (path, h) in enumerate(zip(kept.paths, hashes, strict=True))
-        if first.setdefault(h, i) != i
+def _out_of_memory(path: Path, threads: int) -> DermsslError:
+    fewer = f"use --workers {threads // 2}" if threads > 1 else "close other programs, or leave this image out"
+    return DermsslError(
+        f"{path}: not enough memory to decode it with {threads} workers; {fewer}. What is done is kept, and the "
+        "next run goes on from there"
+    )
+
+
+def _write(descriptor: int, pixels: npt.NDArray[np.uint8]) -> None:
+    """All of ``pixels``: a system call may write less than it was given, as where a disk becomes full."""
+    data = np.ascontiguousarray(pixels).data.cast("B")
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _unreadable(plan: Plan, lines: list[Line]) -> list[Problem]:
+    paths, source = plan.records.paths, plan.records.source
+    return [
+        Problem(relative_path(path, source), f"unreadable: {line.reason}", Kind.UNREADABLE)
+        for path, line in zip(paths, lines, strict=False)  # too many bad ones end it early
+        if line.row is None
     ]
+
+
+def _refuse_bad(plan: Plan, lines: list[Line], max_bad: float) -> None:
+    bad, total = _unreadable(plan, lines), len(plan.records)
+    if len(bad) > max_bad * total or len(bad) == len(lines):
+        named = "; ".join(f"{problem.path}: {problem.reason}" for problem in bad[:3])
+        raise DermsslError(
+            f"{plan.records.source}: {len(bad):,} of the first {len(lines):,} images ({total:,} in all) "
+            f"are unreadable, more than {max_bad:.0%}: {named}. Repair or remove them, or allow a larger "
+            "share with --max-bad"
+        )
+
+
+def _copies(records: Records, rows: list[Row]) -> list[Problem]:
+    first: dict[str, int] = {}
+    names = [relative_path(path, records.source) for path in records.paths]
+    return [
+        Problem(names[i], f"byte for byte the same as {names[first[row.sha256]]}", Kind.COPY)
+        for i, row in enumerate(rows)
+        if first.setdefault(row.sha256, i) != i
+    ]
+
+
+def _finish(work: Path, plan: Plan, lines: list[Line]) -> None:
+    """Write what goes beside the images; the manifest is the last, and with it the cache is complete."""
+    records, rows = plan.records, [line.row for line in lines if line.row is not None]
+    kept = records.select([index for index, line in enumerate(lines) if line.row is not None])
+    bad, copies = _unreadable(plan, lines), _copies(kept, rows)
     problems = [*records.problems, *bad, *copies]
     for kind, some in (("unreadable (left out)", bad), ("byte for byte copies of others (kept)", copies)):
         if some:
             names = ", ".join(problem.path for problem in some[:3]) + (" ..." if len(some) > 3 else "")
             LOGGER.warning("%d images are %s: %s; see %s", len(some), kind, names, work.parent / cache_files.PROBLEMS)
-    rows = cache_files.table_rows(kept, hashes)
-    cache_files.write_csv(work / cache_files.RECORDS, rows)
-    cache_files.write_csv(work / cache_files.PROBLEMS, cache_files.problem_rows(problems))
+    table = cache_files.table_rows(kept, rows)
+    tables: dict[str, Iterable[Iterable[str]]] = {
+        cache_files.RECORDS: table,
+        cache_files.PROBLEMS: cache_files.problem_rows(problems),
+    }
     manifest = {
         "format": cache_files.FORMAT,
         "version": cache_files.VERSION,
-        **summary,
+        **plan.summary,
         "layout": records.layout,
         "images": len(kept),
         "classes": list(records.classes),
         "grouped": records.groups is not None,
-        "content_hash": cache_files.hash_rows(rows, summary["size"], summary["fit"]),
+        "content_hash": cache_files.hash_rows(table, plan.size, plan.fit),
         "unreadable": len(bad),
         "duplicates": len(copies),
         "problems": len(problems),
+        "sha256": {name: cache_files.write_csv(work / name, cells) for name, cells in tables.items()},
     }
-    write_text(work / cache_files.MANIFEST, json.dumps(manifest, indent=1) + "\n")
-
-
-def _read_journal(path: Path) -> list[tuple[str, str]]:
-    """(sha256, "") of an image that is written, ("", reason) of one that could not be read; in order."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError:
-        return []
-    whole = text[: text.rfind("\n") + 1]  # a line cut short by a kill says nothing
-    if whole != text:
-        write_text(path, whole)
-    return [tuple(json.loads(line)) for line in whole.splitlines()]
-
-
-def _tried_again(journal: Path, attempt: Attempt) -> list[tuple[str, str]]:
-    """The lines of an earlier run that still hold, up to the first image that it could not read and that now can be.
-
-    What follows that image is decoded again, as it lies one place too early in images.npy. This is rare, and rows
-    that were moved in the file instead could be left half moved by a kill.
-    """
-    before = _read_journal(journal)
-    lines: list[tuple[str, str]] = []
-    for index, (digest, reason) in enumerate(before):
-        if not digest:
-            pixels, _, reason = attempt(index)
-            if pixels is not None:
-                LOGGER.info("image %d of the interrupted run can be read now: going on from there", index + 1)
-                break
-        lines.append((digest, reason))
-    if lines != before:
-        write_text(journal, "".join(_line(*line) for line in lines))
-    return lines
-
-
-def _line(digest: str, reason: str) -> str:
-    return json.dumps([digest, reason]) + "\n"
+    write_text(work / cache_files.MANIFEST, json.dumps(cache_files.sealed(manifest), indent=1) + "\n")
 
 
 def _allocate(descriptor: int, size: int) -> None:
@@ -299,42 +311,3 @@ def _allocate(descriptor: int, size: int) -> None:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextmanager
-def _reporting_os_errors(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            where = next(path for path in (folder, *folder.parents) if path.exists())
-            free = shutil.disk_usage(where).free / 2**20
-            raise DermsslError(
-                f"no room left for {folder} ({free:,.0f} MB free): free some, or name another --output or "
-                "$DERMSSL_CACHE; what is done is kept and the next run goes on from there"
-            ) from error
-        raise DermsslError(
-            f"{folder} cannot be written: {error.strerror or error}; name another --output or $DERMSSL_CACHE"
-        ) from error
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One process at a time fills ``folder``; the lock goes with the process, also when it is killed."""
-    if folder.is_dir():
-        # Beside the work in progress there may be what a run moved out of it before it was killed.
-        ours = {UNFINISHED, _LOCK, cache_files.IMAGES, cache_files.RECORDS, cache_files.PROBLEMS, cache_files.MANIFEST}
-        there = {path.name for path in folder.iterdir()}
-        if there - ours or (there - {_LOCK} and not there & {UNFINISHED, cache_files.MANIFEST}):
-            raise DermsslError(f"{folder} is not empty and holds no prepared cache; name another --output")
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / _LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        LOGGER.info("another process is preparing %s: waiting for it", folder)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()

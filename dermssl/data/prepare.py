@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from dermssl.data import cache_files
 from dermssl.data.cache import Cache, open_cache
 from dermssl.data.cache_files import is_cache, relative_path
 from dermssl.data.columns import Columns, by_columns
-from dermssl.data.decode import FITS, Fit, decode
-from dermssl.data.fill import Render, build
+from dermssl.data.decode import FITS, Fit, decode_shaped
+from dermssl.data.fill import Plan, Render, Rendered, build
 from dermssl.data.layouts.found import need_utf8
 from dermssl.data.read import path_of, read_records, renamed_cache
 from dermssl.data.records import Kind, Records
@@ -48,7 +47,7 @@ def prepare(
         output: the folder to write; empty, new, or made from the same images by an earlier call.
         size: edge length of the square images, in pixels.
         fit: "squash" resizes both sides to ``size`` (as the paper), "crop" keeps the middle square.
-        workers: threads; default one a CPU core.
+        workers: threads; default one per CPU core.
         max_bad: the share of unreadable images above which this is an error.
         label, group: columns of the data's tables that hold the class and the lesion or patient; default: as its
             layout has them.
@@ -66,13 +65,10 @@ def prepare(
         raise DermsslError(f"--output {folder} is the data itself or a folder around it; name another folder")
     if source is not None and is_cache(source):
         need_utf8(source)
-        cache = open_cache(source)
-        records, render, request = _reduction(cache, size, data)
-        fit_kept = cache.fit
+        plan = _reduction(open_cache(source), size, data)
     else:
-        records = read_records(data)
-        render, request, fit_kept = _decoding(records, size, fit), _request(records, size, fit), str(fit)
-    build(folder, records, render, request, size, fit_kept, workers, max_bad, progress)
+        plan = _originals(data, size, fit)
+    build(folder, plan, workers=workers, max_bad=max_bad, progress=progress)
     return open_cache(folder)
 
 
@@ -94,7 +90,7 @@ def cached(
         data: any DATA argument (see docs/data.md).
         size: edge length in pixels; `source_size` gives it for a training size.
         fit: "squash" or "crop"; a prepared cache has its own.
-        workers: threads; default one a CPU core.
+        workers: threads; default one per CPU core.
         progress: show a progress bar on standard error.
     """
     _check_options(size, fit, workers, 0.05)
@@ -108,15 +104,13 @@ def cached(
             if cache.size < size:
                 LOGGER.info("%s holds %d px images, fewer than the %d asked for", source, cache.size, size)
             return renamed_cache(cache, data)
-        records, render, request = _reduction(cache, size, data)
-        kept_fit = cache.fit
+        plan = _reduction(cache, size, data)
     else:
-        records = read_records(data)
-        render, request, kept_fit = _decoding(records, size, fit), _request(records, size, fit), str(fit)
-    name = "".join(c if c.isalnum() else "-" for c in (source or records.source).resolve().stem)[:40] or "data"
-    key = hashlib.sha256(f"{records.source.resolve()}\n{request}".encode()).hexdigest()[:16]
-    folder = _user_folder() / f"{name}-{size}-{kept_fit}-{key}"
-    build(folder, records, render, request, size, kept_fit, workers, 0.05, progress)
+        plan = _originals(data, size, fit)
+    name = "".join(c if c.isalnum() else "-" for c in (source or plan.records.source).resolve().stem)[:40] or "data"
+    key = hashlib.sha256(f"{plan.records.source.resolve()}\n{plan.request}".encode()).hexdigest()[:16]
+    folder = _user_folder() / f"{name}-{size}-{plan.fit}-{key}"
+    build(folder, plan, workers=workers, progress=progress)
     return open_cache(folder)
 
 
@@ -153,26 +147,32 @@ def _request(records: Records, size: int, fit: str) -> str:
     return digest.hexdigest()
 
 
+def _originals(data: Any, size: int, fit: Fit) -> Plan:
+    records = read_records(data)
+    return Plan(records, _decoding(records, size, fit), _request(records, size, fit), size, fit)
+
+
 def _decoding(records: Records, size: int, fit: Fit) -> Render:
-    def render(index: int) -> tuple[npt.NDArray[np.uint8], str]:
+    def render(index: int) -> Rendered:
         data = records.opener.read(records.paths[index])
-        return decode(data, size, fit), hashlib.sha256(data).hexdigest()
+        pixels, aspect = decode_shaped(data, size, fit)
+        return Rendered(pixels, hashlib.sha256(data).hexdigest(), aspect)
 
     return render
 
 
-def _reduction(cache: Cache, size: int, data: Any) -> tuple[Records, Render, str]:
+def _reduction(cache: Cache, size: int, data: Any) -> Plan:
     if size > cache.size:
         raise DermsslError(f"{cache.path} holds {cache.size} px images: --size {size} needs the original files")
-    _, hashes = cache_files.read_records_table(cache.path, cache_files.read_manifest(cache.path))
 
-    def render(index: int) -> tuple[npt.NDArray[np.uint8], str]:
+    def render(index: int) -> Rendered:
         image = Image.fromarray(cache.images[index])
         smaller = image.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=2.0)
-        return np.asarray(smaller), hashes[index]
+        aspect = None if cache.aspects is None else float(cache.aspects[index])
+        return Rendered(np.asarray(smaller), cache.hashes[index], aspect)
 
     named = [data.label, data.group] if isinstance(data, Columns) else []
     request = hashlib.sha256(json.dumps([cache_files.VERSION, cache.content_hash, size, *named]).encode()).hexdigest()
     # Duplicates are found again; the rest of what was wrong stays known.
     problems = tuple(problem for problem in cache.problems if problem.kind is not Kind.COPY)
-    return replace(renamed_cache(cache, data).records, problems=problems), render, request
+    return Plan(replace(renamed_cache(cache, data).records, problems=problems), render, request, size, cache.fit)

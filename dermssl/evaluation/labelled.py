@@ -9,7 +9,6 @@ import numpy as np
 
 from dermssl.backbones.facts import Framing
 from dermssl.data.cache import Cache, source_size
-from dermssl.data.cache_files import read_manifest, read_records_table
 from dermssl.data.groups import copies, joined
 from dermssl.data.prepare import cached
 from dermssl.errors import DermsslError
@@ -86,7 +85,7 @@ def open_labelled(
     ids = np.array(records.ids, dtype=str)[rows]
     labels = np.asarray(records.labels)[rows]
     named = ids if records.groups is None else np.array(records.groups, dtype=str)[rows]
-    hashes = np.array(_hashes(cache), dtype=str)[rows]
+    hashes = np.array(cache.hashes, dtype=str)[rows]
     same = copies(hashes.tolist())
     groups = np.array(joined(named.tolist(), same), dtype=str)
     merged = len(np.unique(named)) - len(np.unique(groups))
@@ -137,10 +136,3 @@ def _notes_on_copies(option: str, same: list[tuple[int, int]], labels: np.ndarra
         f"{len(same)} images of {option} are byte-for-byte copies of others: copies count as one group, which joined "
         f"{merged} {'group' if merged == 1 else 'groups'} to others{other}"
     ]
-
-
-def _hashes(cache: Cache) -> list[str]:
-    """The sha256 of each image's file, by the images' names: an opened cache may hold a part of those on disk."""
-    records, hashes = read_records_table(cache.path, read_manifest(cache.path))
-    known = dict(zip(records.ids, hashes, strict=True))
-    return [known.get(name, "") for name in cache.records.ids]

@@ -1,9 +1,5 @@
 """Shares of an open data set, as data sets of their own."""
 
-import hashlib
-from dataclasses import replace
-from typing import Any
-
 import numpy as np
 
 from dermssl.data.cache import Cache
@@ -16,7 +12,7 @@ def labelled_share(cache: Cache, limit: int | None, *, seed: int) -> Cache:
     rows = np.flatnonzero(cache.records.labels >= 0)
     if limit is None or limit >= len(rows):
         return cache
-    return take(cache, rows[subset(cache.records.labels[rows], limit / len(rows), seed=seed)])
+    return cache.select(rows[subset(cache.records.labels[rows], limit / len(rows), seed=seed)])
 
 
 def one_fold(cache: Cache, *, folds: int, split: str, seed: int) -> tuple[Cache, Cache]:
@@ -30,11 +26,4 @@ def one_fold(cache: Cache, *, folds: int, split: str, seed: int) -> tuple[Cache,
         split=split,
         seed=seed,
     )
-    return take(cache, rows[assigned != 0]), take(cache, rows[assigned == 0])
-
-
-def take(cache: Cache, rows: np.ndarray) -> Cache:
-    """A cache of some rows, in memory. Its content hash is its own: of the whole's and the rows."""
-    content_hash = hashlib.sha256(f"{cache.content_hash} {rows.tolist()}".encode()).hexdigest()
-    images: Any = cache.images[rows]
-    return replace(cache, images=images, records=cache.records.select(rows), content_hash=content_hash)
+    return cache.select(rows[assigned != 0]), cache.select(rows[assigned == 0])

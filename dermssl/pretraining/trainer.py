@@ -76,9 +76,8 @@ class Trainer:
         started, already = time.perf_counter(), self.epoch_seconds
         done = self.step % len(self.loader)
         losses: dict[str, float] = {}
-        order = self.loader.order(self.epoch)[done:]
-        for images, index in zip(self.loader.epoch(self.epoch, start=done), order, strict=True):
-            scalars = self._train_step(images, torch.from_numpy(distributed.share(index)).to(self.device))
+        for images, index in self.loader.epoch(self.epoch, start=done):
+            scalars = self._train_step(images, index)
             done += 1
             if self.device.type == "cpu" or done % READ_EVERY == 0 or done == len(self.loader):
                 losses = {name: value.item() for name, value in scalars.items()}

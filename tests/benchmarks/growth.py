@@ -33,7 +33,7 @@ from pretrain_throughput import end_to_end, make_trainer
 from tqdm import tqdm
 
 from dermssl.data.cache import source_size
-from dermssl.data.fill import build
+from dermssl.data.fill import Plan, Rendered, build
 from dermssl.data.records import Records
 from dermssl.data.synthetic_photographs import draw
 from dermssl.devices import hardware_name, resolve_device
@@ -49,7 +49,8 @@ def write_cache(folder: Path, drawn: list[np.ndarray], count: int) -> None:
     paths = tuple(folder / name for name in names)  # there are no such files, and nothing reads them
     records = Records(folder, "image folder", paths, names, np.full(count, -1))
     size = len(drawn[0])
-    build(folder, records, lambda i: (drawn[i % len(drawn)], f"{i:064x}"), "growth", size, "squash", None, 0.0, False)
+    plan = Plan(records, lambda i: Rendered(drawn[i % len(drawn)], f"{i:064x}", 1.0), "growth", size, "squash")
+    build(folder, plan, workers=None, max_bad=0.0, progress=False)
 
 
 def time_epoch(data: str, options: dict[str, Any]) -> tuple[Callable[[], None], torch.device]:

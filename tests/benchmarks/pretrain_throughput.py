@@ -59,7 +59,7 @@ def end_to_end(trainer: Trainer, steps: int) -> None:
 
 
 def bare_step(trainer: Trainer) -> Callable[[int], None]:
-    (query, key), turns = trainer.views(next(trainer.loader.epoch(0)))
+    (query, key), turns = trainer.views(*next(trainer.loader.epoch(0)))
     query, key = (view.contiguous(memory_format=torch.channels_last) for view in (query, key))
     target = torch.zeros(len(turns), dtype=torch.long, device=turns.device)
 

@@ -41,7 +41,7 @@ def counted(monkeypatch):
         calls = 0
         fail_at = -1
 
-    original = module.decode
+    original = module.decode_shaped
 
     def decode(data, size, fit):
         Counter.calls += 1
@@ -49,7 +49,7 @@ def counted(monkeypatch):
             raise KeyboardInterrupt
         return original(data, size, fit)
 
-    monkeypatch.setattr(module, "decode", decode)
+    monkeypatch.setattr(module, "decode_shaped", decode)
     return Counter
 
 
@@ -259,13 +259,13 @@ def test_a_killed_process_leaves_a_resumable_cache(tmp_path):
 import os, signal, sys
 from dermssl.data import fill, prepare
 fill._CHUNK_BYTES = 4 * 8 * 8 * 3
-original, calls = prepare.decode, []
+original, calls = prepare.decode_shaped, []
 def decode(*args):
     calls.append(1)
     if len(calls) == 30:
         os.kill(os.getpid(), signal.SIGKILL)
     return original(*args)
-prepare.decode = decode
+prepare.decode_shaped = decode
 prepare.prepare(sys.argv[1], sys.argv[2], size=8, workers=1, progress=False)
 """
     done = subprocess.run([sys.executable, "-c", script, folder, tmp_path / "out"], capture_output=True, check=False)
@@ -362,7 +362,7 @@ def truncate(path):
         ("manifest.json", lambda p: p.write_text("{"), "manifest.json is damaged"),
         ("manifest.json", lambda p: p.write_text('{"format": "other"}'), "not the manifest of a prepared cache"),
         ("manifest.json", lambda p: p.write_text("[1]"), "not the manifest of a prepared cache"),
-        ("manifest.json", lambda p: p.write_text(p.read_text().replace('"version": 1', '"version": 9')), "version 9"),
+        ("manifest.json", lambda p: p.write_text(p.read_text().replace('"version": 2', '"version": 9')), "version 9"),
         ("manifest.json", lambda p: p.write_text(p.read_text().replace('"size"', '"dize"')), "no valid size"),
         ("manifest.json", lambda p: p.write_text(p.read_text().replace('"images": 5', '"images": 6')), "damaged"),
         ("images.npy", truncate, "images.npy is damaged"),
@@ -428,13 +428,13 @@ def test_a_prepared_cache_is_opened_reduced_or_used_as_it_is(tmp_path, counted, 
 
 def test_two_at_once_build_one_cache(tmp_path, counted, monkeypatch):
     folder = write_images(tmp_path / "images", 12)
-    original = module.decode
+    original = module.decode_shaped
 
     def slow(*args):
         time.sleep(0.005)
         return original(*args)
 
-    monkeypatch.setattr(module, "decode", slow)
+    monkeypatch.setattr(module, "decode_shaped", slow)
     results = []
     threads = [
         threading.Thread(

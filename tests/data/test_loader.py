@@ -20,7 +20,12 @@ def images() -> np.ndarray:
 
 
 def numbers(loader: Loader, epoch: int, start: int = 0) -> list[list[int]]:
-    return [batch[:, 0, 0, 0].tolist() for batch in loader.epoch(epoch, start)]
+    found = []
+    for batch, index in loader.epoch(epoch, start):
+        assert batch[:, 0, 0, 0].tolist() == index.tolist(), "images come with their numbers"
+        assert index.dtype == torch.int64
+        found.append(index.tolist())
+    return found
 
 
 def test_an_epoch_shows_each_image_at_most_once_in_full_batches(images):
@@ -32,7 +37,7 @@ def test_an_epoch_shows_each_image_at_most_once_in_full_batches(images):
 
 
 def test_batches_are_bytes_as_they_lie_in_the_cache(images):
-    batch = next(Loader(images, 5, seed=0, device=CPU).epoch(0))
+    batch, _ = next(Loader(images, 5, seed=0, device=CPU).epoch(0))
     assert batch.dtype == torch.uint8
     assert batch.shape == (5, 4, 4, 3)
 
@@ -68,7 +73,7 @@ def test_an_error_while_reading_is_raised_to_the_one_who_trains(images, monkeypa
     loader = Loader(images, 5, seed=0, device=CPU)
 
     def failing(order):
-        yield torch.zeros(1)
+        yield torch.zeros(1), torch.zeros(1)
         raise OSError("disk gone")
 
     monkeypatch.setattr(loader, "_gather", failing)

@@ -67,10 +67,11 @@ def batches(images: np.ndarray, batch_size: int) -> dict[str, np.ndarray]:
         loader = Loader(images, batch_size, seed=3, device=CPU)
         views = TwoViews(16, ViewPolicy(), (0.5,) * 3, (0.25,) * 3, torch.Generator().manual_seed(5))
         shares = list(loader.epoch(1))
-        (query, key), turns = views(shares[0])
+        (query, key), turns = views(*shares[0])
         return {
             "order": loader.order(1),
-            "images": torch.stack(shares).numpy(),
+            "images": torch.stack([images for images, _ in shares]).numpy(),
+            "index": torch.stack([index for _, index in shares]).numpy(),
             "query": query.numpy(),
             "key": key.numpy(),
             "turns": turns.numpy(),

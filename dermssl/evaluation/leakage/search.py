@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dermssl.data.cache import Cache
-from dermssl.data.cache_files import read_manifest, read_records_table
 from dermssl.data.columns import by_columns
 from dermssl.data.prepare import cached
 from dermssl.errors import DermsslError
@@ -221,7 +220,7 @@ def leakage(data: str | Path, other: str | Path | None = None, *, options: Leaka
 
 def _exact_pairs(caches: tuple[Cache, ...]) -> set[tuple[int, int]]:
     """Rows of files with the same bytes: each with the first such file (of the other set, if there are two)."""
-    hashes = [read_records_table(cache.path, read_manifest(cache.path))[1] for cache in caches]
+    hashes = [cache.hashes for cache in caches]
     pairs = set()
     first: dict[str, int] = {}
     for row, digest in enumerate(hashes[0]):
