@@ -17,6 +17,7 @@ _HOMES = {
     "class_activation": "dermssl.evaluation.cam",
     "compare": "dermssl.evaluation.compare",
     "demo": "dermssl.demonstration",
+    "embed": "dermssl.evaluation.embed",
     "evaluate_knn": "dermssl.evaluation.knn",
     "export": "dermssl.hub.export",
     "fewshot": "dermssl.evaluation.fewshot",
@@ -39,6 +40,7 @@ __all__ = [
     "class_activation",
     "compare",
     "demo",
+    "embed",
     "evaluate_knn",
     "export",
     "fewshot",
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
     from dermssl.errors import DermsslError
     from dermssl.evaluation.cam import class_activation
     from dermssl.evaluation.compare import compare
+    from dermssl.evaluation.embed import embed
     from dermssl.evaluation.fewshot import fewshot
     from dermssl.evaluation.finetune import finetune
     from dermssl.evaluation.knn import evaluate_knn

@@ -26,6 +26,7 @@ COMMANDS = {
     "cam": "dermssl.cli.cam",
     "project": "dermssl.cli.project",
     "leakage": "dermssl.cli.leakage",
+    "embed": "dermssl.cli.embed",
     "compare": "dermssl.cli.compare",
     "export": "dermssl.cli.export",
     "push": "dermssl.cli.push",

@@ -33,6 +33,7 @@ else:  # the command line gives text; the Python call takes the objects, too
 
 MAPS = ("gradcam", "cam")
 WEIGHTINGS = ("uniform", "distance")
+DTYPES = ("float32", "float16")
 RECIPES = ("default", "paper")
 FRACTIONS = (0.01, 0.02, 0.04, 0.06, 0.08, 0.1)
 # Correlation of the detail from which two images count as one photograph: see docs/leakage.md for both errors.
@@ -181,6 +182,23 @@ class ProjectOptions(FeatureOptions, ColumnOptions):
     k: int = option(10, "Neighbours that the purity counts.", least=1)
     fit: Fit | None = option(None, "How an image becomes square.", choices=FITS, unset="as the weights were trained")
     precision: str = option("fp32", "Precision of the features.", choices=PRECISIONS)
+    progress: bool = option(False, "Show progress on standard error.", command=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedOptions(FeatureOptions, ColumnOptions):
+    """Of ``embed``."""
+
+    output: str | Path | None = option(
+        None, "Write the features to this file: .npz, .parquet or .csv.", metavar="FILE", unset="no file"
+    )
+    dtype: str = option("float32", "Type of the features.", choices=DTYPES)
+    neighbours: int | None = option(
+        None, "Find the nearest other images of each by cosine, this many.", least=1, most=10_000, unset="none"
+    )
+    fit: Fit | None = option(None, "How an image becomes square.", choices=FITS, unset="as the weights were trained")
+    precision: str = option("fp32", "Precision of the computation.", choices=PRECISIONS)
+    batch_size: int = option(256, "Images per forward pass; does not move the figures.", least=1, most=2**20)
     progress: bool = option(False, "Show progress on standard error.", command=False)
 
 

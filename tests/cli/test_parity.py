@@ -11,6 +11,7 @@ import dermssl
 CALLS = {
     "cam": "class_activation",
     "demo": "demo",
+    "embed": "embed",
     "eval_knn": "evaluate_knn",
     "export": "export",
     "fewshot": "fewshot",
