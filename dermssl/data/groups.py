@@ -1,10 +1,12 @@
 """Which images belong together: groups, and what joins two of them."""
 
 import csv
+import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dermssl.errors import DermsslError
+from dermssl.regular import read_regular
 
 MOST_BYTES = 200_000_000  # of a table of pairs; ten million lines
 
@@ -59,12 +61,10 @@ def read_pairs(path: str | Path, ids: Sequence[str]) -> tuple[list[tuple[int, in
     """
     path = Path(path)
     try:
-        if not path.is_file():
-            raise DermsslError(f"--join {path}: no such file; give a CSV whose first two columns name images")
-        if path.stat().st_size > MOST_BYTES:
-            raise DermsslError(f"--join {path}: is larger than {MOST_BYTES // 10**6} MB; give a table of pairs")
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
+        text = io.StringIO(read_regular(path, MOST_BYTES).decode("utf-8-sig"), newline="")
+        rows = [row for row in csv.reader(text) if any(cell.strip() for cell in row)]
+    except FileNotFoundError as error:
+        raise DermsslError(f"--join {path}: no such file; give a CSV whose first two columns name images") from error
     except (OSError, ValueError, csv.Error) as error:
         raise DermsslError(f"--join {path}: cannot be read as a CSV ({error})") from error
     if not rows or min(len(row) for row in rows) < 2:

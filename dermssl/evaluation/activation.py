@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dermssl.backbones.borrowed import borrowed
 from dermssl.errors import DermsslError
 from dermssl.evaluation.arguments import MAPS
 
@@ -82,6 +83,19 @@ def activation_maps(
         else:
             maps = _class_scores(model, state, index)
     return maps.detach().float(), None if logits is None else logits.detach().float()
+
+
+@torch.no_grad()
+def positions(model: Any, image_size: int) -> int:
+    """How many positions the shorter side of the last map has for square images of ``image_size`` pixels.
+
+    Raises:
+        DermsslError: the architecture has no single map of features.
+    """
+    parameter = next(model.parameters())
+    image = torch.zeros(1, 3, image_size, image_size, device=parameter.device, dtype=parameter.dtype)
+    with borrowed(model):
+        return min(_grid(model, model.forward_features(image)).shape[1:3])
 
 
 def _forward(model: Any, inputs: Tensor) -> _Pass:

@@ -1,8 +1,10 @@
 """Where one or several backbones look: the activation maps of a few images, side by side."""
 
+import dataclasses
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,50 +12,29 @@ from typing import Any
 import numpy as np
 import timm
 import torch
-from PIL import Image
 from torch import nn
 
-from dermssl.backbones.facts import name_of, normalisation
+from dermssl.backbones.borrowed import borrowed
+from dermssl.backbones.facts import Framing, normalisation
 from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE, load_backbone, weights_folder
 from dermssl.backbones.sizes import resolve_image_size
-from dermssl.data.cache import Cache, open_cache, source_size
-from dermssl.data.cache_files import is_cache
-from dermssl.data.decode import UnreadableImage, decode, decode_whole
-from dermssl.data.layouts.found import is_image
-from dermssl.data.opener import FILES, Opener
-from dermssl.data.read import read_records
-from dermssl.data.records import Records
-from dermssl.devices import resolve_device
+from dermssl.data.cache import Cache, source_size
 from dermssl.errors import DermsslError
-from dermssl.evaluation.activation import activation_maps
+from dermssl.evaluation.activation import activation_maps, positions
 from dermssl.evaluation.arguments import CamOptions
+from dermssl.evaluation.cam_images import CamImages, Shape, choose
 from dermssl.evaluation.features import to_input
+from dermssl.evaluation.setup import Setup
 from dermssl.options import takes
 
-logger = logging.getLogger("dermssl")
+LOGGER = logging.getLogger("dermssl")
 
 BATCH = 8
-
-
-@dataclass(frozen=True)
-class CamImages:
-    """The images that were looked at.
-
-    Attributes:
-        ids: (N,) their names.
-        labels: (N,) name of the class, "" where unknown.
-    """
-
-    ids: tuple[str, ...]
-    labels: tuple[str, ...]
-    _read: tuple[Callable[[], np.ndarray], ...]
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def pixels(self, index: int) -> np.ndarray:
-        """(H, W, 3) uint8 at the image's own resolution, read when asked for."""
-        return self._read[index]()
+# At each side of a map. A ResNet18 at 64 px ends in 2 x 2, whose bottom right corner, the one without zero padding,
+# was the hottest of 96 % of 200 photographs.
+POSITIONS = 7
+MOST_PIXELS = 1024  # of the edge that is chosen for it
+MEAN_OF = 64  # photographs drawn at random for the mean map
 
 
 @dataclass(frozen=True)
@@ -66,6 +47,11 @@ class CamMaps:
         targets: (N,) the class looked for in each image, "" without a class.
         probabilities: (N,) what the classifier gives that class; NaN without a class.
         image_size: edge in pixels that the network saw.
+        fit: how the image became that square; the map covers what was left of it.
+        mean: (h, w) float32, the mean of the maps of photographs drawn at random, each as a share of its own mean:
+            what the network prefers wherever the lesion is. None for a single image.
+        mean_of: how many they are.
+        own_size: edge in pixels of the weights' own, where the map has ``own_positions`` at each side.
     """
 
     weights: str
@@ -73,6 +59,11 @@ class CamMaps:
     targets: tuple[str, ...]
     probabilities: np.ndarray
     image_size: int
+    fit: Framing
+    mean: np.ndarray | None
+    mean_of: int
+    own_size: int
+    own_positions: int
 
 
 @dataclass(frozen=True)
@@ -101,8 +92,8 @@ def class_activation(
         weights: one or more of: a run or exported directory, a fitted model's folder, a ``.safetensors`` file,
             ``hf-hub:org/name``, ``timm:NAME``, ``random:NAME``, a timm model.
         images: an image file or a data set. Of labelled images, each class in turn gives one.
-        options: the fields of `CamOptions`, by keyword. The whole image is squeezed into the network's square, so
-            the map covers all of it.
+        options: the fields of `CamOptions`, by keyword. By default the network sees the images large enough for a map
+            of ``POSITIONS`` at each side: the zero padding at the edge of a coarser one is hotter than any lesion.
 
     Raises:
         DermsslError: an option is out of range, no image can be read, a class is unknown to the classifier (or none
@@ -113,61 +104,102 @@ def class_activation(
         weights = [weights]
     if not weights:
         raise DermsslError("cam: name one set of WEIGHTS or more")
-    where = resolve_device(options.device)
-    models = []
-    for entry in weights:
-        model = entry if isinstance(entry, nn.Module) else _load(entry, seed)
-        size = resolve_image_size(model, options.image_size, adapt=not isinstance(entry, nn.Module))
-        models.append((name_of(entry), model, size, _wanted(model, target, name_of(entry))))
-    if target is not None and all(wanted is None for *_, wanted in models):
+    views = [_view(entry, options) for entry in weights]
+    wanted = [_wanted(view.setup.model, target, view.setup.name) for view in views]
+    if target is not None and all(one is None for one in wanted):
         raise DermsslError(
             f"--class {target}: none of the weights has a classifier; give a folder that dermssl finetune --output "
             "wrote, or leave --class out"
         )
-    chosen, squares = _choose(images, options.limit, {source_size(size) for _, _, size, _ in models})
+    shapes = {view.shape for view in views}
+    chosen, squares = choose(images, options.limit, shapes)
+    drawn: dict[Shape, np.ndarray] = {}
+    if len(chosen) > 1:
+        drawn = choose(images, MEAN_OF, shapes, drawn_by=seed)[1]
     results = [
-        _look(name, model, squares[source_size(size)], size, method, wanted, where)
-        for name, model, size, wanted in models
+        _look(view, squares[view.shape], drawn.get(view.shape), method, one)
+        for view, one in zip(views, wanted, strict=True)
     ]
     return Cam(str(images.records.source if isinstance(images, Cache) else images), chosen, tuple(results), method)
 
 
-def _look(
-    name: str, model: Any, squares: np.ndarray, size: int, method: str, wanted: int | None, where: torch.device
-) -> CamMaps:
-    """The maps of all images, batch by batch; the model's mode and device are as before afterwards."""
-    mean, std = normalisation(model)
-    home = next(model.parameters()).device
-    modes = {module: module.training for module in model.modules()}
-    maps, targets, probabilities = [], [], []
+@dataclass(frozen=True)
+class _View:
+    """A network, large enough for its map, and what it would have seen by itself."""
+
+    setup: Setup
+    own_size: int
+    own_positions: int
+
+    @property
+    def shape(self) -> Shape:
+        return source_size(self.setup.image_size), self.setup.fit
+
+
+def _view(weights: str | Path | nn.Module, options: CamOptions) -> _View:
+    own = Setup.by(weights, options, image_size=None, load=_load)
+    there = positions(own.model, own.image_size)
+    size = options.image_size
+    if size is None and there < POSITIONS:
+        size = min(math.ceil(own.image_size * POSITIONS / there), MOST_PIXELS)
+    if size is None:
+        return _View(own, own.image_size, there)
     try:
-        model.to(where).eval()
-        for start in range(0, len(squares), BATCH):
-            inputs = to_input(torch.from_numpy(squares[start : start + BATCH]).to(where), size, mean, std)
-            part, logits = activation_maps(model, inputs, method=method, target=wanted)
-            maps.append(part.cpu().numpy())
-            if logits is not None and wanted is not None:
-                index = logits.argmax(dim=1) if wanted == -1 else torch.full((len(logits),), wanted)
-                answers = logits.softmax(dim=1).cpu()
-                targets += [_class_names(model)[i] for i in index.tolist()]
-                probabilities += answers[torch.arange(len(answers)), index.cpu()].tolist()
-    finally:
-        model.to(home)
-        for module, training in modes.items():
-            module.training = training
-    result = np.concatenate(maps)
-    if not np.isfinite(result).all():
-        raise DermsslError(f"{name}: its activation maps are NaN or infinite; the weights are broken")
+        resolve_image_size(own.model, size, adapt=not isinstance(weights, nn.Module))
+    except DermsslError:
+        if options.image_size is not None:
+            raise
+        LOGGER.info("%s takes no larger images: its map stays at %d x %d positions", own.name, there, there)
+        return _View(own, own.image_size, there)
+    return _View(dataclasses.replace(own, image_size=size), own.image_size, there)
+
+
+def _look(view: _View, squares: np.ndarray, drawn: np.ndarray | None, method: str, wanted: int | None) -> CamMaps:
+    """The maps of all images, and the mean map of those drawn at random."""
+    setup = view.setup
+    with borrowed(setup.model, setup.device):
+        maps, logits = _maps(setup, squares, method, wanted)
+        mean = None
+        if drawn is not None:
+            others = _maps(setup, drawn, method, wanted)[0]
+            level = others.mean(axis=(1, 2), keepdims=True)
+            mean = (others / np.where(level > 0, level, 1)).mean(axis=0)
+    targets, probabilities = ("",) * len(maps), np.full(len(maps), np.nan)
+    if wanted is not None:
+        index = logits.argmax(dim=1) if wanted == -1 else torch.full((len(logits),), wanted)
+        targets = tuple(_class_names(setup.model)[i] for i in index.tolist())
+        probabilities = logits.softmax(dim=1)[torch.arange(len(logits)), index].numpy()
     return CamMaps(
-        name,
-        result,
-        tuple(targets) if wanted is not None else ("",) * len(result),
-        np.array(probabilities) if wanted is not None else np.full(len(result), np.nan),
-        size,
+        weights=setup.name,
+        maps=maps,
+        targets=targets,
+        probabilities=probabilities,
+        image_size=setup.image_size,
+        fit=setup.fit,
+        mean=mean,
+        mean_of=0 if drawn is None else len(drawn),
+        own_size=view.own_size,
+        own_positions=view.own_positions,
     )
 
 
-def _load(weights: str | Path, seed: int) -> nn.Module:
+def _maps(setup: Setup, squares: np.ndarray, method: str, wanted: int | None) -> tuple[np.ndarray, torch.Tensor]:
+    """(N, h, w) maps of the squares, batch by batch, and (N, classes) logits, empty without classes."""
+    mean, std = normalisation(setup.model)
+    maps, logits = [], []
+    for start in range(0, len(squares), BATCH):
+        batch = torch.from_numpy(squares[start : start + BATCH]).to(setup.device)
+        inputs = to_input(batch, setup.image_size, mean, std)
+        part, answers = activation_maps(setup.model, inputs, method=method, target=wanted)
+        maps.append(part.cpu().numpy())
+        logits.append(torch.empty(len(part), 0) if answers is None else answers.cpu())
+    result = np.concatenate(maps)
+    if not np.isfinite(result).all():
+        raise DermsslError(f"{setup.name}: its activation maps are NaN or infinite; the weights are broken")
+    return result, torch.cat(logits)
+
+
+def _load(weights: str | Path, *, seed: int) -> nn.Module:
     """The backbone, with its classifier where ``weights`` is a folder of a fitted model."""
     folder = weights_folder(weights)
     # a run's own backbone/ has no classifier; a missing file is told by load_backbone
@@ -186,7 +218,7 @@ def _wanted(model: Any, target: str | None, name: str) -> int | None:
     """The index of the class to look for; -1 for the predicted one, ``None`` if the model has no classes."""
     if not model.num_classes:
         if target is not None:
-            logger.info("%s has no classes: its map shows its features, not the class %s", name, target)
+            LOGGER.info("%s has no classes: its map shows its features, not the class %s", name, target)
         return None
     if target is None:
         return -1
@@ -199,77 +231,3 @@ def _wanted(model: Any, target: str | None, name: str) -> int | None:
 def _class_names(model: Any) -> list[str]:
     names = (getattr(model, "pretrained_cfg", None) or {}).get("label_names")
     return list(names) if names else [str(i) for i in range(model.num_classes)]
-
-
-def _choose(data: str | Path | Cache, limit: int, sizes: set[int]) -> tuple[CamImages, dict[int, np.ndarray]]:
-    """The first ``limit`` readable images, and all of them as squares of the given sizes, (N, S, S, 3) uint8."""
-    ids: list[str] = []
-    labels: list[str] = []
-    readers: list[Callable[[], np.ndarray]] = []
-    squares: dict[int, list[np.ndarray]] = {size: [] for size in sizes}
-    bad = 0
-    for name, label, whole, square in _candidates(data):
-        if len(ids) == limit:
-            break
-        try:
-            for size in sizes:
-                squares[size].append(square(size))
-        except UnreadableImage as error:
-            bad += 1
-            logger.warning("%s: %s; left out", name, error)
-            continue
-        ids.append(name)
-        labels.append(label)
-        readers.append(whole)
-    if not ids:
-        raise DermsslError(f"{data}: none of its images can be read ({bad} tried)")
-    stacked = {size: np.stack(images) for size, images in squares.items()}
-    return CamImages(tuple(ids), tuple(labels), tuple(readers)), stacked
-
-
-Candidate = tuple[str, str, Callable[[], np.ndarray], Callable[[int], np.ndarray]]
-
-
-def _candidates(data: str | Path | Cache) -> Iterator[Candidate]:
-    """Name, class, reader of the whole image, reader of the square that the evaluations see; one an image."""
-    if isinstance(data, Cache) or is_cache(Path(data).expanduser()):
-        cache = data if isinstance(data, Cache) else open_cache(data)
-        for row in _in_turn(cache.records):
-            yield _of_cache(cache, row)
-        return
-    path = Path(data).expanduser()
-    if path.is_file() and is_image(path):
-        yield _of_file(path, path.name, "")
-        return
-    records = read_records(path)
-    for row in _in_turn(records):
-        yield _of_file(records.paths[row], records.ids[row], _label(records, row), records.opener)
-
-
-def _of_file(path: Path, name: str, label: str, opener: Opener = FILES) -> Candidate:
-    return name, label, lambda: decode_whole(opener.read(path)), lambda size: decode(opener.read(path), size)
-
-
-def _of_cache(cache: Cache, row: int) -> Candidate:
-    name, label = cache.records.ids[row], _label(cache.records, row)
-    return name, label, lambda: np.array(cache.images[row]), lambda size: _fit(cache.images[row], size)
-
-
-def _fit(pixels: np.ndarray, size: int) -> np.ndarray:
-    if len(pixels) <= size:  # a cache with smaller images is used as it is, as in the evaluations
-        size = len(pixels)
-    return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC, reducing_gap=2.0))
-
-
-def _label(records: Records, row: int) -> str:
-    return records.classes[records.labels[row]] if records.labels[row] >= 0 else ""
-
-
-def _in_turn(records: Records) -> list[int]:
-    """Rows in their order, but one of each class after the other, so that a few images show all classes."""
-    place: dict[int, int] = {}
-    order = []
-    for row, label in enumerate(records.labels.tolist()):
-        place[label] = place.get(label, -1) + 1
-        order.append((place[label], label, row))
-    return [row for *_, row in sorted(order)]

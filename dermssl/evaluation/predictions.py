@@ -1,6 +1,7 @@
 """What a model answered for each test image, and the CSV file that holds it."""
 
 import csv
+import io
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from dermssl.errors import DermsslError
 from dermssl.files import replaced_file
+from dermssl.regular import read_regular
 
 MOST_BYTES = 2_000_000_000  # of a table; ten million answers
 COLUMNS = ["image", "group", "fold", "label", "prediction"]
@@ -66,13 +68,11 @@ class Predictions:
     def load(cls, path: str | Path) -> "Predictions":
         """Read what ``save`` wrote. Raises DermsslError if the file is missing or is something else."""
         path = Path(path)
-        if not path.is_file():
-            raise DermsslError(f"{path}: no such file of predictions; write one with --predictions {path}")
         try:
-            if path.stat().st_size > MOST_BYTES:
-                raise DermsslError(f"{path}: is larger than {MOST_BYTES // 10**9} GB; not a table of predictions")
-            with path.open(newline="", encoding="utf-8") as file:
-                header, *rows = list(csv.reader(file)) or [[]]
+            text = read_regular(path, MOST_BYTES).decode("utf-8")
+            header, *rows = list(csv.reader(io.StringIO(text, newline=""))) or [[]]
+        except FileNotFoundError as error:
+            raise DermsslError(f"{path}: no such file of predictions; write one with --predictions {path}") from error
         except (OSError, ValueError, csv.Error) as error:
             raise DermsslError(f"{path}: cannot be read as a table of predictions ({error})") from error
         classes = tuple(header[len(COLUMNS) :])

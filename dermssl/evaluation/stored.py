@@ -1,14 +1,44 @@
 """A report as it lies on disk: read, and refused where it is damaged or something else."""
 
-import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dermssl.errors import DermsslError
+from dermssl.documents import read_json
 
-MOST_BYTES = 100_000_000  # a report of a hundred classes has a few hundred kB
+_FIGURES = {str: (float, None)}
+_SCHEMA = {
+    "kind": str,
+    "weights": str,
+    "data": str,
+    "protocol": dict,
+    "classes": [str],
+    "metrics": _FIGURES,
+    "std": _FIGURES,
+    "interval": {str: [(float, None)]},
+    "majority_accuracy": (float, None),
+    "per_class": {str: _FIGURES},
+    "confusion": [[int]],
+    "folds": [_FIGURES],
+    "records": dict,
+    "split": dict,
+    "by?": {
+        str: [
+            {
+                "value": str,
+                "images": int,
+                "groups": int,
+                "classes": int,
+                "metrics": _FIGURES,
+                "interval": {str: [(float, None)]},
+                "note": (str, None),
+            }
+        ]
+    },
+    "notes": [str],
+    "versions": {str: str},
+}
+_MOST_BYTES = 2**26  # a report of a hundred classes has a few hundred kB
 
 
 def read_report(file: Path) -> dict[str, Any]:
@@ -17,108 +47,38 @@ def read_report(file: Path) -> dict[str, Any]:
     Raises:
         DermsslError: the file is missing, or is no report, or a part of it is damaged; names that part.
     """
-    values = _read(file)
-    missing = [name for name in _FIELDS if name not in values and name not in _OPTIONAL]
-    if missing:
-        raise DermsslError(f"{file}: not a report of an evaluation; it lacks {', '.join(sorted(missing))}")
-    result = {}
-    for name, read in _FIELDS.items():
-        if name not in values:
-            continue
-        try:
-            result[name] = read(values[name])
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
-            raise DermsslError(
-                f"{file}: its {name!r} is damaged ({error or type(error).__name__}); evaluate again, or take a copy"
-            ) from error
-    return result
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        if file.exists() and not file.is_file():
-            raise ValueError("not a file")
-        if file.stat().st_size > MOST_BYTES:
-            raise ValueError(f"larger than {MOST_BYTES // 10**6} MB")
-        values = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(values, dict):
-            raise ValueError("it holds no object")
-    except (OSError, ValueError, RecursionError) as error:
-        raise DermsslError(f"{file}: cannot be read as a report of an evaluation ({error})") from error
+    values = read_json(
+        file,
+        "the report of an evaluation",
+        _SCHEMA,
+        remedy="name what --json or Report.save wrote, or evaluate again",
+        max_bytes=_MOST_BYTES,
+    )
+    known = {name.removesuffix("?") for name in _SCHEMA}
+    values = {name: value for name, value in values.items() if name in known}
+    values["classes"], values["notes"] = tuple(values["classes"]), tuple(values["notes"])
+    values["majority_accuracy"] = _number(values["majority_accuracy"])
+    for name in ("metrics", "std"):
+        values[name] = _numbers(values[name])
+    values["interval"] = _edges(values["interval"])
+    values["per_class"] = {name: _numbers(figures) for name, figures in values["per_class"].items()}
+    values["folds"] = [_numbers(fold) for fold in values["folds"]]
+    values["by"] = {
+        column: [{**row, "metrics": _numbers(row["metrics"]), "interval": _edges(row["interval"])} for row in rows]
+        for column, rows in values.get("by", {}).items()
+    }
     return values
 
 
-def _is(kind: type | tuple[type, ...]) -> Callable[[Any], Any]:
-    def read(value: Any) -> Any:
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise ValueError(f"{type(value).__name__} where {getattr(kind, '__name__', kind)} belongs")
-        return value
-
-    return read
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
-def _number(value: Any) -> Any:
-    """A figure; null was NaN."""
-    if value is None:
-        return math.nan
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{value!r:.40} where a number belongs")
-    return value
+def _numbers(values: dict[str, float | None]) -> dict[str, float]:
+    return {name: _number(value) for name, value in values.items()}
 
 
-def _numbers(values: Any) -> dict[str, Any]:
-    return {name: _number(value) for name, value in _is(dict)(values).items()}
-
-
-def _edges(values: Any) -> dict[str, tuple[float, float]]:
-    result = {}
-    for name, edges in _is(dict)(values).items():
-        low, high = _is(list)(edges)
-        result[name] = (_number(low), _number(high))
-    return result
-
-
-def _texts(values: Any) -> tuple[str, ...]:
-    return tuple(_is(str)(value) for value in _is(list)(values))
-
-
-def _subgroups(values: Any) -> dict[str, list[dict[str, Any]]]:
-    return {
-        column: [
-            {
-                **row,
-                "value": _is(str)(row["value"]),
-                **{name: _is(int)(row[name]) for name in ("images", "groups", "classes")},
-                "metrics": _numbers(row["metrics"]),
-                "interval": _edges(row["interval"]),
-            }
-            for row in map(_is(dict), _is(list)(rows))
-        ]
-        for column, rows in _is(dict)(values).items()
-    }
-
-
-def _texts_by_name(values: Any) -> dict[str, str]:
-    return {name: _is(str)(value) for name, value in _is(dict)(values).items()}
-
-
-_FIELDS: dict[str, Callable[[Any], Any]] = {
-    "kind": _is(str),
-    "weights": _is(str),
-    "data": _is(str),
-    "protocol": _is(dict),
-    "classes": _texts,
-    "metrics": _numbers,
-    "std": _numbers,
-    "interval": _edges,
-    "majority_accuracy": _number,
-    "per_class": lambda values: {name: _numbers(figures) for name, figures in _is(dict)(values).items()},
-    "confusion": lambda rows: [[_is(int)(cell) for cell in _is(list)(row)] for row in _is(list)(rows)],
-    "folds": lambda folds: [_numbers(fold) for fold in _is(list)(folds)],
-    "records": _is(dict),
-    "split": _is(dict),
-    "by": _subgroups,
-    "notes": _texts,
-    "versions": _texts_by_name,
-}
-_OPTIONAL = {"by"}  # 0.1.0 wrote none
+def _edges(values: dict[str, list[float | None]]) -> dict[str, tuple[float, float]]:
+    """Low and high; an interval that has not exactly two ends says nothing."""
+    ends = {name: [_number(edge) for edge in edges] for name, edges in values.items()}
+    return {name: (edges[0], edges[1]) if len(edges) == 2 else (math.nan, math.nan) for name, edges in ends.items()}

@@ -36,6 +36,12 @@ STRETCHED = (
 )
 
 
+MEAN = (
+    "The mean of the maps of many photographs, each as a share of its own mean: what the network prefers wherever the "
+    "lesion is. Hot corners or edges in it are of the network, not of a picture."
+)
+
+
 def scaled(values: np.ndarray) -> np.ndarray:
     """The map stretched from 0 (its lowest) to 1 (its highest); a flat one is 0 everywhere."""
     low, high = float(values.min()), float(values.max())
@@ -53,10 +59,14 @@ def overlay(pixels: np.ndarray, values: np.ndarray) -> np.ndarray:
     Returns:
         (H, W, 3) uint8.
     """
-    height, width = pixels.shape[:2]
+    colours = Image.fromarray(_colours(values, *pixels.shape[:2]))
+    return np.asarray(Image.blend(Image.fromarray(np.ascontiguousarray(pixels)), colours, OPACITY))
+
+
+def _colours(values: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(height, width, 3) uint8: the map (h, w), stretched and smoothly enlarged, in colours."""
     large = Image.fromarray(scaled(values).astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC)
-    colours = matplotlib.colormaps[COLOURS](np.asarray(large).clip(0, 1), bytes=True)[..., :3]
-    return np.asarray(Image.blend(Image.fromarray(pixels), Image.fromarray(colours), OPACITY))
+    return np.asarray(matplotlib.colormaps[COLOURS](np.asarray(large).clip(0, 1), bytes=True)[..., :3])
 
 
 def write_cam_page(path: Path, cam: Cam) -> list[Path]:
@@ -75,8 +85,9 @@ def write_cam_page(path: Path, cam: Cam) -> list[Path]:
     for i, name in enumerate(cam.images.ids):
         pixels = cam.images.pixels(i)
         tiles = [_tile(pixels, f"{name}, the image", "the image")]
+        middle = _middle(pixels)
         for position, (title, result) in enumerate(zip(weights, cam.results, strict=True), start=1):
-            picture = overlay(pixels, result.maps[i])
+            picture = overlay(middle if result.fit == "crop" else pixels, result.maps[i])
             # numbered, as two names may differ only in signs that a file name cannot hold
             file = path.parent / f"{i + 1:02d}_{_plain(name)}.{position}_{_plain(title)}.png"
             with replaced_file(file) as temporary:
@@ -85,7 +96,16 @@ def write_cam_page(path: Path, cam: Cam) -> list[Path]:
             tiles.append(_tile(picture, f"{name}, activation map of {title}", title, _caption(result, i)))
         label = f" ({cam.images.labels[i]})" if cam.images.labels[i] else ""
         sections.append((f"{name}{label}", [_tiles(tiles)]))
+    means = [
+        _tile(_colours(result.mean, PAGE_EDGE, PAGE_EDGE), f"mean map of {title}", title, _evenness(result.mean))
+        for title, result in zip(weights, cam.results, strict=True)
+        if result.mean is not None
+    ]
+    if means:
+        about = f"{MEAN} Here of {cam.results[0].mean_of} photographs drawn at random."
+        sections.insert(0, ("Mean map", [prose(about), _tiles(means)]))
     notes = [NOTES[cam.method]]
+    notes += [note for title, result in zip(weights, cam.results, strict=True) if (note := _seen(title, result))]
     if not all(any(result.targets) for result in cam.results):
         notes.append(NO_CLASS)
     count = f"{len(cam.images)} images of " if len(cam.images) > 1 else ""
@@ -93,6 +113,31 @@ def write_cam_page(path: Path, cam: Cam) -> list[Path]:
     reading = [_scale(), *map(prose, [*notes, STRETCHED])]
     write_html(path, "Activation maps", lead, [("How to read it", reading), *sections])
     return [path, *files]
+
+
+def _seen(title: str, result: CamMaps) -> str:
+    """What the network saw, where that is not what its weights were made for, or not the whole image."""
+    rows, columns = result.maps.shape[1:]
+    seen = f"{title} sees the images at {result.image_size} px: a map of {columns} x {rows} positions"
+    if result.image_size != result.own_size:
+        own = result.own_positions
+        seen += f". At its own {result.own_size} px it would have {own} x {own}" + (
+            ", where the padding at the edges weighs more than the picture" if own < min(rows, columns) else ""
+        )
+    return f"{seen}; of an image that is not square, its middle square." if result.fit == "crop" else f"{seen}."
+
+
+def _evenness(mean: np.ndarray) -> str:
+    corners = np.array([mean[0, 0], mean[0, -1], mean[-1, 0], mean[-1, -1]]) / mean.mean()
+    return f"corners {corners.min():.2f} to {corners.max():.2f} of the mean"
+
+
+def _middle(pixels: np.ndarray) -> np.ndarray:
+    """The middle square of (H, W, 3)."""
+    height, width = pixels.shape[:2]
+    edge = min(height, width)
+    top, left = (height - edge) // 2, (width - edge) // 2
+    return pixels[top : top + edge, left : left + edge]
 
 
 def _caption(result: CamMaps, index: int) -> str:

@@ -232,3 +232,58 @@ def test_command_writes_pictures_at_the_images_own_size_and_one_page(fitted, tmp
     assert "one &amp; only.png" in page
     assert len(re.findall(r'<img[^>]*src="data:image/jpeg[^>]*alt="[^"]+"', page)) == 3
     assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
+
+
+class TestPositions:
+    """A coarse map shows the zero padding, not the picture: by default it has seven positions at each side."""
+
+    @staticmethod
+    def small():
+        """A ResNet whose weights are made for 64 px: 2 x 2 positions."""
+        return timm.create_model("resnet10t", num_classes=0, pretrained_cfg_overlay={"input_size": (3, 64, 64)})
+
+    def test_the_image_is_enlarged_until_the_map_has_seven_positions(self, tmp_path):
+        data = write_set(tmp_path / "set", {"mel": 6, "nv": 6})
+        result = class_activation(self.small(), data, limit=2, device="cpu").results[0]
+        assert (result.own_size, result.own_positions, result.image_size) == (64, 2, 224)
+        assert result.maps.shape == (2, 7, 7)
+        pages = write_cam_page(tmp_path / "cam.html", class_activation(self.small(), data, limit=2, device="cpu"))
+        page = pages[0].read_text()
+        assert "a map of 7 x 7 positions. At its own 64 px it would have 2 x 2" in page
+        assert "Here of 12 photographs drawn at random" in page
+
+    def test_a_size_that_was_asked_for_is_kept(self, tmp_path):
+        data = write_set(tmp_path / "set", {"mel": 2, "nv": 2})
+        result = class_activation(self.small(), data, limit=1, image_size=64, device="cpu").results[0]
+        assert (result.image_size, result.maps.shape) == (64, (1, 2, 2))
+        assert result.mean is None  # a single image has no mean
+
+    def test_a_transformer_is_made_to_fit(self, tmp_path):
+        data = write_set(tmp_path / "set", {"mel": 2, "nv": 2})
+        result = class_activation("random:test_vit", data, limit=2, device="cpu").results[0]
+        assert min(result.maps.shape[1:]) >= 7
+
+    def test_the_mean_map_of_random_photographs_favours_no_corner(self, tmp_path):
+        """Uniform noise: nothing in the pictures is anywhere more than elsewhere."""
+        rng = np.random.default_rng(0)
+        (tmp_path / "noise").mkdir()
+        for i in range(16):
+            picture = rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)
+            Image.fromarray(picture).save(tmp_path / "noise" / f"{i}.png")
+        torch.manual_seed(0)
+        result = class_activation(self.small(), tmp_path / "noise", limit=2, device="cpu").results[0]
+        assert result.mean_of == 16
+        assert result.mean.mean() == pytest.approx(1, abs=1e-3)
+        corners = result.mean[[0, 0, -1, -1], [0, -1, 0, -1]]
+        assert corners.max() < 1.3
+        assert np.unravel_index(result.mean.argmax(), result.mean.shape) not in {(0, 0), (0, 6), (6, 0), (6, 6)}
+
+    def test_the_framing_of_the_weights_is_kept(self, tmp_path):
+        (tmp_path / "wide").mkdir()
+        for i in range(2):
+            Image.fromarray(np.full((40, 80, 3), 60 * (i + 1), np.uint8)).save(tmp_path / "wide" / f"{i}.png")
+        model = self.small()
+        model.pretrained_cfg["crop_mode"] = "center"
+        assert class_activation(model, tmp_path / "wide", limit=1, device="cpu").results[0].fit == "crop"
+        model.pretrained_cfg["crop_mode"] = "squash"
+        assert class_activation(model, tmp_path / "wide", limit=1, device="cpu").results[0].fit == "squash"

@@ -1,6 +1,9 @@
 """Fine-tuning from files to report, the saved model, and small shares of the labels."""
 
+import errno
 import json
+import tempfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,12 +18,15 @@ from dermssl.cli import finetune as finetune_cli
 from dermssl.data.cache import source_size
 from dermssl.data.prepare import cached, prepare
 from dermssl.errors import DermsslError
+from dermssl.evaluation import fitted
 from dermssl.evaluation.compare import compare
 from dermssl.evaluation.features import to_input
 from dermssl.evaluation.fewshot import fewshot
 from dermssl.evaluation.finetune import finetune
 from dermssl.evaluation.knn import evaluate_knn
+from dermssl.evaluation.late import NotSaved
 from dermssl.evaluation.metrics import METRICS
+from dermssl.evaluation.predictions import Predictions
 from dermssl.evaluation.report import Report
 from dermssl.evaluation.transfer import Transfer
 
@@ -123,11 +129,75 @@ def test_answers_are_there_even_if_the_model_cannot_be_saved(labelled, tmp_path,
         raise DermsslError("cannot write: No space left on device")
 
     monkeypatch.setattr("dermssl.evaluation.transfer.save_fitted", full)
-    with pytest.raises(DermsslError, match="No space left"):
+    with pytest.raises(NotSaved, match="No space left") as caught:
         finetune(
             "random:resnet10t", labelled, freeze=True, predictions=tmp_path / "p.csv", output=tmp_path / "m", **FOLDS
         )
+    assert len(caught.value.report.predictions) == 75
     assert len((tmp_path / "p.csv").read_text().splitlines()) == 76
+
+
+@pytest.mark.parametrize("freeze", [False, True])
+def test_neither_report_nor_model_is_lost_if_the_answers_cannot_be_written(labelled, tmp_path, monkeypatch, freeze):
+    def full(*_, **__):
+        raise DermsslError("cannot write: No space left on device")
+
+    monkeypatch.setattr(Predictions, "save", full)
+    options = FOLDS | {"folds": 2, "freeze": freeze, "epochs": None if freeze else 1}
+    arguments = [
+        "random:resnet10t",
+        str(labelled),
+        "--output",
+        str(tmp_path / "m"),
+        "--predictions",
+        str(tmp_path / "p"),
+    ]
+    with pytest.raises(NotSaved, match=r"--predictions .*No space left.*the report itself is complete") as caught:
+        finetune("random:resnet10t", labelled, predictions=tmp_path / "p", output=tmp_path / "m", **options)
+    assert caught.value.report.folds
+    assert load(tmp_path / "m").num_classes == 3
+    if freeze:
+        arguments[3] = str(tmp_path / "again")
+        result = CliRunner().invoke(finetune_cli.command, [*arguments, *TestCommands.arguments])
+        assert json.loads(result.stdout)["metrics"]
+        assert isinstance(result.exception, NotSaved)
+
+
+def test_a_model_that_its_disk_cannot_hold_is_kept_elsewhere(labelled, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    whole = fitted.save_for_hf
+
+    def full_disk(model, folder, *arguments, **options):
+        if "temporary" not in str(folder):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return whole(model, folder, *arguments, **options)
+
+    monkeypatch.setattr(fitted, "save_for_hf", full_disk)
+    with pytest.raises(NotSaved, match=r"No space left.*the fitted model is kept in .*dermssl-fitted-") as caught:
+        finetune("random:resnet10t", labelled, freeze=True, output=tmp_path / "m", **FOLDS)
+    kept = next((tmp_path / "temporary").iterdir())
+    assert str(kept) in str(caught.value)
+    assert load(kept).num_classes == 3
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_disk_without_room_for_the_model_is_refused_before_the_work(labelled, tmp_path, monkeypatch):
+    monkeypatch.setattr(fitted.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    monkeypatch.setattr(Transfer, "_fit", lambda *_, **__: pytest.fail("worked first"))
+    with pytest.raises(DermsslError, match=r"--output .*: needs \d+ MB, and 0 MB are free"):
+        finetune("random:resnet10t", labelled, freeze=True, output=tmp_path / "m", **FOLDS)
+
+
+def test_a_saved_model_names_no_folder_of_this_machine(labelled, tmp_path):
+    finetune("random:resnet10t", labelled, freeze=True, output=tmp_path / "model", **FOLDS)
+    text = (tmp_path / "model" / "config.json").read_text()
+    assert str(labelled.parent) not in text
+    assert json.loads(text)["dermssl"] == {
+        "weights": "random:resnet10t",
+        "trained_on": "images.csv",
+        "recipe": "default",
+    }
 
 
 def test_a_share_of_the_labels_is_counted_in_the_report(labelled):

@@ -2,10 +2,13 @@
 
 import json
 import math
+import os
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from dermssl.cli.compare import command
 from dermssl.errors import DermsslError
 from dermssl.evaluation.compare import compare
 from dermssl.evaluation.intervals import bootstrap
@@ -113,3 +116,84 @@ def test_other_folds_other_images_and_no_predictions_are_errors(report, labelled
     (tmp_path / "x.json").write_text(report.to_json())
     with pytest.raises(DermsslError, match="holds no predictions"):
         compare(report, Report.load(tmp_path / "x.json"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("metrics", [1]),
+        ("metrics", {"accuracy": "0.9"}),
+        ("interval", {"accuracy": 0.5}),
+        ("classes", "mel"),
+        ("folds", {"a": 1}),
+        ("notes", [1]),
+        ("confusion", [["a"]]),
+        ("majority_accuracy", True),
+        ("by", {"sex": [{"value": "male"}]}),
+        ("weights", None),
+    ],
+)
+def test_a_damaged_report_is_one_error_that_names_file_and_part(report, tmp_path, name, value):
+    (tmp_path / "x.json").write_text(json.dumps({**json.loads(report.to_json()), name: value}))
+    with pytest.raises(DermsslError, match=rf"x\.json is damaged .*{name}"):
+        Report.load(tmp_path / "x.json")
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 200_000, '{"kind": "\\ud800"}', "\0", '{"metrics": ' + "1" * 5000 + "}", "\ufeff{}"]
+)
+def test_what_no_program_of_ours_wrote_is_an_error(tmp_path, text):
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(DermsslError, match=r"x\.json"):
+        Report.load(tmp_path / "x.json")
+
+
+@pytest.mark.parametrize("cell", ["nan", "2", "-1", "x", "", "1e999"])
+def test_a_probability_that_is_none_is_an_error(report, tmp_path, cell):
+    report.predictions.save(tmp_path / "x.csv")
+    lines = (tmp_path / "x.csv").read_text().splitlines()
+    lines[3] = ",".join([*lines[3].split(",")[:-1], cell])
+    (tmp_path / "x.csv").write_text("\n".join(lines))
+    with pytest.raises(DermsslError, match=r"x\.csv"):
+        Predictions.load(tmp_path / "x.csv")
+
+
+def test_a_pipe_in_the_place_of_a_file_does_not_wait(tmp_path):
+    os.mkfifo(tmp_path / "x.json")
+    with pytest.raises(DermsslError, match=r"x\.json .*is a FIFO"):
+        Report.load(tmp_path / "x.json")
+    with pytest.raises(DermsslError, match=r"x\.json.*is a FIFO"):
+        Predictions.load(tmp_path / "x.json")
+
+
+def test_the_calibration_error_lies_inside_its_interval(report, rival):
+    for one in (report, rival):
+        low, high = one.interval["ece"]
+        assert low <= one.metrics["ece"] <= high
+    result = compare(report, rival)
+    low, high = result.interval["ece"]
+    assert low <= result.difference["ece"] <= high
+
+
+class TestCompareCommand:
+    def test_json_and_table_of_what_two_commands_wrote(self, report, rival, tmp_path):
+        for name, one in (("a", report), ("b", rival)):
+            (tmp_path / f"{name}.json").write_text(one.to_json())
+            one.predictions.save(tmp_path / f"{name}.csv")
+        arguments = [str(tmp_path / "a.json"), str(tmp_path / "b.json")]
+        result = CliRunner().invoke(command, [*arguments, "--json"])
+        assert result.exit_code == 0, result.output
+        said = json.loads(result.stdout)
+        expected = compare(report, rival)
+        assert (said["a"], said["b"], said["images"]) == (report.weights, rival.weights, 75)
+        assert said["difference"]["accuracy"] == pytest.approx(expected.difference["accuracy"])
+        assert said["interval"]["accuracy"] == pytest.approx(expected.interval["accuracy"])
+        assert ("accuracy" in said["significant"]) == expected.significant("accuracy")
+        assert "| accuracy" in CliRunner().invoke(command, arguments).stdout
+
+    def test_a_report_without_its_answers_is_an_error(self, report, tmp_path):
+        (tmp_path / "a.json").write_text(report.to_json())
+        (tmp_path / "a.csv").write_text("image,label\n")  # some other table of the same name
+        result = CliRunner().invoke(command, [str(tmp_path / "a.json")] * 2)
+        assert isinstance(result.exception, DermsslError)
+        assert "holds no predictions" in str(result.exception)

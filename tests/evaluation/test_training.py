@@ -51,6 +51,25 @@ class TestSubset:
         draw = [subset(self.labels, 0.1, seed=seed).tolist() for seed in (0, 0, 1)]
         assert draw[0] == draw[1] != draw[2]
 
+    def test_lesions_are_drawn_whole_and_each_class_keeps_its_share_of_them(self):
+        rng = np.random.default_rng(1)
+        lesion = rng.integers(300, size=1000)
+        labels = np.array([0, 1, 1, 2, 2, 2, 2])[lesion % 7]
+        previous: set[int] = set()
+        for fraction in (0.02, 0.1, 0.5, 1):
+            chosen = subset(labels, fraction, seed=0, groups=lesion.astype(str))
+            assert not set(lesion[chosen]) & set(np.delete(lesion, chosen))
+            assert previous <= set(chosen.tolist())
+            previous = set(chosen.tolist())
+            for label in range(3):
+                whole = len(set(lesion[labels == label]))
+                assert len(set(lesion[chosen][labels[chosen] == label])) == max(1, round(fraction * whole))
+
+    def test_a_patient_of_two_classes_is_drawn_with_the_rarer(self):
+        labels = np.array([0] * 50 + [1])
+        patients = np.array([f"p{i}" for i in range(50)] + ["p0"])
+        assert {0, 50} <= set(subset(labels, 0.1, seed=0, groups=patients).tolist())
+
     @pytest.mark.parametrize("fraction", [0, -0.1, 1.5, float("nan")])
     def test_a_share_out_of_range_is_an_error(self, fraction):
         with pytest.raises(DermsslError, match="--fraction"):

@@ -1,0 +1,127 @@
+"""The images that activation maps are made of, at their own resolution and as the networks see them."""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from dermssl.backbones.facts import Framing
+from dermssl.data.cache import Cache, open_cache
+from dermssl.data.cache_files import is_cache
+from dermssl.data.decode import UnreadableImage, decode, decode_whole
+from dermssl.data.layouts.found import is_image
+from dermssl.data.read import read_records
+from dermssl.data.records import FILES, Opener, Records
+from dermssl.errors import DermsslError
+
+LOGGER = logging.getLogger("dermssl")
+
+Shape = tuple[int, Framing]  # edge in pixels of a square, and how the image became one
+Candidate = tuple[str, str, Callable[[], np.ndarray], Callable[[int, Framing], np.ndarray]]
+
+
+@dataclass(frozen=True)
+class CamImages:
+    """The images that were looked at.
+
+    Attributes:
+        ids: (N,) their names.
+        labels: (N,) name of the class, "" where unknown.
+    """
+
+    ids: tuple[str, ...]
+    labels: tuple[str, ...]
+    _read: tuple[Callable[[], np.ndarray], ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def pixels(self, index: int) -> np.ndarray:
+        """(H, W, 3) uint8 at the image's own resolution, read when asked for."""
+        return self._read[index]()
+
+
+def choose(
+    data: str | Path | Cache, limit: int, shapes: set[Shape], *, drawn_by: int | None = None
+) -> tuple[CamImages, dict[Shape, np.ndarray]]:
+    """Some readable images, and all of them as squares of the given shapes, (N, S, S, 3) uint8.
+
+    Args:
+        limit: how many: each class in turn, or where ``drawn_by`` is a seed, a random draw.
+
+    Raises:
+        DermsslError: none of them can be read.
+    """
+    ids: list[str] = []
+    labels: list[str] = []
+    readers: list[Callable[[], np.ndarray]] = []
+    squares: dict[Shape, list[np.ndarray]] = {shape: [] for shape in shapes}
+    bad = 0
+    for name, label, whole, square in _candidates(data, drawn_by):
+        if len(ids) == limit:
+            break
+        try:
+            one = {shape: square(*shape) for shape in shapes}
+        except UnreadableImage as error:
+            bad += 1
+            LOGGER.warning("%s: %s; left out", name, error)
+            continue
+        for shape, pixels in one.items():
+            squares[shape].append(pixels)
+        ids.append(name)
+        labels.append(label)
+        readers.append(whole)
+    if not ids:
+        raise DermsslError(f"{data}: none of its images can be read ({bad} tried)")
+    stacked = {shape: np.stack(images) for shape, images in squares.items()}
+    return CamImages(tuple(ids), tuple(labels), tuple(readers)), stacked
+
+
+def _candidates(data: str | Path | Cache, drawn_by: int | None) -> Iterator[Candidate]:
+    """Name, class, reader of the whole image, reader of the square that the evaluations see; one for each image."""
+    if isinstance(data, Cache) or is_cache(Path(data).expanduser()):
+        cache = data if isinstance(data, Cache) else open_cache(data)
+        for row in _order(cache.records, drawn_by):
+            yield _of_cache(cache, row)
+        return
+    path = Path(data).expanduser()
+    if path.is_file() and is_image(path):
+        yield _of_file(path, path.name, "")
+        return
+    records = read_records(path)
+    for row in _order(records, drawn_by):
+        yield _of_file(records.paths[row], records.ids[row], _label(records, row), records.opener)
+
+
+def _of_file(path: Path, name: str, label: str, opener: Opener = FILES) -> Candidate:
+    return name, label, lambda: decode_whole(opener.read(path)), lambda size, fit: decode(opener.read(path), size, fit)
+
+
+def _of_cache(cache: Cache, row: int) -> Candidate:
+    name, label = cache.records.ids[row], _label(cache.records, row)
+    return name, label, lambda: np.array(cache.images[row]), lambda size, _: _fit(cache.images[row], size)
+
+
+def _fit(pixels: np.ndarray, size: int) -> np.ndarray:
+    if len(pixels) <= size:  # a cache with smaller images is used as it is, as in the evaluations
+        size = len(pixels)
+    return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC, reducing_gap=2.0))
+
+
+def _label(records: Records, row: int) -> str:
+    return records.classes[records.labels[row]] if records.labels[row] >= 0 else ""
+
+
+def _order(records: Records, drawn_by: int | None) -> list[int]:
+    """All rows: at random, or in their order with one of each class after the other, so that a few show all classes."""
+    if drawn_by is not None:
+        return np.random.default_rng(drawn_by).permutation(len(records)).tolist()
+    place: dict[int, int] = {}
+    order = []
+    for row, label in enumerate(records.labels.tolist()):
+        place[label] = place.get(label, -1) + 1
+        order.append((place[label], label, row))
+    return [row for *_, row in sorted(order)]
