@@ -4,7 +4,7 @@ import dataclasses
 import json
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from torch import nn
 from dermssl.backbones.borrowed import borrowed
 from dermssl.backbones.facts import Framing, normalisation
 from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE, load_backbone, weights_folder
-from dermssl.backbones.sizes import resolve_image_size
+from dermssl.backbones.sizes import refusal, resolve_image_size
 from dermssl.data.cache import Cache, source_size
 from dermssl.errors import DermsslError
 from dermssl.evaluation.activation import activation_maps, positions
@@ -158,22 +158,20 @@ def _look(view: _View, squares: np.ndarray, drawn: np.ndarray | None, method: st
     """The maps of all images, and the mean map of those drawn at random."""
     setup = view.setup
     with borrowed(setup.model, setup.device):
-        maps, logits = _maps(setup, squares, method, wanted)
+        index, answers = _answers(view, squares, wanted)
+        maps = _maps(setup, squares, method, index)
         mean = None
         if drawn is not None:
-            others = _maps(setup, drawn, method, wanted)[0]
+            others = _maps(setup, drawn, method, _answers(view, drawn, wanted)[0])
             level = others.mean(axis=(1, 2), keepdims=True)
             mean = (others / np.where(level > 0, level, 1)).mean(axis=0)
-    targets, probabilities = ("",) * len(maps), np.full(len(maps), np.nan)
-    if wanted is not None:
-        index = logits.argmax(dim=1) if wanted == -1 else torch.full((len(logits),), wanted)
-        targets = tuple(_class_names(setup.model)[i] for i in index.tolist())
-        probabilities = logits.softmax(dim=1)[torch.arange(len(logits)), index].numpy()
+    names = [] if index is None else _class_names(setup.model)
+    targets = ("",) * len(maps) if index is None else tuple(names[i] for i in index.tolist())
     return CamMaps(
         weights=setup.name,
         maps=maps,
         targets=targets,
-        probabilities=probabilities,
+        probabilities=answers,
         image_size=setup.image_size,
         fit=setup.fit,
         mean=mean,
@@ -183,20 +181,41 @@ def _look(view: _View, squares: np.ndarray, drawn: np.ndarray | None, method: st
     )
 
 
-def _maps(setup: Setup, squares: np.ndarray, method: str, wanted: int | None) -> tuple[np.ndarray, torch.Tensor]:
-    """(N, h, w) maps of the squares, batch by batch, and (N, classes) logits, empty without classes."""
-    mean, std = normalisation(setup.model)
-    maps, logits = [], []
-    for start in range(0, len(squares), BATCH):
-        batch = torch.from_numpy(squares[start : start + BATCH]).to(setup.device)
-        inputs = to_input(batch, setup.image_size, mean, std)
-        part, answers = activation_maps(setup.model, inputs, method=method, target=wanted)
-        maps.append(part.cpu().numpy())
-        logits.append(torch.empty(len(part), 0) if answers is None else answers.cpu())
+def _answers(view: _View, squares: np.ndarray, wanted: int | None) -> tuple[torch.Tensor | None, np.ndarray]:
+    """(N,) the class to look for in each image, None without classes; (N,) its probability, NaN without.
+
+    The classifier is asked at its own size, which it was trained at, if the network still takes that.
+    """
+    model = view.setup.model
+    if wanted is None:
+        return None, np.full(len(squares), np.nan)
+    fits = view.own_size != view.setup.image_size and refusal(model, view.own_size) is None
+    with torch.no_grad():
+        logits = torch.cat(
+            [model(batch).cpu() for batch in _inputs(view.setup, squares, view.own_size if fits else None)]
+        )
+    index = logits.argmax(dim=1) if wanted == -1 else torch.full((len(logits),), wanted)
+    return index, logits.float().softmax(dim=1)[torch.arange(len(logits)), index].numpy()
+
+
+def _maps(setup: Setup, squares: np.ndarray, method: str, index: torch.Tensor | None) -> np.ndarray:
+    """(N, h, w) maps of the squares for the classes (N,), batch by batch."""
+    maps = []
+    for number, inputs in enumerate(_inputs(setup, squares)):
+        target = None if index is None else index[number * BATCH : (number + 1) * BATCH]
+        maps.append(activation_maps(setup.model, inputs, method=method, target=target)[0].cpu().numpy())
     result = np.concatenate(maps)
     if not np.isfinite(result).all():
         raise DermsslError(f"{setup.name}: its activation maps are NaN or infinite; the weights are broken")
-    return result, torch.cat(logits)
+    return result
+
+
+def _inputs(setup: Setup, squares: np.ndarray, size: int | None = None) -> Iterator[torch.Tensor]:
+    """Batches of the squares as the network sees them, or at another size."""
+    mean, std = normalisation(setup.model)
+    for start in range(0, len(squares), BATCH):
+        batch = torch.from_numpy(squares[start : start + BATCH]).to(setup.device)
+        yield to_input(batch, size or setup.image_size, mean, std)
 
 
 def _load(weights: str | Path, *, seed: int) -> nn.Module:

@@ -18,7 +18,9 @@ from dermssl.errors import DermsslError
 from dermssl.evaluation.activation import activation_maps
 from dermssl.evaluation.cam import class_activation
 from dermssl.evaluation.fitted import save_fitted, with_classifier
-from dermssl.reporting.cam_page import overlay, scaled
+from dermssl.reporting.cam_page import overlay, scaled, write_cam_page
+
+from .conftest import write_set
 
 SIZE = 64
 
@@ -159,7 +161,7 @@ def test_a_prepared_cache_gives_the_maps_of_its_files(labelled, tmp_path):
 def test_a_fitted_model_shows_its_prediction_or_the_class_asked_for(fitted, labelled):
     predicted = class_activation([fitted, "random:resnet10t"], labelled, limit=3).results[0]
     model = timm.create_model(f"local-dir:{fitted}", pretrained=True).eval()
-    assert predicted.image_size == SIZE
+    assert (predicted.own_size, predicted.image_size) == (SIZE, 224)  # 2 x 2 positions would show the padding
     assert set(predicted.targets) <= {"bkl", "mel", "nv"}
     asked = class_activation([model, "random:resnet10t"], labelled, limit=3, target="mel", image_size=SIZE)
     assert asked.results[0].targets == ("mel",) * 3
