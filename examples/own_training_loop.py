@@ -25,14 +25,14 @@ device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 cache = cached(images, size=source_size(IMAGE_SIZE))  # decoded once, at 72 px
 loader = Loader(cache.images, BATCH, seed=0, device=device)
 mean, std = tuple(backbone.pretrained_cfg["mean"]), tuple(backbone.pretrained_cfg["std"])
-views = TwoViews(IMAGE_SIZE, ViewPolicy(), mean, std, torch.Generator(device).manual_seed(0))
+views = TwoViews(IMAGE_SIZE, ViewPolicy(), mean, std, torch.Generator(device).manual_seed(0), aspects=cache.aspects)
 
 task = RotInstDisc(backbone, queue_size=min(4096, len(cache.images)), device=device).to(device).train()
 optimizer = create_optimizer_v2(task.trainable_module, "adamw", lr=1e-3, weight_decay=0.05)
 
 for epoch in range(epochs):
-    for batch in loader.epoch(epoch):  # (32, 72, 72, 3) uint8
-        (query, key), rotation = views(batch)
+    for batch, index in loader.epoch(epoch):  # (32, 72, 72, 3) uint8 and the images' numbers
+        (query, key), rotation = views(batch, index)
         out = task((query, key), rotation)
         optimizer.zero_grad()
         out["loss"].backward()

@@ -1,30 +1,30 @@
 """Two augmented views of a batch, computed on the batch's own device.
 
-All geometry (crop, flip, rotation) is one affine map per image and one ``grid_sample``; all colour (brightness,
-contrast, saturation, hue, grayscale, normalisation) is one 3x4 matrix per image. Nothing is decided image by image
-in Python, so a batch costs two kernel launches a view whatever the number of images.
+What is drawn for them stands here, and how a view is made of it in `dermssl.data.render`. Nothing is decided image by
+image in Python, and nothing is copied from the host or back in a step.
 """
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from dermssl import distributed
+from dermssl.data.render import Renderer, ViewParameters
 
 FLIPS = ("none", "horizontal", "both")
-
-# ITU-R 601 luma, as PIL and torchvision use for grayscale, contrast and saturation
-LUMA = (0.299, 0.587, 0.114)
 
 # The small third view of E-SSL: 5 to 14 % of the area, at 96 px where the others have 224. Backbones reduce an image
 # 32 times, so that smaller ones would end in no pixel at all.
 CROP_AREA = (0.05, 0.14)
 CROP_OF_VIEW = 96 / 224
 SMALLEST_CROP = 32
+
+
+# Uniform numbers for each view: for everything, so that the sequence does not depend on which changes are switched on.
+DRAWS = 13
 
 
 @dataclass(frozen=True)
@@ -52,28 +52,6 @@ class ViewPolicy:
     grayscale: float = 0.2
 
 
-class ViewParameters(NamedTuple):
-    """What was drawn for each image of a batch; every field is (B,), float32 unless said otherwise.
-
-    The crop is centred at (``x``, ``y``) in [-1, 1] with ``width`` and ``height`` as shares of the image's edges.
-    ``flip_x`` and ``flip_y`` are 1 or -1. ``turns`` (int64) counts the counter-clockwise turns by 90 degrees, made
-    after crop and flip: the rotation label.
-    """
-
-    x: Tensor
-    y: Tensor
-    width: Tensor
-    height: Tensor
-    flip_x: Tensor
-    flip_y: Tensor
-    turns: Tensor
-    brightness: Tensor
-    contrast: Tensor
-    saturation: Tensor
-    hue: Tensor
-    grayscale: Tensor
-
-
 def draw_parameters(
     count: int,
     policy: ViewPolicy,
@@ -81,20 +59,52 @@ def draw_parameters(
     *,
     rotate: bool = False,
     area: tuple[float, float] | None = None,
+    aspects: Tensor | None = None,
 ) -> ViewParameters:
     """Draw the parameters of ``count`` views on the generator's device.
 
     Args:
         rotate: False keeps all turns at 0.
-        area: least and greatest share of the image's area that a crop keeps; default: the policy's to 1.
+        area: least and greatest share of the area that a crop keeps; default: the policy's to 1.
+        aspects: (count,) width / height of the photographs that the squares hold; default: they are square.
+    """
+    u = torch.rand(DRAWS, count, generator=generator, device=generator.device)
+    return parameters_from(u, policy, rotate=rotate, area=area, aspects=aspects)
+
+
+def uniform(*shape: int, generator: torch.Generator) -> Tensor:
+    """Uniform numbers (R, B, ...), B of them for this process's images.
+
+    Drawn for the images of all processes: what becomes of an image does not depend on how many processes there are.
+    """
+    rows, count, *more = shape
+    ranks = distributed.world_size()
+    u = torch.rand(rows, ranks * count, *more, generator=generator, device=generator.device)
+    return u.narrow(1, distributed.rank() * count, count)
+
+
+def parameters_from(
+    u: Tensor,
+    policy: ViewPolicy,
+    *,
+    rotate: bool = False,
+    area: tuple[float, float] | None = None,
+    aspects: Tensor | None = None,
+) -> ViewParameters:
+    """The parameters that uniform numbers ``u`` (``DRAWS``, B) stand for; the rest is as in ``draw_parameters``.
+
+    A crop is drawn as if from a square on the photograph's shorter edge, and may lie anywhere in the photograph. The
+    cache holds a photograph squeezed into a square; in its coordinates the crop is narrower on the longer edge, so
+    that it is not stretched in the view, but for the jitter of its shape, which favours no axis. Cropped as if the
+    squeezed image were the photograph, the stretch would tell how a view was turned (docs/decisions.md).
     """
     least, greatest = area or (policy.crop_scale, 1.0)
-    # One draw for everything: the sequence does not depend on which changes are switched on.
-    u = torch.rand(13, count, generator=generator, device=generator.device)
     kept = least + (greatest - least) * u[0]
     aspect = torch.exp((2 * u[1] - 1) * math.log(4 / 3))
     width = (kept * aspect).sqrt().clamp_(max=1.0)
     height = (kept / aspect).sqrt().clamp_(max=1.0)
+    if aspects is not None:
+        width, height = width / aspects.clamp(min=1.0), height * aspects.clamp(max=1.0)
     jittered = (u[7] < policy.jitter_probability).float()
 
     def factor(strength: float, draw: Tensor) -> Tensor:
@@ -107,7 +117,7 @@ def draw_parameters(
         height=height,
         flip_x=_signs(u[4], policy.flip in ("horizontal", "both")),
         flip_y=_signs(u[5], policy.flip == "both"),
-        turns=(4 * u[6]).long() if rotate else torch.zeros(count, dtype=torch.long, device=u.device),
+        turns=(4 * u[6]).long() if rotate else torch.zeros_like(u[6], dtype=torch.long),
         brightness=factor(policy.brightness, u[8]),
         contrast=factor(policy.contrast, u[9]),
         saturation=factor(policy.saturation, u[10]),
@@ -117,101 +127,14 @@ def draw_parameters(
 
 
 def _signs(draw: Tensor, enabled: bool) -> Tensor:
-    return torch.where(draw < 0.5, -1.0, 1.0) if enabled else torch.ones_like(draw)
+    return 1 - 2 * (draw < 0.5).float() if enabled else torch.ones_like(draw)
 
 
-def apply_view(
-    images: Tensor, parameters: ViewParameters, size: int, mean: tuple[float, ...], std: tuple[float, ...]
-) -> Tensor:
-    """The views of ``images`` for given parameters.
-
-    Args:
-        images: (B, 3, S, S) float, values 0 to 255.
-        size: edge of the views in pixels.
-        mean, std: of the three channels, for values in [0, 1].
-
-    Returns:
-        (B, 3, size, size) float, normalised; clamped to the range that [0, 1] has after normalisation.
-    """
-    grid = sampling_grid(geometry(parameters), size)
-    return recolour(F.grid_sample(images, grid, padding_mode="border", align_corners=False), parameters, mean, std)
-
-
-def recolour(images: Tensor, parameters: ViewParameters, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """Change the colours of images (B, 3, H, W), values 0 to 255, and normalise them; as in ``apply_view``."""
-    pixels = images.flatten(2)
-    matrix, offset = colour_transform(parameters, pixels.mean(2) / 255)
-
-    mean_, std_ = pixels.new_tensor(mean), pixels.new_tensor(std)
-    matrix = matrix / (255 * std_[:, None])
-    offset = (offset - mean_) / std_
-    view = torch.baddbmm(offset[:, :, None], matrix, pixels)
-    for channel, (m, s) in enumerate(zip(mean, std, strict=True)):
-        view[:, channel].clamp_(-m / s, (1 - m) / s)
-    return view.unflatten(2, images.shape[2:])
-
-
-def geometry(p: ViewParameters) -> Tensor:
-    """(B, 2, 3) affine maps from view coordinates to image coordinates: turn, then flip, then crop."""
-    # cos and sin of whole quarter turns, exact
-    cos = (p.turns == 0).float() - (p.turns == 2).float()
-    sin = (p.turns == 1).float() - (p.turns == 3).float()
-    across, down = p.width * p.flip_x, p.height * p.flip_y
-    return torch.stack(
-        [
-            torch.stack([across * cos, -across * sin, p.x], dim=1),
-            torch.stack([down * sin, down * cos, p.y], dim=1),
-        ],
-        dim=1,
-    )
-
-
-def sampling_grid(theta: Tensor, size: int) -> Tensor:
-    """(B, size, size, 2): what ``F.affine_grid`` gives, as sums of a row and a column: a fifth of its time on a CPU."""
-    steps = (2 * torch.arange(size, device=theta.device, dtype=theta.dtype) + 1) / size - 1
-    along = theta[:, :, :1] * steps  # (B, 2, size): what the column adds
-    down = theta[:, :, 1:2] * steps + theta[:, :, 2:]
-    grid = theta.new_empty(len(theta), size, size, 2)
-    for axis in range(2):
-        torch.add(along[:, axis, None, :], down[:, axis, :, None], out=grid[..., axis])
-    return grid
-
-
-def colour_transform(p: ViewParameters, mean_colour: Tensor) -> tuple[Tensor, Tensor]:
-    """Brightness, contrast, saturation, hue and grayscale, in this order, as one affine map of RGB per image.
-
-    Args:
-        mean_colour: (B, 3) mean RGB of each view before any change, in [0, 1]; contrast pulls towards its luma.
-
-    Returns:
-        matrix (B, 3, 3) and offset (B, 3), for values in [0, 1].
-    """
-    luma = mean_colour.new_tensor(LUMA)
-    identity = torch.eye(3, device=luma.device)
-    grey = luma.expand(3, 3)  # rgb -> (luma, luma, luma)
-
-    saturation, grayscale = p.saturation[:, None, None], p.grayscale[:, None, None]
-    after_contrast = (1 - grayscale) * _hue_rotation(p.hue) + grayscale * grey
-    after_contrast = after_contrast @ (saturation * identity + (1 - saturation) * grey)
-
-    matrix = (p.contrast * p.brightness)[:, None, None] * after_contrast
-    grey_offset = (1 - p.contrast) * p.brightness * (mean_colour @ luma)
-    # rows of after_contrast sum to 1: a grey value passes through it unchanged
-    return matrix, grey_offset[:, None].expand(-1, 3)
-
-
-def _hue_rotation(turns: Tensor) -> Tensor:
-    """(B, 3, 3) rotations of RGB around the grey axis by ``turns`` of the circle; greys and R + G + B stay.
-
-    The linear counterpart of a shift of hue in HSV. On real images it is nearer to torchvision's shift than a
-    rotation in YIQ: mean error 0.029 of the range against 0.041, where the shift itself is 0.037 (docs/decisions.md).
-    """
-    angle = 2 * math.pi * turns
-    diagonal = (1 + 2 * angle.cos()) / 3
-    up = (1 - angle.cos()) / 3 + angle.sin() / math.sqrt(3)
-    down = (1 - angle.cos()) / 3 - angle.sin() / math.sqrt(3)
-    circulant = [diagonal, down, up, up, diagonal, down, down, up, diagonal]
-    return torch.stack(circulant, dim=1).unflatten(1, (3, 3))
+def known_aspects(aspects: np.ndarray | None, device: torch.device) -> Tensor | None:
+    """(N,) float32 on the device; None where nothing is known, or all are square."""
+    if aspects is None or bool((aspects == 1).all()):
+        return None
+    return torch.as_tensor(aspects, dtype=torch.float32).to(device)
 
 
 class TwoViews:
@@ -227,6 +150,8 @@ class TwoViews:
         with_crop: makes a third view as well, a crop of 5 to 14 % of the area, which is turned: it has the label
             (E-SSL, Dangovski et al., ICLR 2022).
         crop_size: edge of the third view in pixels; default 3/7 of ``size`` (96 of 224), at least 32.
+        aspects: (N,) width / height of the photographs of the data set, as a cache knows them; None where all images
+            are square, or nobody knows.
     """
 
     def __init__(
@@ -241,36 +166,50 @@ class TwoViews:
         with_key: bool = True,
         with_crop: bool = False,
         crop_size: int | None = None,
+        aspects: np.ndarray | None = None,
     ) -> None:
-        self.with_crop, self.crop_size = with_crop, crop_size or max(SMALLEST_CROP, round(CROP_OF_VIEW * size))
-        self.size, self.policy, self.mean, self.std = size, policy, mean, std
-        self.generator, self.rotate_query, self.with_key = generator, rotate_query, with_key
+        self.size, self.policy, self.mean, self.std, self.generator = size, policy, mean, std, generator
+        self.rotate_query, self.with_key, self.with_crop = rotate_query, with_key, with_crop
+        crop_size = crop_size or max(SMALLEST_CROP, round(CROP_OF_VIEW * size))
+        self._render = Renderer(size, mean, std, generator.device)
+        self._render_crop = Renderer(crop_size, mean, std, generator.device) if with_crop else self._render
+        self._aspects = known_aspects(aspects, generator.device)
 
     def __call__(self, images: Tensor, index: Tensor | None = None) -> tuple[tuple[Tensor, ...], Tensor]:
         """Input and target of a task.
 
         Args:
             images: (B, S, S, 3) uint8.
-            index: (B,) which images of the data set they are; two views do not depend on it.
+            index: (B,) int64, which images of the data set they are; needed where there are ``aspects``.
 
         Returns:
             (query, key) or (query,), each (B, 3, size, size) float32, and the query's quarter turns (B,) int64; with
             ``with_crop`` (query, key, crop), the crop (B, 3, crop_size, crop_size), and the crop's quarter turns.
         """
         pixels = images.permute(0, 3, 1, 2).float().contiguous()
-        query = self._draw(len(images), rotate=self.rotate_query)
+        aspects = aspects_of(self._aspects, index)
+        query = self._draw(len(images), aspects, rotate=self.rotate_query)
         drawn = [query]
         if self.with_key:
-            drawn.append(self._draw(len(images)))
-        views = [apply_view(pixels, p, self.size, self.mean, self.std) for p in drawn]
+            drawn.append(self._draw(len(images), aspects))
+        views = [self._render(pixels, parameters) for parameters in drawn]
         if not self.with_crop:
             return tuple(views), query.turns
-        crop = self._draw(len(images), rotate=True, area=CROP_AREA)
-        views.append(apply_view(pixels, crop, self.crop_size, self.mean, self.std))
+        crop = self._draw(len(images), aspects, rotate=True, area=CROP_AREA)
+        views.append(self._render_crop(pixels, crop))
         return tuple(views), crop.turns
 
-    def _draw(self, count: int, *, rotate: bool = False, area: tuple[float, float] | None = None) -> ViewParameters:
-        """Drawn for the images of all processes: what becomes of an image does not depend on how many there are."""
-        count *= distributed.world_size()
-        every = draw_parameters(count, self.policy, self.generator, rotate=rotate, area=area)
-        return ViewParameters(*map(distributed.share, every))
+    def _draw(
+        self, count: int, aspects: Tensor | None, *, rotate: bool = False, area: tuple[float, float] | None = None
+    ) -> ViewParameters:
+        u = uniform(DRAWS, count, generator=self.generator)
+        return parameters_from(u, self.policy, rotate=rotate, area=area, aspects=aspects)
+
+
+def aspects_of(aspects: Tensor | None, index: Tensor | None) -> Tensor | None:
+    """(B,) those of the images of a batch."""
+    if aspects is None:
+        return None
+    if index is None:
+        raise TypeError("views of photographs that are not square need the numbers of the images: views(images, index)")
+    return aspects[index]

@@ -2,20 +2,13 @@
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dermssl import distributed
-from dermssl.data.augment import (
-    ViewParameters,
-    ViewPolicy,
-    apply_view,
-    draw_parameters,
-    geometry,
-    recolour,
-    sampling_grid,
-)
+from dermssl.data.augment import DRAWS, ViewPolicy, aspects_of, known_aspects, parameters_from, uniform
+from dermssl.data.render import Renderer, ViewParameters
 
 GRID = 3
 PATCHES = GRID**2
@@ -42,6 +35,7 @@ class JigsawViews:
         mean, std: normalisation of the three channels.
         generator: source of all randomness; its device must be that of the images.
         patch_size: edge of a patch in pixels; default 2/7 of ``size`` (64 of 224), at least 32.
+        aspects: (N,) width / height of the photographs, as in ``TwoViews``.
     """
 
     def __init__(
@@ -53,10 +47,13 @@ class JigsawViews:
         generator: torch.Generator,
         *,
         patch_size: int | None = None,
+        aspects: np.ndarray | None = None,
     ) -> None:
-        self.size, self.policy, self.mean, self.std = size, policy, mean, std
-        self.generator = generator
+        self.size, self.policy, self.mean, self.std, self.generator = size, policy, mean, std, generator
         self.patch_size = patch_size or max(SMALLEST_PATCH, round(PATCH_OF_VIEW * size))
+        self._render = Renderer(size, mean, std, generator.device)
+        self._render_patch = Renderer(self.patch_size, mean, std, generator.device)
+        self._aspects = known_aspects(aspects, generator.device)
 
     def __call__(self, images: Tensor, index: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
         """Input and target of a task.
@@ -70,40 +67,38 @@ class JigsawViews:
             after another, float32; and ``index``.
         """
         pixels = images.permute(0, 3, 1, 2).float().contiguous()
-        # drawn for the images of all processes, as TwoViews does
-        count = len(images) * distributed.world_size()
-        view = share(draw_parameters(count, self.policy, self.generator))
-        patches = share(draw_patches(count, self.policy, self.generator))
+        aspects = aspects_of(self._aspects, index)
+        view = parameters_from(uniform(DRAWS, len(images), generator=self.generator), self.policy, aspects=aspects)
+        patches = draw_patches(len(images), self.policy, self.generator, aspects)
         # The nine grids of an image one below the other: it is read once, not copied nine times.
-        grid = sampling_grid(geometry(patches), self.patch_size).unflatten(0, (-1, PATCHES)).flatten(1, 2)
+        grid = self._render_patch.grid(patches).unflatten(0, (-1, PATCHES)).flatten(1, 2)
         read = F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
         read = read.unflatten(2, (PATCHES, -1)).transpose(1, 2).flatten(0, 1)
-        views = (
-            apply_view(pixels, view, self.size, self.mean, self.std),
-            recolour(read, patches, self.mean, self.std),
-        )
-        return views, index
+        return (self._render(pixels, view), self._render_patch.recolour(read, patches)), index
 
 
-def draw_patches(count: int, policy: ViewPolicy, generator: torch.Generator) -> ViewParameters:
-    """Draw the parameters of nine shuffled patches of each of ``count`` images; every field is (9 count,)."""
-    crop = draw_parameters(count, replace(policy, crop_scale=CROP_SCALE), generator)
-    crop = ViewParameters(*(field.repeat_interleave(PATCHES) for field in crop))
-    u = torch.rand(3, count, PATCHES, generator=generator, device=generator.device)
+def draw_patches(
+    count: int, policy: ViewPolicy, generator: torch.Generator, aspects: Tensor | None = None
+) -> ViewParameters:
+    """Draw the parameters of nine shuffled patches of each of ``count`` images; every field is (9 count,).
+
+    Args:
+        aspects: (count,) width / height of the photographs; default: they are square.
+    """
+    whole = parameters_from(
+        uniform(DRAWS, count, generator=generator), replace(policy, crop_scale=CROP_SCALE), aspects=aspects
+    )
+    crop = ViewParameters(*(field.repeat_interleave(PATCHES) for field in whole))
+    u = uniform(3, count, PATCHES, generator=generator)
     cell = u[0].argsort(dim=1).flatten()  # a random order of the nine, for each image
     slack = (1 - PATCH_SHARE) / GRID
 
     def centre(column: Tensor, draw: Tensor) -> Tensor:  # in the crop, whose edges are at -1 and 1
         return (column - 1) * 2 / GRID + slack * (2 * draw.flatten() - 1)
 
-    return draw_parameters(count * PATCHES, policy, generator)._replace(
+    return parameters_from(uniform(DRAWS, count * PATCHES, generator=generator), policy)._replace(
         x=crop.x + crop.width * centre(cell % GRID, u[1]),
         y=crop.y + crop.height * centre(cell // GRID, u[2]),
         width=crop.width * PATCH_SHARE / GRID,
         height=crop.height * PATCH_SHARE / GRID,
     )
-
-
-def share(parameters: ViewParameters) -> ViewParameters:
-    """Those of this process's images."""
-    return ViewParameters(*map(distributed.share, parameters))

@@ -11,7 +11,8 @@ from timm.optim import create_optimizer_v2
 from torch import Tensor, nn
 
 from dermssl.backbones.facts import normalisation
-from dermssl.data.augment import apply_view, draw_parameters
+from dermssl.data.augment import draw_parameters
+from dermssl.data.render import Renderer
 from dermssl.devices import autocast
 from dermssl.errors import DermsslError
 from dermssl.evaluation.features import cut, read_batches, to_input
@@ -67,6 +68,7 @@ def train_network(
     optimizer = _optimizer(model, recipe)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _factor(recipe, epochs * steps))
     generator = torch.Generator(device).manual_seed(seed)
+    render = Renderer(image_size, mean, std, torch.device(device))
     order = np.random.default_rng(seed)
     target = torch.from_numpy(labels)
     model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
@@ -77,7 +79,7 @@ def train_network(
         for index, batch in zip(batches, read_batches(images, [rows[b] for b in batches], device), strict=True):
             pixels = batch.permute(0, 3, 1, 2).float()
             view = draw_parameters(len(batch), recipe.policy, generator, rotate=recipe.turns)
-            inputs = apply_view(pixels, view, image_size, mean, std).contiguous(memory_format=torch.channels_last)
+            inputs = render(pixels, view).contiguous(memory_format=torch.channels_last)
             with autocast(device, machine.dtype):
                 logits = model(inputs)
             loss = F.cross_entropy(logits.float(), target[torch.from_numpy(index)].to(device))

@@ -4,6 +4,7 @@ import inspect
 import logging
 from typing import Any
 
+import numpy as np
 import torch
 from timm.layers import convert_sync_batchnorm
 from torch import nn
@@ -49,9 +50,17 @@ def starting_backbone(config: PretrainConfig) -> nn.Module:
 
 
 def build_trainer(
-    config: PretrainConfig, resolved: Resolved, backbone: nn.Module, loader: Loader, dtype: torch.dtype
+    config: PretrainConfig,
+    resolved: Resolved,
+    backbone: nn.Module,
+    loader: Loader,
+    dtype: torch.dtype,
+    aspects: np.ndarray | None = None,
 ) -> Trainer:
-    """The trainer of a run at step 0. Seeds torch's global generators, which dropout draws from."""
+    """The trainer of a run at step 0. Seeds torch's global generators, which dropout draws from.
+
+    ``aspects`` are the aspect ratios of the loader's images, as their cache knows them.
+    """
     torch.manual_seed(config.seed)
     task = create_task(config, resolved, backbone)
     if config.sync_bn and distributed.world_size() > 1:
@@ -59,7 +68,8 @@ def build_trainer(
     task.to(loader.device)
     for module in task.children():  # the task itself refuses a memory format (timm 1.0.27)
         module.to(memory_format=torch.channels_last)
-    views = create_views(config, resolved, task, torch.Generator(loader.device).manual_seed(config.seed))
+    generator = torch.Generator(loader.device).manual_seed(config.seed)
+    views = create_views(config, resolved, task, generator, aspects)
     return Trainer(
         config,
         task,
@@ -116,20 +126,25 @@ def create_task(config: PretrainConfig, resolved: Resolved, backbone: nn.Module)
 
 
 def create_views(
-    config: PretrainConfig, resolved: Resolved, task: Any, generator: torch.Generator
+    config: PretrainConfig,
+    resolved: Resolved,
+    task: Any,
+    generator: torch.Generator,
+    aspects: np.ndarray | None = None,
 ) -> TwoViews | JigsawViews:
     """The maker of the views that the task asks for."""
     common = (resolved.image_size, view_policy(config), resolved.mean, resolved.std, generator)
     # a backbone made for one size (most ViTs) must get small views at that size too
     small = resolved.image_size if pretrained_cfg(task.backbone).get("fixed_input_size") else None
     if task.views == "jigsaw":
-        return JigsawViews(*common, patch_size=small)
+        return JigsawViews(*common, patch_size=small, aspects=aspects)
     return TwoViews(
         *common,
         rotate_query=task.rotates_query,
         with_key=task.views != "one",
         with_crop=task.views == "crop",
         crop_size=small,
+        aspects=aspects,
     )
 
 

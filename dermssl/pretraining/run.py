@@ -116,13 +116,13 @@ def pretrain(data: str | Path, output: str | Path, *, resume: bool = True, **opt
         with distributed.agreed():
             if resuming:
                 _refuse_other_images(run, cache)
-            images = _training_images(cache, config)
+            chosen = _training_images(cache, config)
             # the default batch is the device's: on another one the run would go on with other steps
             begun = run.read_config().get("resolved", {}) if resuming else {}
             batch = begun.get("batch_size") or batch_size(config, device)
-            loader = Loader(images, batch, seed=config.seed, device=device)
+            loader = Loader(chosen.images, batch, seed=config.seed, device=device)
             resolved = resolve(config, loader, backbone, dtype)
-            trainer = build_trainer(config, resolved, backbone, loader, dtype)
+            trainer = build_trainer(config, resolved, backbone, loader, dtype, chosen.aspects)
             knn = _online_knn(config, resolved) if distributed.is_main() else None
             if resuming:
                 trainer.load_state_dict(load_checkpoint(run.checkpoint))
@@ -189,13 +189,11 @@ def _claim(run: RunDirectory, config: PretrainConfig) -> None:
         )
 
 
-def _training_images(cache: Cache, config: PretrainConfig) -> np.ndarray:
+def _training_images(cache: Cache, config: PretrainConfig) -> Cache:
     """All images, or ``limit`` of them drawn at random."""
-    images: np.ndarray = cache.images
-    if config.limit is not None and config.limit < len(images):
-        chosen = np.random.default_rng(config.seed).permutation(len(images))[: config.limit]
-        images = images[np.sort(chosen)]
-    return images
+    if config.limit is None or config.limit >= len(cache.images):
+        return cache
+    return cache.select(np.sort(np.random.default_rng(config.seed).permutation(len(cache.images))[: config.limit]))
 
 
 def _refuse_other_images(run: RunDirectory, cache: Cache) -> None:

@@ -4,15 +4,8 @@ import pytest
 import torch
 import torchvision.transforms.v2.functional as TF
 
-from dermssl.data.augment import (
-    TwoViews,
-    ViewParameters,
-    ViewPolicy,
-    apply_view,
-    draw_parameters,
-    geometry,
-    sampling_grid,
-)
+from dermssl.data.augment import TwoViews, ViewPolicy, draw_parameters
+from dermssl.data.render import ViewParameters, apply_view, geometry, sampling_grid, steps
 
 ZERO, ONE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 
@@ -187,4 +180,4 @@ def test_hue_of_a_whole_circle_is_no_change(images):
 def test_thesampling_grid_is_torchs():
     theta = geometry(draw_parameters(16, ViewPolicy(flip="both"), torch.Generator().manual_seed(0), rotate=True))
     expected = torch.nn.functional.affine_grid(theta, [16, 3, 33, 33], align_corners=False)
-    torch.testing.assert_close(sampling_grid(theta, 33), expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(sampling_grid(theta, steps(33, theta.device)), expected, atol=1e-6, rtol=0)
