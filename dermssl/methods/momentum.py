@@ -82,9 +82,10 @@ class MomentumEncoder(nn.Module):
         # Batches arrive in random order, so dealing them out mixes them as well as a drawn permutation, over the
         # processes as within one; and the groups are those that one process would make.
         dealt = distributed.deal(images)
-        with GroupedBatchNorm(len(dealt), groups, strided=True):
-            keys = embed(dealt)
-        return distributed.collect(keys)
+        order = torch.arange(len(dealt), device=images.device).view(-1, groups).T.flatten()  # 0, G, 2 G, ..., 1, G + 1
+        with GroupedBatchNorm(groups):
+            keys = embed(dealt[order])
+        return distributed.collect(keys[order.argsort()])
 
     def queries(self, count: int) -> AbstractContextManager:
         """The context in which a batch of ``count`` queries goes through the query encoder.
@@ -94,7 +95,7 @@ class MomentumEncoder(nn.Module):
         """
         if self.key_norm != "shuffle" or not self.training:
             return nullcontext()
-        return GroupedBatchNorm(count, self._groups(count))
+        return GroupedBatchNorm(self._groups(count))
 
     def _groups(self, images: int) -> int:
         """The most groups of ``SHUFFLE_GROUP`` or more, all of one size, that a batch can be divided into."""
