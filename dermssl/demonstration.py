@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from dermssl.backbones.create import create_backbone
 from dermssl.backbones.facts import pretrained_cfg
 from dermssl.data.augment import TwoViews
 from dermssl.data.cache import Cache, source_size
@@ -37,16 +38,24 @@ OPTIONS: dict[str, Any] = {
     "epochs": 14,
     "batch_size": 64,
     "queue_size": 512,
+    # for a run of two hundred steps: keys that keep up with it, and views that still show the lesion
+    "momentum": 0.9,
+    "temperature": 0.1,
+    "crop_scale": 0.4,
     "device": "auto",
 }
+SHOWN = 6  # neighbours on the page
 NEIGHBOURS = 10  # k of the KNN: a hundred neighbours of a thousand images would outvote the small classes
 
 NEXT = """\
-# any folder of dermoscopy images; on a GPU leave out --recipe, --image-size and --epochs
+# 1. pretrain on any folder of dermoscopy images; on a GPU leave out --recipe, --image-size and --epochs
 dermssl pretrain IMAGES --output runs/first --recipe short --image-size 64 --epochs 20
-# labelled ones: a HAM10000 or ISIC download, a folder per class, a CSV
+# 2. what it learned, on labelled images (a HAM10000 or ISIC download, a folder per class, a CSV) ...
 dermssl eval-knn runs/first LABELLED_IMAGES
-dermssl eval-knn random:resnet18 LABELLED_IMAGES --image-size 64"""
+# ... beside ImageNet weights
+dermssl eval-knn timm:resnet18.a1_in1k LABELLED_IMAGES --image-size 64
+# 3. a classifier for timm
+dermssl finetune runs/first LABELLED_IMAGES --output classifier"""
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,7 @@ class DemoResult:
     Attributes:
         report: the HTML page.
         run: the run directory.
+        history: of the run, one dict for each epoch.
         pretrained, random: KNN reports of the pretrained and of the untrained backbone.
         difference: the first minus the second, paired.
         seconds: how long this call took.
@@ -63,10 +73,16 @@ class DemoResult:
 
     report: Path
     run: Path
+    history: list[dict[str, Any]]
     pretrained: Report
     random: Report
     difference: Comparison
     seconds: float
+
+    @property
+    def rotation_accuracy(self) -> float:
+        """Share of the turned views of the last epoch whose turn the network told; guessing is 0.25."""
+        return self.history[-1]["rotation_accuracy"]
 
 
 def demo(output: str | Path = "dermssl-demo") -> DemoResult:
@@ -92,7 +108,7 @@ def demo(output: str | Path = "dermssl-demo") -> DemoResult:
     difference = compare(random, pretrained)
     report = folder / "report.html"
     _write_report(report, result, labelled, pretrained, random, difference)
-    return DemoResult(report, result.run, pretrained, random, difference, time.perf_counter() - started)
+    return DemoResult(report, result.run, result.history, pretrained, random, difference, time.perf_counter() - started)
 
 
 def _draw_images(folder: Path) -> Path:
@@ -102,28 +118,32 @@ def _draw_images(folder: Path) -> Path:
         if not place.exists():
             folder.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(partial, ignore_errors=True)
-            write_synthetic(partial, images=IMAGES, size=64, seed=0).rename(place)
+            write_synthetic(partial, images=IMAGES, size=64, seed=0, upright=True).rename(place)
     except OSError as error:
         raise DermsslError(f"--output {folder}: cannot be written ({error.strerror}); name another folder") from error
-    return write_synthetic(place, images=IMAGES, size=64, seed=0)  # drawn by another version: says so
+    return write_synthetic(place, images=IMAGES, size=64, seed=0, upright=True)  # drawn by another version: says so
 
 
 def _write_report(
     path: Path, result: PretrainResult, labelled: Cache, pretrained: Report, random: Report, difference: Comparison
 ) -> None:
     better, base = pretrained.metrics["accuracy"], random.metrics["accuracy"]
+    low, high = (100 * edge for edge in difference.interval["accuracy"])
+    last = result.history[-1]
     seconds = sum(line["seconds"] for line in result.history)  # of the run, also where this call only found it
     page.write_html(
         path,
         "dermssl: a first look",
         f"A ResNet18 was pretrained without labels on {len(labelled.images)} drawn images in {seconds:.0f} seconds. "
         f"Its nearest neighbours then name the class of {better:.1%} of the images, those of an untrained ResNet18 "
-        f"{base:.1%}; always naming the commonest class is right for {pretrained.majority_accuracy:.1%}.",
+        f"{base:.1%} (95 % interval of the difference: {low:+.1f} to {high:+.1f} points); always naming the most "
+        f"frequent class is right for {pretrained.majority_accuracy:.1%}. It also tells by how many quarter turns "
+        f"{last['rotation_accuracy']:.0%} of the views were turned; guessing would be 25 %.",
         [
             ("Nearest neighbours against an untrained network", [_metrics_table(pretrained, random, difference)]),
             ("Pretraining", [_curve(result)]),
             ("What the network was shown", [_sample_views(labelled, result.backbone)]),
-            ("What it finds alike", [_neighbours(labelled, result.backbone)]),
+            ("What it finds alike", _neighbours(labelled, result.backbone)),
             (
                 "Next: your own images",
                 [page.code(NEXT), page.prose("The images above are drawn by a program: no figure here says anything "
@@ -145,7 +165,9 @@ def _metrics_table(pretrained: Report, random: Report, difference: Comparison) -
         low, high = (100 * edge for edge in difference.interval[name])
         gain = f"{100 * difference.difference[name]:+.1f} [{low:+.1f},\u00a0{high:+.1f}]"
         body.append([label, *(f"{100 * report.metrics[name]:.1f}" for report in (random, pretrained)), gain])
-    body.append(["accuracy of always naming the commonest class", *[f"{100 * random.majority_accuracy:.1f}"] * 2, ""])
+    body.append(
+        ["accuracy of always naming the most frequent class", *[f"{100 * random.majority_accuracy:.1f}"] * 2, ""]
+    )
     return page.table(
         ["%", "untrained", "pretrained", "difference, points"],
         body,
@@ -156,11 +178,13 @@ def _metrics_table(pretrained: Report, random: Report, difference: Comparison) -
 
 def _curve(result: PretrainResult) -> str:
     last = result.history[-1]
+    full = [line for line in result.history if line["step"] * OPTIONS["batch_size"] > OPTIONS["queue_size"]]
+    shown = full[1:] if len(full) > 1 else result.history
     caption = (
-        f"{last['epoch']} epochs, {last['images_per_second']:.0f} images/s in the last. The instance loss is low only "
-        "until the queue of negatives has filled; a rotation accuracy of 0.25 is guessing."
+        f"{last['epoch']} epochs, {last['images_per_second']:.0f} images/s in the last; shown from the epoch on in "
+        "which the queue of negatives is full. A rotation accuracy of 0.25 is guessing."
     )
-    return page.plots(loss_curves(result.history), caption)
+    return page.plots(loss_curves(shown), caption)
 
 
 def _sample_views(labelled: Cache, backbone: nn.Module) -> str:
@@ -199,22 +223,42 @@ def _sample_views(labelled: Cache, backbone: nn.Module) -> str:
     )
 
 
-def _neighbours(labelled: Cache, backbone: nn.Module) -> str:
-    """For one image of each class, the nearest images of other lesions; same class framed."""
-    records = labelled.records
-    features = torch.nn.functional.normalize(
-        torch.from_numpy(extract_features(backbone, labelled.images, image_size=OPTIONS["image_size"])), dim=1
-    )
+def _neighbours(labelled: Cache, backbone: nn.Module) -> list[str]:
+    """For one image of each class, the nearest images of other lesions before and after the pretraining."""
+    records, size = labelled.records, OPTIONS["image_size"]
+    untrained = create_backbone(OPTIONS["backbone"], image_size=size)
     groups = np.array(records.groups if records.groups is not None else range(len(records)))
-    generator, rows = np.random.default_rng(0), []
-    for number, name in enumerate(records.classes):
-        query = generator.choice(np.flatnonzero(records.labels == number))
-        similarity = (features @ features[query]).numpy()
-        similarity[groups == groups[query]] = -2  # other photographs of this lesion would be too easy
-        nearest = np.argsort(-similarity)[:6]
-        pictures = [page.Picture(labelled.images[query], f"a {name}", name)]
-        for i in nearest:
-            label = records.classes[records.labels[i]]
-            pictures.append(page.Picture(labelled.images[i], f"neighbour, {label}", label, marked=label == name))
-        rows.append((name, pictures))
-    return page.picture_rows(rows, "First the image, then its nearest neighbours; those of the same class are framed.")
+    generator = np.random.default_rng(0)
+    queries = [generator.choice(np.flatnonzero(records.labels == number)) for number in range(len(records.classes))]
+    rows, same = [], {}
+    for name, network in (("untrained", untrained), ("pretrained", backbone)):
+        features = torch.from_numpy(extract_features(network, labelled.images, image_size=size))
+        features = torch.nn.functional.normalize(features, dim=1)
+        of_network = [_nearest(labelled, features, groups, query) for query in queries]
+        same[name] = sum(picture.marked for pictures in of_network for picture in pictures)
+        rows += [(number, name, pictures) for number, pictures in enumerate(of_network)]
+    pictured = []
+    for number, name, pictures in sorted(rows, key=lambda row: row[0]):  # before above after, class by class
+        label = records.classes[number]
+        image = page.Picture(labelled.images[queries[number]], f"a {label}", label)
+        pictured.append((f"{label}, {name}", [image, *pictures]))
+    counts = f"{same['untrained']} of {SHOWN * len(queries)} before, {same['pretrained']} after"
+    return [
+        page.picture_rows(
+            pictured,
+            "First an image drawn at random from each class, then its nearest neighbours among the other lesions, "
+            f"before and after the pretraining; those of the same class are framed ({counts}).",
+        )
+    ]
+
+
+def _nearest(labelled: Cache, features: torch.Tensor, groups: np.ndarray, query: int) -> list[page.Picture]:
+    records = labelled.records
+    similarity = (features @ features[query]).numpy()
+    similarity[groups == groups[query]] = -2  # other photographs of this lesion would be too easy
+    pictures = []
+    for i in np.argsort(-similarity)[:SHOWN]:
+        label = records.classes[records.labels[i]]
+        alike = bool(records.labels[i] == records.labels[query])
+        pictures.append(page.Picture(labelled.images[i], f"neighbour, {label}", label, marked=alike))
+    return pictures

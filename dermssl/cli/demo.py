@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from dermssl.cli.logs import log_to_terminal
+from dermssl.cli.parse import PLACE, json_option
 
 
 @click.command()
@@ -13,10 +14,11 @@ from dermssl.cli.logs import log_to_terminal
     "--output",
     default="dermssl-demo",
     show_default=True,
-    type=click.Path(path_type=Path),
+    type=PLACE,
+    metavar="DIR",
     help="Folder for images, run and report.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option("Print one JSON object.")
 def command(output: Path, as_json: bool) -> None:
     """Pretrain on drawn images and compare with an untrained network, in under two minutes on two cores."""
     log_to_terminal()
@@ -27,12 +29,24 @@ def command(output: Path, as_json: bool) -> None:
     if as_json:
         paths = {"report": str(result.report), "run": str(result.run)}
         gain = {"difference": result.difference.difference, "interval": result.difference.interval}
-        click.echo(json.dumps({**paths, "seconds": result.seconds, "metrics": accuracies, **gain}))
+        click.echo(
+            json.dumps(
+                {
+                    **paths,
+                    "seconds": result.seconds,
+                    "rotation_accuracy": result.rotation_accuracy,
+                    "metrics": accuracies,
+                    **gain,
+                }
+            )
+        )
         return
     for name, metrics in accuracies.items():
         click.echo(f"KNN, {name:10}: accuracy {metrics['accuracy']:6.1%}, macro recall {metrics['recall_macro']:6.1%}")
-    gain, (low, high) = (getattr(result.difference, part)["recall_macro"] for part in ("difference", "interval"))
+    gain, (low, high) = (getattr(result.difference, part)["accuracy"] for part in ("difference", "interval"))
     click.echo(
-        f"Macro recall by pretraining: {100 * gain:+.1f} points (95 % interval {100 * low:+.1f} to {100 * high:+.1f})"
+        f"Gain by pretraining: {100 * gain:+.1f} points of accuracy "
+        f"(95 % interval {100 * low:+.1f} to {100 * high:+.1f})"
     )
-    click.echo(f"Report: {result.report.resolve()}  ({result.seconds:.0f} s)\n\nNext, on real images:\n{NEXT}")
+    click.echo(f"Turns told: {result.rotation_accuracy:.0%} of the views (guessing: 25 %)")
+    click.echo(f"Report: {result.report.resolve()}  ({result.seconds:.0f} s)\n\nNext, on your own images:\n{NEXT}")

@@ -21,7 +21,9 @@ _VERSION = 1
 _SITES = ("back", "lower extremity", "trunk", "upper extremity", "abdomen", "face", "chest", "foot", "scalp")
 
 
-def write_synthetic(folder: str | Path, *, images: int = 600, size: int = 96, seed: int = 0) -> Path:
+def write_synthetic(
+    folder: str | Path, *, images: int = 600, size: int = 96, seed: int = 0, upright: bool = False
+) -> Path:
     """Write ``HAM10000_metadata.csv`` and ``HAM10000_images/*.jpg`` of drawn lesions.
 
     Args:
@@ -29,6 +31,7 @@ def write_synthetic(folder: str | Path, *, images: int = 600, size: int = 96, se
         images: their number, at least 35 (five of each of the seven classes).
         size: edge length in pixels.
         seed: decides everything.
+        upright: draw what a short training can learn from: photographs with an up, as many of each class.
 
     Returns:
         The folder.
@@ -41,7 +44,8 @@ def write_synthetic(folder: str | Path, *, images: int = 600, size: int = 96, se
         raise DermsslError(f"images={images}: at least {FEWEST * len(SHARES)} are needed, {FEWEST} of each class")
     if not 16 <= size <= 2048:
         raise DermsslError(f"size={size}: must be between 16 and 2048 pixels")
-    made = json.dumps({"synthetic": _VERSION, "images": images, "size": size, "seed": seed})
+    kind = {"upright": True} if upright else {}
+    made = json.dumps({"synthetic": _VERSION, "images": images, "size": size, "seed": seed, **kind})
     stamp, table = folder / SYNTHETIC_STAMP, folder / "HAM10000_metadata.csv"
     if stamp.exists() and stamp.read_text(encoding="utf-8") == made:
         return folder
@@ -49,10 +53,10 @@ def write_synthetic(folder: str | Path, *, images: int = 600, size: int = 96, se
         raise DermsslError(f"{folder} is not empty; name a new folder for the synthetic images")
     pictures = folder / "HAM10000_images"
     pictures.mkdir(parents=True, exist_ok=True)
-    rows = _table(images, seed)
+    rows = _table(class_counts(images, equal=upright), seed)
     for index, row in enumerate(rows):
         lesion = int(row["lesion_id"].split("_")[1])
-        picture = draw(row["dx"], size, lesion=(seed, lesion), view=(seed, lesion, index))
+        picture = draw(row["dx"], size, lesion=(seed, lesion), view=(seed, lesion, index), upright=upright)
         picture.save(pictures / f"{row['image_id']}.jpg", quality=92)
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
@@ -63,17 +67,19 @@ def write_synthetic(folder: str | Path, *, images: int = 600, size: int = 96, se
     return folder
 
 
-def class_counts(images: int) -> dict[str, int]:
-    """Class -> number of images among ``images``: near ``SHARES``, at least ``FEWEST`` of each."""
+def class_counts(images: int, *, equal: bool = False) -> dict[str, int]:
+    """Class -> number of images among ``images``: near ``SHARES``, at least ``FEWEST`` of each; or nearly ``equal``."""
+    if equal:
+        return {name: (images + number) // len(SHARES) for number, name in enumerate(SHARES)}
     counts = {name: max(FEWEST, int(images * share)) for name, share in SHARES.items()}
     counts["nv"] += images - sum(counts.values())
     return counts
 
 
-def _table(images: int, seed: int) -> list[dict[str, str]]:
+def _table(counts: dict[str, int], seed: int) -> list[dict[str, str]]:
     rng = np.random.default_rng([seed, 1])
     rows, lesions = [], 0
-    for name, count in class_counts(images).items():
+    for name, count in counts.items():
         several = max(min(FEWEST, count), round(count / IMAGES_PER_LESION))
         of_image = [*range(several), *rng.integers(several, size=count - several)]
         patients = [
