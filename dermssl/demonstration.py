@@ -41,7 +41,7 @@ OPTIONS: dict[str, Any] = {
     # for a run of two hundred steps: keys that keep up with it, and views that still show the lesion
     "momentum": 0.9,
     "temperature": 0.1,
-    "crop_scale": 0.4,
+    "crop_scale": 0.6,
     "device": "auto",
 }
 SHOWN = 6  # neighbours on the page

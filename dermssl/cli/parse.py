@@ -114,7 +114,7 @@ def _word(value: Any) -> str:
 
 def output_folder(help: str, **more: Any) -> Callable[[Command], Command]:
     """``--output``, a folder that the command needs."""
-    return click.option("--output", required=True, type=PLACE, metavar="DIR", help=help, **more)
+    return click.option("--output", **{"required": True, "type": PLACE, "metavar": "DIR", "help": help, **more})
 
 
 def json_option(help: str = "Print one JSON object instead of tables.") -> Callable[[Command], Command]:

@@ -2,62 +2,31 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
+from dermssl.cli.logs import log_to_terminal
+from dermssl.cli.parse import data_argument, json_option, options_of, output_folder
+from dermssl.data.arguments import PrepareOptions
+
 
 @click.command()
-@click.argument("data", type=click.Path(path_type=Path))
-@click.option(
-    "--output",
-    required=True,
-    type=click.Path(path_type=Path),
-    metavar="CACHE",
-    help="The folder to write; an interrupted run goes on where it stopped.",
-)
-@click.option("--size", default=256, show_default=True, help="Edge length of the square images, in pixels.")
-@click.option(
-    "--fit",
-    type=click.Choice(["squash", "crop"]),
-    default="squash",
-    show_default=True,
-    help="squash: both sides to SIZE. crop: the shorter side to SIZE, then the middle square.",
-)
-@click.option("--workers", type=int, help="Threads that decode.  [default: one a CPU core]")
-@click.option(
-    "--max-bad", default=0.05, show_default=True, help="Share of unreadable images above which this is an error."
-)
-@click.option(
-    "--label", metavar="COLUMN", help="Column of DATA's tables that holds the class.  [default: as its layout has it]"
-)
-@click.option(
-    "--group",
-    metavar="COLUMN",
-    help="Column of DATA's tables that holds the lesion or the patient.  [default: as its layout has it]",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
-def command(
-    data: Path,
-    output: Path,
-    size: int,
-    fit: str,
-    workers: int | None,
-    max_bad: float,
-    label: str | None,
-    group: str | None,
-    as_json: bool,
-) -> None:
+@data_argument()
+@output_folder("The folder to write; an interrupted run goes on where it stopped.", metavar="CACHE")
+@options_of(PrepareOptions)
+@json_option("Print one JSON object instead of text.")
+def command(data: str, output: Path, as_json: bool, **options: Any) -> None:
     """Decode every image of DATA once and write them to CACHE, which every command takes as its DATA.
 
     DATA is a folder of images, a folder per class, a HAM10000 or ISIC download, a CSV with
     image,label[,group] columns, or another cache, which is reduced to --size.
     """
-    from dermssl.cli.logs import log_to_terminal
     from dermssl.data.prepare import prepare
     from dermssl.data.records import Kind
 
     log_to_terminal()
-    cache = prepare(data, output, size=size, fit=fit, workers=workers, max_bad=max_bad, label=label, group=group)  # type: ignore[arg-type]
+    cache = prepare(data, output, **options)
     records = cache.records
     reasons: dict[str, int] = {}
     for problem in cache.problems:

@@ -12,31 +12,23 @@ import numpy as np
 from PIL import Image
 
 from dermssl.data import cache_files
+from dermssl.data.arguments import PrepareOptions
 from dermssl.data.cache import Cache, open_cache
 from dermssl.data.cache_files import is_cache, relative_path
 from dermssl.data.columns import Columns, by_columns
-from dermssl.data.decode import FITS, Fit, decode_shaped
+from dermssl.data.decode import Fit, decode_shaped
 from dermssl.data.fill import Plan, Render, Rendered, build
 from dermssl.data.layouts.found import need_utf8
 from dermssl.data.read import path_of, read_records, renamed_cache
 from dermssl.data.records import Kind, Records
 from dermssl.errors import DermsslError
+from dermssl.options import takes
 
 LOGGER = logging.getLogger("dermssl")
 
 
-def prepare(
-    data: Any,
-    output: str | Path,
-    *,
-    size: int = 256,
-    fit: Fit = "squash",
-    workers: int | None = None,
-    max_bad: float = 0.05,
-    label: str | None = None,
-    group: str | None = None,
-    progress: bool = True,
-) -> Cache:
+@takes(PrepareOptions)
+def prepare(data: Any, output: str | Path, options: PrepareOptions) -> Cache:
     """Decode every image of ``data`` once and write them to ``output``.
 
     A run that was interrupted goes on where it stopped, and tries again what it could not read; one that is
@@ -45,20 +37,14 @@ def prepare(
     Args:
         data: a folder, table or prepared cache (see docs/data.md). A cache is reduced to ``size``.
         output: the folder to write; empty, new, or made from the same images by an earlier call.
-        size: edge length of the square images, in pixels.
-        fit: "squash" resizes both sides to ``size`` (as the paper), "crop" keeps the middle square.
-        workers: threads; default one per CPU core.
-        max_bad: the share of unreadable images above which this is an error.
-        label, group: columns of the data's tables that hold the class and the lesion or patient; default: as its
-            layout has them.
-        progress: show a progress bar on standard error.
+        options: the fields of `PrepareOptions`, by keyword.
 
     Raises:
         DermsslError: nothing to read, too much unreadable, no room or permission to write, or an
             ``output`` that holds something else.
     """
-    _check_options(size, fit, workers, max_bad)
-    data = by_columns(data, label, group)
+    size, fit = options.size, options.fit
+    data = by_columns(data, options.label, options.group)
     source, folder = path_of(data), Path(output).expanduser()
     need_utf8(folder)
     if source is not None and folder.resolve() in (source.resolve(), *source.resolve().parents):
@@ -68,7 +54,7 @@ def prepare(
         plan = _reduction(open_cache(source), size, data)
     else:
         plan = _originals(data, size, fit)
-    build(folder, plan, workers=workers, max_bad=max_bad, progress=progress)
+    build(folder, plan, workers=options.workers, max_bad=options.max_bad, progress=options.progress)
     return open_cache(folder)
 
 
@@ -93,7 +79,7 @@ def cached(
         workers: threads; default one per CPU core.
         progress: show a progress bar on standard error.
     """
-    _check_options(size, fit, workers, 0.05)
+    PrepareOptions(size=size, fit=fit, workers=workers)  # refuses what is out of range
     source = path_of(data)
     if source is not None and is_cache(source):
         need_utf8(source)
@@ -112,17 +98,6 @@ def cached(
     folder = _user_folder() / f"{name}-{size}-{plan.fit}-{key}"
     build(folder, plan, workers=workers, progress=progress)
     return open_cache(folder)
-
-
-def _check_options(size: int, fit: str, workers: int | None, max_bad: float) -> None:
-    if not 8 <= size <= 4096:
-        raise DermsslError(f"--size {size}: must be between 8 and 4096 pixels")
-    if fit not in FITS:
-        raise DermsslError(f"--fit {fit}: must be one of {', '.join(FITS)}")
-    if workers is not None and workers < 1:
-        raise DermsslError(f"--workers {workers}: must be 1 or more")
-    if not 0 <= max_bad <= 1:
-        raise DermsslError(f"--max-bad {max_bad}: must be a share between 0 and 1")
 
 
 def _user_folder() -> Path:

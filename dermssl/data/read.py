@@ -59,6 +59,8 @@ def read_records(data: Any) -> Records:
 def path_of(data: Any) -> Path | None:
     """Where ``data`` lies, for names and comparisons; None for a data set made in Python."""
     data = data.data if isinstance(data, Columns) else data
+    if isinstance(data, str) and not data.strip():
+        raise DermsslError("DATA: must not be empty; name a folder, a table or a cache (. is the folder you are in)")
     return Path(data).expanduser() if isinstance(data, str | os.PathLike) else None
 
 
