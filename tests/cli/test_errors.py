@@ -149,3 +149,59 @@ def test_what_cannot_be_written_is_refused_before_the_work(dermssl, tmp_path, co
     outcome = dermssl(command, *arguments, *more, option, tmp_path / place)
     assert_one_error(outcome, f"{option} {tmp_path / place}: ")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        (["--seed", str(2**32)], "--seed 4294967296: must be 0 or more and at most 2,147,483,647"),
+        (["--seed", str(2**64)], "--seed 18446744073709551616: must be 0 or more"),
+        (["--seed", "-1"], "--seed -1: must be 0 or more"),
+        (["--image-size", "100000"], "--image-size 100000: must be 1 or more and at most"),
+        *((["--device", name], f"--device {name}: unknown; use auto, cpu, cuda or cuda:N")
+          for name in ("mps", "xla", "meta", "gpu", "cuda:x")),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("command", ["eval-knn", "finetune", "fewshot", "cam", "project", "pretrain"])
+def test_what_torch_does_not_take_is_refused_before_any_work(dermssl, tmp_path, command, options, part):
+    """Neither weights nor images are there, and nothing has been said of them."""
+    arguments = ["nowhere"] if command == "pretrain" else ["runs/none", "nowhere"]
+    if command in ("cam", "project", "pretrain"):
+        arguments += ["--output", tmp_path / "out"]
+    assert_one_error(dermssl(command, *arguments, *options), part)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        (["--lr", "1e300"], "--lr 1e+300: must be at most"),
+        (["--lr", "nan"], "--lr nan: must be"),
+        (["--epochs", str(10**18)], "--epochs 1000000000000000000: must be 1 or more and at most 1,000,000"),
+        (["--batch-size", str(10**12)], "--batch-size 1000000000000: must be 2 or more and at most"),
+        (["--queue-size", str(10**12)], "--queue-size 1000000000000: must be"),
+        (["--workers", str(10**9)], "--workers 1000000000: must be"),
+        (["--temperature", "1e300"], "--temperature 1e+300: must be"),
+        (["--weight-decay", "inf"], "--weight-decay inf: must be"),
+    ],
+)
+def test_a_training_that_cannot_be_is_refused_before_any_work(dermssl, tmp_path, options, part):
+    assert_one_error(dermssl("pretrain", "nowhere", "--output", tmp_path / "out", *options), part.split(": ")[0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["eval-knn", "random:resnet10t", ""], "DATA"),
+        (["eval-knn", "", "images"], "WEIGHTS"),
+        (["pretrain", "", "--output", "run"], "DATA"),
+        (["pretrain", "images", "--output", ""], "--output"),
+        (["prepare", " ", "--output", "cache"], "DATA"),
+        (["cam", "random:resnet10t", "", "--output", "out"], "IMAGES"),
+        (["eval-knn", "random:resnet10t", "images", "--predictions", ""], "--predictions"),
+    ],
+)
+def test_an_empty_argument_is_no_folder(dermssl, monkeypatch, tmp_path, arguments, name):
+    monkeypatch.chdir(tmp_path)
+    assert_one_error(dermssl(*arguments), name, "must not be empty", status=2)
+    assert not list(tmp_path.iterdir())
