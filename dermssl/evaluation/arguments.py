@@ -214,6 +214,12 @@ class LeakageOptions(FeatureOptions, ColumnOptions):
         metavar="WEIGHTS",
         unset="no weights",
     )
+    join: str | Path | None = option(
+        None,
+        "Pairs of images of one lesion, named in the first two columns: where do they stand in the ranking by weights?",
+        metavar="CSV",
+        unset="no pairs",
+    )
     threshold: float = option(THRESHOLD, "Likeness from which two images are one photograph.", above=0, most=1)
     fit: Fit | None = option(None, "How an image becomes square.", choices=FITS, unset="as the weights were trained")
     progress: bool = option(False, "Show progress on standard error.", command=False)

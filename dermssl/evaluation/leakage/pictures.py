@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-GREY = (0.299, 0.587, 0.114)
+from dermssl.data.augment import LUMA
+
 FLAT = 1.0  # grey levels; below this standard deviation there is nothing to compare
 
 
@@ -33,7 +34,7 @@ class Pictures:
         for images, start, end in zip(self.sets, self.starts[:-1], self.starts[1:], strict=True):
             here = np.flatnonzero((numbers >= start) & (numbers < end))
             if len(here):
-                grey = torch.from_numpy(images[numbers[here] - start]).float() @ torch.tensor(GREY)
+                grey = torch.from_numpy(images[numbers[here] - start]).float() @ torch.tensor(LUMA)
                 if grey.shape[-1] != self.size:
                     grey = F.interpolate(grey[:, None], (self.size,) * 2, mode="bilinear", antialias=True)[:, 0]
                 result[torch.from_numpy(here)] = grey

@@ -16,11 +16,13 @@ from torch import Tensor
 
 from dermssl.data.cache import Cache
 from dermssl.data.columns import by_columns
+from dermssl.data.groups import read_pairs
 from dermssl.data.prepare import cached
 from dermssl.errors import DermsslError
 from dermssl.evaluation.arguments import LeakageOptions
 from dermssl.evaluation.knn import nearest
 from dermssl.evaluation.leakage.align import likeness
+from dermssl.evaluation.leakage.lesions import LesionRanking, rank_lesions
 from dermssl.evaluation.leakage.pictures import Pictures
 from dermssl.evaluation.leakage.split import SplitGap, split_gap
 from dermssl.evaluation.leakage.views import (
@@ -79,6 +81,7 @@ class Leakage:
     settings: dict[str, Any]
     seconds: float
     split: SplitGap | None = None
+    lesions: LesionRanking | None = None  # with weights, of one data set
     caches: tuple[Cache, ...] = field(default=(), repr=False, compare=False)
 
     @property
@@ -96,6 +99,7 @@ class Leakage:
                 "settings": self.settings,
                 "seconds": round(self.seconds, 1),
                 "split": None if self.split is None else asdict(self.split),
+                "lesions": None if self.lesions is None else asdict(self.lesions),
                 "pairs": [_without_rows(pair) for pair in self.pairs],
             },
             indent=1,
@@ -137,10 +141,12 @@ class Leakage:
             lines += ["", f"... and {len(self.pairs) - most} more"]
         if self.split is not None:
             lines += ["", self.split.to_markdown()]
+        if self.lesions is not None:
+            lines += ["", self.lesions.to_markdown()]
         return "\n".join(lines)
 
     def save(self, folder: str | Path) -> Path:
-        """Write ``leakage.json`` and ``pairs.csv`` into ``folder``; returns the JSON file."""
+        """Write ``leakage.json``, ``pairs.csv`` and, with weights, ``candidates.csv``; returns the JSON file."""
         folder = Path(folder)
         text = io.StringIO()
         writer = csv.DictWriter(
@@ -149,6 +155,11 @@ class Leakage:
         writer.writeheader()
         writer.writerows(_without_rows(pair) for pair in self.pairs)
         write_text(folder / "pairs.csv", text.getvalue())
+        if self.lesions is not None:
+            text = io.StringIO()
+            rows = [("first", "second", "similarity"), *self.lesions.candidates]
+            csv.writer(text, lineterminator="\n").writerows(rows)
+            write_text(folder / "candidates.csv", text.getvalue())
         write_text(folder / "leakage.json", self.to_json() + "\n")
         return folder / "leakage.json"
 
@@ -181,7 +192,13 @@ def leakage(data: str | Path, other: str | Path | None = None, *, options: Leaka
     pictures = Pictures([cache.images for cache in caches], SIZE)
     exact = _exact_pairs(caches)
     split_at = None if other is None else len(caches[0].images)
-    found, by_embedding = _similar_pairs(pictures, split_at, setup, caches)
+    ids, named = caches[0].records.ids, []
+    if options.join is not None:  # looked at before the work
+        if setup is None or other is not None:
+            raise DermsslError("--join: the ranking that it is looked up in needs --weights and one DATA")
+        named = read_pairs(options.join, ids)[0]
+    features = [] if setup is None else [setup.features(cache.images) for cache in caches]
+    found, by_embedding = _similar_pairs(pictures, split_at, features)
     LOGGER.info("%d pairs to compare in detail", len(found))
     scores, _ = likeness(pictures, found)
     near: dict[tuple[int, int], tuple[float, str, str]] = {}
@@ -196,6 +213,10 @@ def leakage(data: str | Path, other: str | Path | None = None, *, options: Leaka
     gap = None
     if setup is not None and other is None and len(set(caches[0].records.labels.tolist()) - {-1}) > 1:
         gap = split_gap(setup, data, same=[pair.rows for pair in pairs], seed=options.seed)
+    ranking = None
+    if features and other is None and len(ids) > 1:
+        groups = np.array(caches[0].records.groups or ids)
+        ranking = rank_lesions(features[0], ids, groups, named)
     settings = {
         "size": SIZE,
         "fit": fit,
@@ -214,6 +235,7 @@ def leakage(data: str | Path, other: str | Path | None = None, *, options: Leaka
         settings=settings,
         seconds=time.monotonic() - started,
         split=gap,
+        lesions=ranking,
         caches=caches,
     )
 
@@ -238,8 +260,7 @@ def _exact_pairs(caches: tuple[Cache, ...]) -> set[tuple[int, int]]:
 def _similar_pairs(
     pictures: Pictures,
     split_at: int | None,
-    setup: Setup | None,
-    caches: tuple[Cache, ...],
+    features: list[np.ndarray],
 ) -> tuple[Tensor, Tensor]:
     """(P, 4) pairs worth a comparison, as of `leakage_views.candidates`; (P,) found by the embedding only?"""
     rows = pictures.with_content()
@@ -249,9 +270,8 @@ def _similar_pairs(
         first, second = rows[rows < split_at], rows[rows >= split_at]
         both = [candidates(pictures, first, second), candidates(pictures, second, first)]
         hashed = best_of_each_pair(torch.cat(both))
-    if setup is None:
+    if not features:
         return hashed, torch.zeros(len(hashed), dtype=torch.bool)
-    features = [setup.features(cache.images) for cache in caches]
     known = {(min(pair), max(pair)) for pair in hashed[:, :2].tolist()}
     neighbours = _embedding_neighbours(features, rows, split_at)
     extra = torch.tensor([pair for pair in neighbours if pair not in known], dtype=torch.long).reshape(-1, 2)

@@ -8,6 +8,7 @@ import torch
 
 from dermssl.data.folds import cut_groups, make_folds
 from dermssl.data.groups import joined
+from dermssl.evaluation.intervals import interval
 from dermssl.evaluation.knn import knn_probabilities
 from dermssl.evaluation.setup import Setup
 from dermssl.tables import markdown_table
@@ -159,5 +160,4 @@ def _interval(difference: np.ndarray, groups: np.ndarray, seed: int) -> tuple[fl
     """95 % bootstrap interval of the mean difference (N,), drawing groups."""
     total, size = np.bincount(groups, weights=difference), np.bincount(groups)
     drawn = np.random.default_rng(seed).integers(len(size), size=(DRAWS, len(size)))
-    low, high = np.quantile(total[drawn].sum(axis=1) / size[drawn].sum(axis=1), [0.025, 0.975])
-    return float(low), float(high)
+    return interval(total[drawn].sum(axis=1) / size[drawn].sum(axis=1))
