@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dermssl.data.augment import LUMA
+from dermssl.data.render import LUMA
 
 FLAT = 1.0  # grey levels; below this standard deviation there is nothing to compare
 
