@@ -48,8 +48,12 @@ class Row(NamedTuple):
 
 
 def is_cache(folder: Path) -> bool:
+    """Whether a folder holds a prepared cache, whole or damaged; a manifest.json of somebody else makes none."""
     try:
-        return (folder / MANIFEST).is_file()
+        if not (folder / MANIFEST).is_file():
+            return False
+        with open_regular(folder / MANIFEST) as file:
+            return (folder / IMAGES).exists() or FORMAT.encode() in file.read(65536)
     except (OSError, ValueError):  # a name that is too long or holds NUL
         return False
 

@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dermssl.data.layouts.found import Found, Table, known, list_images, read_table, stem_of
+from dermssl.data.layouts.found import Found, list_images
+from dermssl.data.layouts.names import stem_of
 from dermssl.data.layouts.search import places, tables_in
+from dermssl.data.layouts.table import Table, known, read_table
 from dermssl.data.records import Problem
 from dermssl.errors import DermsslError
 

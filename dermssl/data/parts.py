@@ -1,5 +1,6 @@
 """The division that the data brings along: train, val and test."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -33,3 +34,9 @@ def parts_of(column: Sequence[str], source: str) -> np.ndarray:
             f"it must say {', '.join(PARTS)} (or nothing) for each image"
         )
     return np.array([_SPELLINGS.get(value, "") for value in values], dtype=str)
+
+
+def part_of(name: str) -> str:
+    """The part that the name of a folder or table says: ``train`` of ``my_training_set``; "" if none or several."""
+    found = {_SPELLINGS[word] for word in re.split(r"[^a-z]+", name.lower()) if word in _SPELLINGS}
+    return found.pop() if len(found) == 1 else ""

@@ -18,7 +18,7 @@ from dermssl.data.cache_files import is_cache, relative_path
 from dermssl.data.columns import Columns, by_columns
 from dermssl.data.decode import Fit, decode_shaped
 from dermssl.data.fill import Plan, Render, Rendered, build
-from dermssl.data.layouts.found import need_utf8
+from dermssl.data.layouts.names import need_utf8
 from dermssl.data.read import path_of, read_records, renamed_cache
 from dermssl.data.records import Kind, Records
 from dermssl.errors import DermsslError

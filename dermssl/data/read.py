@@ -12,13 +12,17 @@ import numpy as np
 from dermssl.data import cache_files
 from dermssl.data.cache import Cache, open_cache
 from dermssl.data.columns import Columns, as_images, named_rows
+from dermssl.data.joining import PAIRS_SOURCE, groups_of, ham10000_pairs, join_groups
 from dermssl.data.layouts.classes import normalised
 from dermssl.data.layouts.folders import read_folder
-from dermssl.data.layouts.found import Found, Row, is_image, need_utf8, read_table
-from dermssl.data.layouts.plain import read_csv
-from dermssl.data.layouts.search import find_tables, layout_of, tables_in
+from dermssl.data.layouts.found import Files, Found, Row
+from dermssl.data.layouts.names import is_image, need_utf8
+from dermssl.data.layouts.plain import LAYOUT as CSV
+from dermssl.data.layouts.registry import LAYOUTS, layout_of
+from dermssl.data.layouts.search import tables_in
+from dermssl.data.layouts.table import SUFFIXES, read_columns, read_table
 from dermssl.data.layouts.tables import read_folder_with_table, read_table_file, tables_not_read
-from dermssl.data.records import Problem, Records, describe
+from dermssl.data.records import Kind, Problem, Records, describe
 from dermssl.data.sources.container import ContainerOpener
 from dermssl.data.sources.mount import mounted, suffix_of, survey
 from dermssl.data.sources.python import read_dataset
@@ -28,9 +32,9 @@ from dermssl.errors import DermsslError
 LOGGER = logging.getLogger("dermssl")
 
 LOOKED_FOR = (
-    "looked for: a prepared cache (manifest.json); HAM10000_metadata.csv; "
-    "ISIC2018_Task3_Training_GroundTruth.csv; ISIC_2019_Training_GroundTruth.csv; "
-    "an ISIC 2020 train.csv (image_name, patient_id); a metadata.csv of isic-cli (isic_id); "
+    "looked for: a prepared cache (manifest.json); the table of a known set ("
+    + ", ".join(dict.fromkeys(layout.table for layout in LAYOUTS if layout.table))
+    + "); "
     "a CSV with image,label[,group]; a folder per class; image files (jpg, png, bmp, tif, webp) at any depth; all "
     "of them also in .zip and .tar archives; .parquet, .npz and .hdf5 files of images"
 )
@@ -87,7 +91,7 @@ def _read_path(data: str, columns: Columns) -> Records:
         ]
         # before the images that a table misses: what was not read explains them
         found.problems = [*seen.left_out, *found.problems]
-    elif source.is_file() and source.suffix.lower() in {".csv", ".tsv", ".tab"}:
+    elif (source.is_file() and source.suffix.lower() in SUFFIXES - {".txt"}) or _is_text_table(source):
         found = _read_table(source, columns)
     elif source.is_file() and suffix_of(source):
         return _read_mounted(source, [source], columns, _tables_beside(source))
@@ -135,8 +139,9 @@ def _read_table(source: Path, columns: Columns) -> Found:
     if columns.label is None and columns.group is None:
         return read_table_file(source)
     table = read_table(source)
-    if layout_of(table.columns) is None:
-        return _named(read_csv(as_images(table, source.parent), source.parent), source.parent, columns, source)
+    if layout_of(source, table.columns) is None:
+        found = CSV.read(as_images(table, source.parent), Files(source.parent))
+        return _named(found, source.parent, columns, source)
     return _named(read_table_file(source), source.parent, columns, source)
 
 
@@ -160,13 +165,21 @@ def _renamed(records: Records, columns: Columns) -> Records:
     return records if columns.label is None else replace(records, labels=new.labels, classes=new.classes)
 
 
+def _is_text_table(path: Path) -> bool:
+    """Whether a .txt file, or Dataverse's HAM10000_metadata, is the table of a known layout."""
+    if path.suffix.lower() != ".txt" and path.name != "HAM10000_metadata":
+        return False
+    return layout_of(path, read_columns(path)) is not None
+
+
 def _read_directory(folder: Path) -> Found:
     try:
         if not any(folder.iterdir()):
             raise DermsslError(f"{folder} is empty; {LOOKED_FOR}")
-        tables = find_tables(folder)
-        found = read_folder_with_table(folder, tables) or read_folder(folder)
-        found.problems += tables_not_read(tables, found)
+        found = read_folder_with_table(folder)
+        if found is None:
+            found = read_folder(folder)
+            found.problems += tables_not_read(folder, found, set())
         return found
     except PermissionError as error:
         raise DermsslError(f"{error.filename} cannot be read: no permission") from error
@@ -180,56 +193,28 @@ def _records(found: Found) -> Records:
             rows[row.id] = row
             continue
         other = " with another label" if row.label != rows[row.id].label else ""
-        problems.append(Problem(row.id, f"a second row{other}: the first is used"))
+        problems.append(Problem(row.id, f"a second row{other}: the first is used", Kind.REPEATED_ROW))
     if not rows:
         seen = f"; {len(problems):,} problems, first: {problems[0].path}: {problems[0].reason}" if problems else ""
         raise DermsslError(f"no images in {found.source} (read as {found.layout}){seen}; {LOOKED_FOR}")
     kept = list(rows.values())
-    names = normalised({row.label for row in kept if row.label})
+    names, said = normalised(row.label for row in kept if row.label)
     classes = tuple(sorted(set(names.values())))
     number = {label: classes.index(name) for label, name in names.items()}
     columns = dict.fromkeys(name for row in kept for name in row.attributes)
-    return Records(
+    groups, more = groups_of(kept)
+    problems += [*more, *(Problem("labels", text, Kind.LABEL) for text in said)]
+    records = Records(
         source=found.source,
         layout=found.layout,
         paths=tuple(row.path for row in kept),
         ids=tuple(rows),
         labels=np.array([number[row.label] if row.label else -1 for row in kept], dtype=np.int64),
         classes=classes,
-        groups=_groups(kept),
+        groups=groups,
         attributes={name: tuple(row.attributes.get(name, "") for row in kept) for name in columns},
         problems=tuple(problems),
     )
-
-
-def _groups(rows: list[Row]) -> tuple[str, ...] | None:
-    """The group of each row: everything linked by a lesion or a patient is one group, named by the patient.
-
-    Joined rather than picked row by row, since a table may know the patient of one image of a lesion only.
-    """
-    if not any(row.lesion or row.patient for row in rows):
-        return None
-    parent: dict[str, str] = {}
-
-    def root(key: str) -> str:
-        while parent.setdefault(key, key) != key:
-            parent[key] = parent[parent[key]]
-            key = parent[key]
-        return key
-
-    for row in rows:
-        if row.lesion and row.patient:
-            parent[root(f"lesion:{row.lesion}")] = root(f"patient:{row.patient}")
-    keys = [
-        root(f"patient:{row.patient}" if row.patient else f"lesion:{row.lesion}" if row.lesion else f"image:{row.id}")
-        for row in rows
-    ]
-    # A patient and a lesion keep their own names; an image without either is marked, and so is a lesion named like a
-    # patient, so that two groups never meet in one name.
-    patients = {row.patient for row in rows if row.patient}
-
-    def name(key: str) -> str:
-        kind, text = key.split(":", 1)
-        return key if kind == "image" or (kind == "lesion" and text in patients) else text
-
-    return tuple(name(key) for key in keys)
+    if records.layout in ("ham10000", "isic 2018", "isic 2019"):  # the latter two hold HAM10000's images
+        return join_groups(records, ham10000_pairs(), PAIRS_SOURCE)
+    return records

@@ -28,6 +28,7 @@ class Kind(StrEnum):
     MASK = "mask"
     LABEL = "label"
     GROUP = "group"
+    JOINED = "joined"
     OTHER = "other"
 
     @property
@@ -48,6 +49,7 @@ _MEANINGS = {
     Kind.BAD_NAME: "a name that is not UTF-8",
     Kind.MASK: "a mask, not a photograph",
     Kind.LABEL: "the label is not clear",
+    Kind.JOINED: "images of two lesion ids made one group",
     Kind.GROUP: "the lesion is not known",
 }
 
@@ -97,6 +99,11 @@ class Records:
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    @property
+    def joined(self) -> tuple[str, ...]:
+        """What was made one group beyond what the tables say, and who says so: for reports."""
+        return tuple(problem.reason for problem in self.problems if problem.kind is Kind.JOINED)
 
     def select(self, index: Sequence[int] | npt.NDArray[np.integer]) -> "Records":
         """The records at ``index`` (M,), in that order; the classes stay as they are."""

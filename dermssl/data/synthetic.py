@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dermssl.data.layouts.tables import SYNTHETIC_STAMP
+from dermssl.data.layouts.ham10000 import SYNTHETIC_STAMP
 from dermssl.data.synthetic_photographs import draw
 from dermssl.errors import DermsslError
 from dermssl.files import write_text

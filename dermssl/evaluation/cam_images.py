@@ -12,7 +12,7 @@ from dermssl.backbones.facts import Framing
 from dermssl.data.cache import Cache, open_cache
 from dermssl.data.cache_files import is_cache
 from dermssl.data.decode import UnreadableImage, decode, decode_whole
-from dermssl.data.layouts.found import is_image
+from dermssl.data.layouts.names import is_image
 from dermssl.data.read import read_records
 from dermssl.data.records import FILES, Opener, Records
 from dermssl.errors import DermsslError

@@ -9,7 +9,8 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
 from dermssl import __version__
-from dermssl.hub.datasets import KNOWN, id_of
+from dermssl.data.known import KNOWN
+from dermssl.hub.datasets import id_of
 from dermssl.hub.results import BIBTEX, SOFTWARE, figures_section, has_few_labels, results_section
 
 TAGS = ["timm", "dermssl", "dermatology", "dermoscopy", "medical", "self-supervised-learning"]

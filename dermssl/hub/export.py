@@ -15,10 +15,10 @@ import dermssl
 from dermssl.backbones.facts import pretrained_cfg
 from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE, load_backbone
 from dermssl.backbones.save import save_backbone
+from dermssl.data.known import KNOWN
 from dermssl.errors import DermsslError
 from dermssl.files import write_text
 from dermssl.hub.card import card, check_card
-from dermssl.hub.datasets import KNOWN
 from dermssl.hub.provenance import provenance, sha256_of
 from dermssl.hub.record import EVALUATIONS, PICTURES, read_config, read_run
 from dermssl.hub.verify import verify

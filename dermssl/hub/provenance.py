@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from dermssl.hub.datasets import KNOWN
+from dermssl.data.known import KNOWN
 from dermssl.hub.results import THIS
 
 # protocol key of a report -> option of the command that made it

@@ -9,8 +9,9 @@ import math
 from pathlib import Path
 from typing import Any
 
+from dermssl.data.known import KNOWN
 from dermssl.errors import DermsslError
-from dermssl.hub.datasets import KNOWN, last_part, name_of, without_paths
+from dermssl.hub.datasets import last_part, name_of, without_paths
 from dermssl.hub.evaluations import ELSEWHERE, EVALUATIONS, peers_of, read_reports, results_of, run_of
 
 PICTURES = (".png", ".svg")

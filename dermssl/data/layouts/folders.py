@@ -1,37 +1,98 @@
-"""Folders without a table: a folder per class, or any nesting of images without labels."""
+"""Folders without a table: a folder per class, also inside train, val and test, or any nesting without labels."""
 
 import re
+from collections import Counter
 from pathlib import Path
+from statistics import median
 
-from dermssl.data.layouts.found import Found, Row, is_mask, list_images
-from dermssl.data.records import Problem
+from dermssl.data.layouts.classes import class_of_code, class_of_diagnosis
+from dermssl.data.layouts.found import Found, Row, list_images, without_masks
+from dermssl.data.parts import COLUMN, part_of
+from dermssl.data.records import Kind, Problem
 
 # Folders that hold a part of a set, not a class: HAM10000_images_part_1, train, images, 0001 ...
 _NOT_A_CLASS = re.compile(
-    r"(.*[_ -]part[_ -]?\d+|.*_images?|images?|imgs?|jpe?g|png|train(ing)?|val(id(ation)?)?|test(ing)?|"
-    r"(part|shard)[_ -]?\d+|\d{3,})"
+    r"(.*[_ -]part[_ -]?\d+|images?|imgs?|jpe?g|png|train(ing)?|val(id(ation)?)?|test(ing)?|"
+    r"(part|shard|batch|fold)[_ -]?\d+|\d{3,}|.*(ISIC|HAM|BCN|PH2|\d)\w*[_ -]images?)"
     r"([_ -]?(set|input|images?|data))?",
     re.IGNORECASE,
 )
+_PERSON = r"patients?|pat|p|lesions?|les|scans?|cases?|subjects?|sub|s|id|im(a?g|d)|il|visit|exam|study|series|session"
+_IDS = re.compile(
+    rf"(({_PERSON})[_ -]?\d+\w*|\d{{4}}-\d\d(-\d\d)?|[0-9a-f]{{8}}(-?[0-9a-f]{{4}}){{3}}-?[0-9a-f]{{12}})",
+    re.IGNORECASE,
+)
+_NUMBERED = re.compile(r"(?!class|grade|type|stage|cluster|label|category)[A-Za-z]*[_ -]?\d{2,}\w*", re.IGNORECASE)
+STRAY = 0.1  # of the images may lie beside the class folders: a plot, a logo
 
 
 def read_folder(folder: Path) -> Found:
-    """Read a folder of images: labelled if it is a folder per class, else unlabelled and nested at will.
-
-    A folder per class means: no image beside the folders, two or more folders with images, no image deeper
-    than one level, and no folder named like a part of a set (train, images, part_1).
-    """
+    """Read a folder of images: labelled if it is a folder per class, else unlabelled and nested at will."""
     images, problems = list_images(folder)
-    problems += [Problem(_relative(path, folder), "a mask, not a photograph") for path in images if is_mask(path)]
-    images = [path for path in images if not is_mask(path)]
-    parents = {path.relative_to(folder).parts[0] for path in images}
-    per_class = (
-        len(parents) > 1
-        and all(len(path.relative_to(folder).parts) == 2 for path in images)
-        and not any(_NOT_A_CLASS.fullmatch(name) for name in parents)
-    )
-    rows = [Row(_relative(path, folder), path, label=path.parent.name if per_class else None) for path in images]
-    return Found("class folders" if per_class else "image folder", folder, rows, problems)
+    images, masks, left_out = without_masks(images, folder)
+    problems += [Problem(_relative(path, folder), "a mask, not a photograph", Kind.MASK) for path in masks]
+    problems += left_out
+    inside = {path: path.relative_to(folder).parts for path in images}
+    stray = [path for path, parts in inside.items() if len(parts) == 1]
+    below = {path: parts for path, parts in inside.items() if len(parts) > 1}
+    if stray and len(stray) > STRAY * len(images):
+        below = {}
+    labels, warnings = _labels(below)
+    if not labels:
+        rows = [Row(_relative(path, folder), path, attributes=_split(parts)) for path, parts in inside.items()]
+        return Found("image folder", folder, rows, [*problems, *warnings])
+    problems += warnings
+    problems += [
+        Problem(_relative(path, folder), "beside the folders of the classes: left out", Kind.LABEL) for path in stray
+    ]
+    rows = [Row(_relative(path, folder), path, labels[path], attributes=_split(below[path])) for path in labels]
+    return Found("class folders", folder, rows, problems)
+
+
+def _split(parts: tuple[str, ...]) -> dict[str, str]:
+    part = next((name for name in map(part_of, parts[:-1]) if name), "")
+    return {COLUMN: part} if part else {}
+
+
+def _labels(inside: dict[Path, tuple[str, ...]]) -> tuple[dict[Path, str], list[Problem]]:
+    """The class of each image by its folders; none of them, with the reason, where these are no classes."""
+    below = dict(inside)
+    while below:  # past a folder around all, and past train, val and test
+        tops = {parts[0] for parts in below.values()}
+        deeper = all(len(parts) > 2 for parts in below.values())
+        if not deeper or not (len(tops) == 1 or all(map(part_of, tops))):
+            break
+        below = {path: parts[1:] for path, parts in below.items()}
+    counts = Counter(parts[0] for parts in below.values())
+    names = list(counts)
+    if len(names) < 2 or any(len(parts) < 2 for parts in below.values()):
+        return {}, []
+    known = all(class_of_code(name) or class_of_diagnosis(name.replace("_", " ")) for name in names)
+    if not known and any(len(parts) > 2 for parts in below.values()):
+        return {}, []
+    if not known and any(_NOT_A_CLASS.fullmatch(name) for name in names):
+        return {}, []
+    reason = None if known else _no_classes(counts)
+    if reason:
+        first = min(below.values())[0]
+        advice = "read without labels; if they are classes, or for groups, write a CSV with image,label,group"
+        return {}, [Problem(first, f"{len(names):,} folders {reason}: {advice}", Kind.LABEL)]
+    return {path: parts[0] for path, parts in below.items()}, []
+
+
+def _no_classes(counts: Counter[str]) -> str | None:
+    """Why folders are those of patients, lesions or scans rather than classes; None if they may be classes."""
+    names = list(counts)
+    middle = median(counts.values())
+    if sum(bool(_IDS.fullmatch(name)) for name in names) >= 0.8 * len(names):
+        return f"are named like patients, lesions or scans ({', '.join(sorted(names)[:3])} ...)"
+    if middle < 20 and len(names) > 2 and sum(bool(_NUMBERED.fullmatch(name)) for name in names) >= 0.8 * len(names):
+        return f"are named by numbers ({', '.join(sorted(names)[:3])} ...) and hold few images each"
+    if len(names) >= 10 and middle <= 2:
+        return "hold one or two images each"
+    if len(names) > 200 and middle <= 10:
+        return "are too many for classes"
+    return None
 
 
 def _relative(path: Path, folder: Path) -> str:

@@ -1,21 +1,25 @@
-"""What a layout reader hands back, and the two things all readers do: list image files, read tables."""
+"""What a layout reader hands back, and how image files are listed and found by their ids."""
 
-import csv
+import filecmp
 import os
-import re
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from re import Pattern
 
-from dermssl.data.formats import READABLE
-from dermssl.data.records import Problem
-from dermssl.errors import DermsslError
-
-_SUFFIXES = "jpg jpeg jpe jfif png bmp dib tif tiff webp gif ppm pgm pnm jp2 mpo"
-IMAGE_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split()) | READABLE
-# The ISIC challenges ship masks beside the photographs, under these names; nobody wants to pretrain on them.
-_MASK = re.compile(r"_(segmentation|superpixels|attribute_\w+)$", re.IGNORECASE)
-_UNKNOWN = frozenset({"", "nan", "na", "n/a", "none", "null", "unknown"})
-NOT_UTF8 = "the name is not UTF-8; rename it"
+from dermssl.data.layouts.names import (
+    NOT_UTF8,
+    drawn_from,
+    folder_of_masks,
+    is_derived,
+    is_image,
+    is_mask,
+    is_utf8,
+    printable,
+    stem_of,
+)
+from dermssl.data.records import Kind, Problem
 
 
 @dataclass
@@ -40,47 +44,16 @@ class Found:
     problems: list[Problem] = field(default_factory=list)
 
 
-def is_image(path: str | Path) -> bool:
-    return Path(path).suffix.lower() in IMAGE_SUFFIXES and not Path(path).name.startswith(".")
-
-
-def is_mask(path: Path) -> bool:
-    return bool(_MASK.search(path.stem))
-
-
-def is_utf8(name: str | Path) -> bool:
-    """Whether a name can be written to a text file: one from a Latin-1 system's archive cannot, on Linux."""
-    try:
-        str(name).encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def printable(name: str | Path) -> str:
-    """``name`` for a log or a table, its bytes that are not UTF-8 written as ``\\xe9``."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-def need_utf8(path: Path) -> None:
-    """Check the name of a folder or table that a user gave.
-
-    Raises:
-        DermsslError: it, or a folder that it is in, has a name that is not UTF-8.
-    """
-    for name in (str(path), os.path.realpath(path)):  # a link may hide the name, or be what has it
-        if not is_utf8(name):
-            raise DermsslError(f"{printable(name)}: {NOT_UTF8}")
-
-
 def list_images(folder: Path) -> tuple[list[Path], list[Problem]]:
     """Every image file below ``folder``, sorted; linked folders are followed once, hidden ones skipped.
 
+    A link to a folder outside ``folder`` is followed and named; one to a folder that holds ``folder`` is not followed.
     Names that are not UTF-8 come back as problems: no manifest, table or log could hold them.
     """
     images: list[Path] = []
     problems: list[Problem] = []
     seen: set[str] = set()
+    top = os.path.realpath(folder)
     for where, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(where)
         if real in seen:  # a link back up: without this the walk would never end
@@ -92,83 +65,117 @@ def list_images(folder: Path) -> tuple[list[Path], list[Problem]]:
         images += [here / name for name in files if is_image(name) and is_utf8(name)]
         problems += [_not_utf8(here / name, folder) for name in sorted(files) if is_image(name) and not is_utf8(name)]
         problems += [_not_utf8(here / name, folder, whole=True) for name in folders if not is_utf8(name)]
-        folders[:] = [name for name in folders if is_utf8(name)]
+        folders[:] = [name for name in folders if is_utf8(name) and not _leaves(here / name, folder, top, problems)]
     return sorted(images), problems
+
+
+def _leaves(path: Path, folder: Path, top: str, problems: list[Problem]) -> bool:
+    """Whether a folder is a link that must not be followed; one that leaves ``folder`` is named in any case."""
+    if not path.is_symlink():
+        return False
+    target = os.path.realpath(path)
+    if target == top or target.startswith(top + os.sep):
+        return False
+    above = top.startswith(target.rstrip(os.sep) + os.sep)
+    said = (
+        "a link to a folder that holds this one: not followed" if above else "a link that leaves the folder: followed"
+    )
+    problems.append(Problem(path.relative_to(folder).as_posix(), f"{said} ({target})", Kind.OUTSIDE))
+    return above
 
 
 def _not_utf8(path: Path, folder: Path, whole: bool = False) -> Problem:
     more = " (all in this folder is left out)" if whole else ""
-    return Problem(printable(path.relative_to(folder).as_posix()), NOT_UTF8 + more)
+    return Problem(printable(path.relative_to(folder).as_posix()), NOT_UTF8 + more, Kind.BAD_NAME)
 
 
-def stem_of(image: str) -> str:
-    """The id in an image's name: without its folders, and without the suffix if that is one of an image."""
-    name = PurePosixPath(image).name
-    return name[: -len(PurePosixPath(name).suffix)] if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES else name
+def without_masks(images: list[Path], folder: Path) -> tuple[list[Path], list[Path], list[Problem]]:
+    """Photographs, masks by their own names, and a problem for each folder that holds masks or maps."""
+    photographs, masks = [], []
+    names = {stem_of(path.name) for path in images}
+    left_out: Counter[str] = Counter()
+    for path in images:
+        parts = path.relative_to(folder).parts[:-1]
+        name = folder_of_masks(parts)
+        if is_mask(path) or drawn_from(stem_of(path.name)) in names:
+            masks.append(path)
+        elif name:
+            left_out["/".join(parts[: parts.index(name) + 1])] += 1
+        else:
+            photographs.append(path)
+    stems: dict[str, set[Path]] = {}
+    for path in photographs:
+        stems.setdefault(stem_of(path.name), set()).add(path.parent)
+    derived = {
+        path
+        for path in photographs
+        if is_derived(parts := path.relative_to(folder).parts[:-1])
+        and any(not is_derived(other.relative_to(folder).parts) for other in stems[stem_of(path.name)])
+        and parts
+    }
+    for path in derived:
+        left_out[path.parent.relative_to(folder).as_posix()] += 1
+    problems = [
+        Problem(name, f"{count:,} pictures, by the folder's name no photographs: left out", Kind.MASK)
+        for name, count in sorted(left_out.items())
+    ]
+    return [path for path in photographs if path not in derived], masks, problems
 
 
-def known(text: str | None) -> str | None:
-    """``text`` stripped, or None where a table says in one way or other that it does not know."""
-    text = (text or "").strip()
-    return None if text.lower() in _UNKNOWN else text
+class Files:
+    """The photographs below a folder, found by their ids."""
 
+    def __init__(self, folder: Path, images: Iterable[Path] | None = None) -> None:
+        """List ``folder``, or take ``images`` of it."""
+        self.folder = folder
+        listed, self.problems = list_images(folder) if images is None else (list(images), [])
+        self.images, self.masks, left_out = without_masks(listed, folder)
+        self.problems += left_out
+        self._stems: dict[str, list[Path]] = {}
+        for path in self.images:
+            self._stems.setdefault(stem_of(path.name), []).append(path)
 
-@dataclass
-class Table:
-    """A CSV (or tab- or semicolon-separated) file: its path, its column names, its rows as dictionaries."""
+    def stem(self, image: str) -> list[Path]:
+        """All files of an id, equal ones and others."""
+        return self._stems.get(stem_of(image), [])
 
-    path: Path
-    columns: tuple[str, ...]
-    rows: list[dict[str, str]]
+    def named(self, image: str) -> list[Path]:
+        """The different pictures that a bare name may mean; those with its very suffix, if there are any."""
+        files = self.stem(image)
+        files = [path for path in files if path.name == image] or files
+        different: list[Path] = []
+        for path in files:
+            if not any(self._same(path, other) for other in different):
+                different.append(path)
+        return different
 
-    def need(self, *columns: str) -> None:
-        missing = [column for column in columns if column not in self.columns]
-        if missing:
-            raise DermsslError(
-                f"{self.path}: no column {', '.join(map(repr, missing))}; it has {', '.join(self.columns)}"
-            )
+    def relative(self, path: Path) -> str:
+        return path.relative_to(self.folder).as_posix()
 
-    def further(self, row: dict[str, str], *used: str) -> dict[str, str]:
-        """The cells of ``row`` in the columns that are not ``used``."""
-        return {name: row[name].strip() for name in self.columns if name and name not in used}
+    def unnamed(self, named: set[str]) -> list[Path]:
+        """The photographs whose ids are not in ``named``, one an id."""
+        return [paths[0] for stem, paths in self._stems.items() if stem not in named]
 
+    def _same(self, one: Path, other: Path) -> bool:
+        if one.stat().st_size != other.stat().st_size:
+            return False
+        # Kaggle's HAM10000 holds every image twice, in folders that differ in capitals only
+        return self.relative(one).casefold() == self.relative(other).casefold() or filecmp.cmp(one, other, False)
 
-def read_columns(path: Path) -> tuple[str, ...]:
-    """The column names of a table, () if the file is empty or no text."""
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            line = file.readline(65536)
-            return tuple(name.strip() for name in next(csv.reader([line], delimiter=_delimiter(line)), []))
-    except (UnicodeDecodeError, csv.Error):
-        return ()
-    except OSError as error:
-        raise DermsslError(f"{path} cannot be read: {error.strerror}") from error
+    def take(self, image: str, own: Pattern[str]) -> tuple[Path | None, Problem | None]:
+        """The file of an id, and what is to be said about it.
 
-
-def read_table(path: Path) -> Table:
-    """Read a whole table.
-
-    Raises:
-        DermsslError: the file is no text, cannot be read, or names a column twice.
-    """
-    columns = read_columns(path)
-    if not columns:
-        raise DermsslError(f"{path} is empty or is not a text table; a header line with column names is needed")
-    repeated = {column for column in columns if columns.count(column) > 1}
-    if repeated:
-        raise DermsslError(f"{path}: column {', '.join(map(repr, sorted(repeated)))} appears twice in the header")
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, delimiter=_delimiter(file.readline(65536)))
-            rows = [
-                dict(zip(columns, cells + [""] * (len(columns) - len(cells)), strict=False))
-                for cells in reader
-                if any(cell.strip() for cell in cells)
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DermsslError(f"{path} cannot be read as a table: {error}") from error
-    return Table(path, columns, rows)
-
-
-def _delimiter(header: str) -> str:
-    return max(",;\t", key=header.count)  # a comma where none occurs: a table of one column
+        Args:
+            image: the id, or the name of its file.
+            own: names of the folders that the layout keeps its photographs in.
+        """
+        files = self.named(image)
+        if len(files) <= 1:
+            return (files[0] if files else None), None
+        names = ", ".join(self.relative(path) for path in files[:3]) + (" ..." if len(files) > 3 else "")
+        ours = [path for path in files if any(own.fullmatch(part) for part in path.relative_to(self.folder).parts[:-1])]
+        if len(ours) == 1:
+            reason = f"{len(files)} different pictures have this id ({names}): {self.relative(ours[0])} is taken"
+            return ours[0], Problem(image, reason, Kind.AMBIGUOUS_FILE)
+        reason = f"{len(files)} different pictures have this id ({names}): left out; keep one of them"
+        return None, Problem(image, reason, Kind.AMBIGUOUS_FILE)

@@ -1,39 +1,86 @@
-"""A plain CSV: ``image,label[,group]``."""
+"""A plain CSV: ``image,label[,group]``, or the same under other usual names."""
 
+import unicodedata
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from dermssl.data.layouts.found import Found, Row, Table, known, list_images, stem_of
-from dermssl.data.records import Problem
+from dermssl.data.layouts.found import Files, Found, Row
+from dermssl.data.layouts.layout import Layout
+from dermssl.data.layouts.names import stem_of
+from dermssl.data.layouts.search import LABELS
+from dermssl.data.layouts.table import Table, known
+from dermssl.data.records import Kind, Problem
 
+IMAGES = ("image", "file_name", "filename", "image_path", "img_path", "filepath", "image_name", "image_id", "img_id")
 _LESION = ("group", "lesion_id", "lesion")  # the first of them that is there
+_CLASS_WORDS = {"none", "na"}  # "no lesion", say: a class where a column of labels holds them
 
 
-def read_csv(table: Table, folder: Path) -> Found:
-    """``image,label[,group][,patient_id]``: images as paths relative to the table, or as bare names below it."""
-    table.need("image")
+def _fits(path: Path, have: frozenset[str]) -> bool:
+    if "image" in have:
+        # Without labels, these columns are those of the tables that go with the truth of ISIC 2018 and 2019.
+        return bool(have & set(LABELS)) or not have & {"lesion_id", "age_approx"}
+    return bool(have & set(IMAGES)) and bool(have & set(LABELS))
+
+
+def read(table: Table, files: Files) -> Found:
+    """Images as paths relative to the table's folder, or as bare names below it."""
+    lower = {name.lower(): name for name in reversed(table.columns)}
+    column = next((lower[name] for name in IMAGES if name in lower), "image")
+    table.need(column)
+    label_column = next((lower[name] for name in LABELS if name in lower), "")
     lesion = next((name for name in _LESION if name in table.columns), None)
-    images = [_inside(row["image"], folder) for row in table.rows]
-    there = [bool(image) and (folder / str(image)).is_file() for image in images]
-    lost = any(image and not found for image, found in zip(images, there, strict=True))
-    listed, problems = list_images(folder) if lost else ([], [])
-    by_stem: dict[str, list[Path]] = {}
-    for path in listed:
-        by_stem.setdefault(path.stem, []).append(path)
-    found = Found("csv", folder, [], problems)
-    for row, image, is_there in zip(table.rows, images, there, strict=True):
+    found = Found(LAYOUT.name, files.folder, [], [*table.problems, *files.problems])
+    labels, problems = _labels(table, label_column)
+    found.problems += problems
+    named: set[str] = set()
+    for row, label in zip(table.rows, labels, strict=True):
+        image = _inside(row[column], files.folder)
         if not image:
-            named = row["image"].strip()
-            reason = f"points outside {folder}: left out" if named else "a row without an image"
-            found.problems.append(Problem(named or table.path.name, reason))
+            text = row[column].strip()
+            reason = f"points outside {files.folder}: left out" if text else "a row without an image"
+            kind = Kind.OUTSIDE if text else Kind.NO_IMAGE
+            found.problems.append(Problem(text or table.path.name, reason, kind))
             continue
-        files = [folder / image] if is_there else _meant(image, folder, by_stem)
-        if len(files) != 1:
-            found.problems.append(Problem(image, f"named in {table.path.name}, but {_why_not(files, folder)}"))
+        named.add(stem_of(image))
+        paths = _meant(image, files)
+        if len(paths) != 1:
+            kind = Kind.AMBIGUOUS_FILE if paths else Kind.MISSING_FILE
+            reason = f"named in {table.path.name}, but {_why_not(paths, files)}"
+            found.problems.append(Problem(image, reason, kind))
             continue
-        label, patient = known(row.get("label")), known(row.get("patient_id"))
-        extra = table.further(row, "image", "label", "patient_id", lesion or "")
-        found.rows.append(Row(image, files[0], label, known(row[lesion]) if lesion else None, patient, extra))
+        further = table.further(row, column, label_column, "patient_id", lesion or "")
+        lesion_id = known(row[lesion]) if lesion else None
+        found.rows.append(Row(image, paths[0], label, lesion_id, known(row.get("patient_id")), further))
+    left = files.unnamed(named)
+    if left:
+        reason = f"{len(left):,} image files are in no row of it (first: {files.relative(left[0])}): left out"
+        found.problems.append(Problem(table.path.name, reason, Kind.NO_ROW))
     return found
+
+
+def _labels(table: Table, column: str) -> tuple[list[str | None], list[Problem]]:
+    """The label of each row; which words were taken for a class or for none is said."""
+    labels: list[str | None] = []
+    classes, unknowns = set(), set()
+    for row in table.rows:
+        text = row.get(column, "").strip()
+        if text.lower() in _CLASS_WORDS:
+            classes.add(text)
+            labels.append(text)
+            continue
+        label = known(text)
+        labels.append(label)
+        if text and label is None:
+            unknowns.add(text)
+    problems = [
+        Problem(table.path.name, f"{text!r} in {column} is {said}", Kind.LABEL)
+        for words, said in (
+            (classes, "read as a class; leave the cell blank where the label is unknown"),
+            (unknowns, "read as an unknown label"),
+        )
+        for text in sorted(words)
+    ]
+    return labels, problems
 
 
 def _inside(image: str, folder: Path) -> str | None:
@@ -47,19 +94,21 @@ def _inside(image: str, folder: Path) -> str | None:
     return PurePosixPath(image).as_posix()
 
 
-def _meant(image: str, folder: Path, by_stem: dict[str, list[Path]]) -> list[Path]:
-    """The files that a bare name may mean. A path means its own file only: benign/1.png is not malignant/1.png."""
+def _meant(image: str, files: Files) -> list[Path]:
+    """The files that a name may mean. A path means its own file only: benign/1.png is not malignant/1.png."""
+    if (files.folder / image).is_file():
+        return [files.folder / image]
     if "/" in image:
-        return []
-    files = [path for path in by_stem.get(stem_of(image), []) if path.is_file()]
-    files = [path for path in files if path.name == image] or files
-    # Kaggle's HAM10000 holds every image twice, in folders that differ in capitals only: the first wins.
-    unlike = {(path.relative_to(folder).as_posix().casefold(), path.stat().st_size): path for path in reversed(files)}
-    return sorted(unlike.values())
+        composed = unicodedata.normalize("NFC", image)  # a Mac's archive writes the letters of é apart
+        return [path for path in files.stem(image) if unicodedata.normalize("NFC", files.relative(path)) == composed]
+    return sorted(files.named(image))
 
 
-def _why_not(files: list[Path], folder: Path) -> str:
-    if not files:
+def _why_not(paths: list[Path], files: Files) -> str:
+    if not paths:
         return "there is no such file"
-    names = ", ".join(path.relative_to(folder).as_posix() for path in files[:3]) + (" ..." if len(files) > 3 else "")
-    return f"{len(files)} files have this name ({names}): write the path"
+    names = ", ".join(files.relative(path) for path in paths[:3]) + (" ..." if len(paths) > 3 else "")
+    return f"{len(paths)} files have this name ({names}): write the path"
+
+
+LAYOUT = Layout("csv", _fits, read, below=False)

@@ -1,30 +1,58 @@
-"""Which tables a folder holds, and what each of them is by its column names."""
+"""Which tables lie in a folder, and what those beside a ground truth say of its images."""
 
+import stat
+from collections.abc import Iterable
 from pathlib import Path
 
-from dermssl.data.layouts.found import is_utf8, read_columns
+from dermssl.data.cache_files import is_cache
+from dermssl.data.layouts.found import Found
+from dermssl.data.layouts.names import is_utf8, stem_of
+from dermssl.data.layouts.table import SUFFIXES, Table, known, read_columns, read_table
+from dermssl.data.records import Kind, Problem
+from dermssl.errors import DermsslError
 
-ONE_HOT = {"mel", "nv", "bcc", "bkl", "df", "vasc"}  # columns both ISIC 2018 task 3 and ISIC 2019 have
+# Columns that name an image, in the tables of the known sets and in people's own.
+IDS = ("image", "image_id", "isic_id", "image_name", "img_id", "bcn_filename", "md5hash", "file_name", "filename")
+LABELS = ("label", "class", "dx", "diagnosis", "diagnostic", "target", "category")
+# Not taken from a table beside: they would stand for labels that nobody asked for.
+_TRUTHS = {*LABELS, "malignant", "melanoma", "benign_malignant"}
 
-# Kinds of table beside the layouts: what goes with a ground truth, and what is seen only to be named.
-METADATA, CSV_BELOW, MISNAMED = "metadata", "csv below", "misnamed"
+
+def places(folder: Path) -> list[Path]:
+    """``folder`` and the folders in it that may hold tables: the challenges' archives unpack into one each."""
+    below = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return [folder, *(path for path in below if is_utf8(path.name) and not is_cache(path))]
 
 
-def layout_of(columns: tuple[str, ...]) -> str | None:
-    """The name of the layout a table belongs to, by its columns; None if they fit none."""
-    have = {column.lower() for column in columns}
-    if {"image_id", "dx"} <= have or {"lesion_id", "image_id"} <= have:
-        return "ham10000"
-    if "image" in have and have >= ONE_HOT:
-        return "isic 2019" if {"ak", "scc"} & have else "isic 2018"
-    if "image_name" in have:
-        return "isic 2020"
-    if "isic_id" in have:
-        return "isic-cli"
-    if "image" in have:
-        # Without labels, these columns are those of the tables that go with the truth of ISIC 2018 and 2019.
-        return "csv" if "label" in columns or not have & {"lesion_id", "age_approx"} else METADATA
-    return None
+def tables_in(folder: Path) -> list[Path]:
+    """The files in ``folder`` itself that are tables by their names, sorted."""
+    return [path for path in _named_like_tables(folder) if path.is_file()]
+
+
+def special_files(folder: Path) -> list[Problem]:
+    """What is named like a table and is no file: a FIFO, a socket, a link that leads nowhere."""
+    return [
+        Problem(path.name, f"not read: {_what(path)}, not a file", Kind.NOT_READ)
+        for path in _named_like_tables(folder)
+        if is_utf8(path.name) and not path.is_file()
+    ]
+
+
+def _named_like_tables(folder: Path) -> list[Path]:
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if (path.suffix.lower() in SUFFIXES or path.name == "HAM10000_metadata") and not path.name.startswith(".")
+    ]
+
+
+def _what(path: Path) -> str:
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return "a link that leads nowhere"
+    kinds = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a FIFO"), (stat.S_ISSOCK, "a socket"))
+    return next((name for is_kind, name in kinds if is_kind(mode)), "a device")
 
 
 def names_lesions(path: Path) -> bool:
@@ -32,30 +60,80 @@ def names_lesions(path: Path) -> bool:
     return {"image", "lesion_id"} <= set(read_columns(path))
 
 
-def find_tables(folder: Path) -> dict[str, list[Path]]:
-    """Layout, or another kind of table, -> its tables in ``folder`` and one level below."""
-    found: dict[str, list[Path]] = {}
-    for where in places(folder):
-        for path in tables_in(where):
-            kind = layout_of(read_columns(path)) if is_utf8(path.name) else MISNAMED
-            if kind == "csv" and where != folder:
-                kind = CSV_BELOW  # its paths are relative to where it lies, so it cannot speak for the whole folder
-            if kind:
-                found.setdefault(kind, []).append(path)
-    return found
+def tables_near(folder: Path, table: Path) -> list[Path]:
+    """The other tables beside ``table``, in ``folder`` and one level below it."""
+    around = [table.parent, *places(folder)]
+    if table.parent.name.lower().endswith("groundtruth"):  # the challenges' archives: the tables lie side by side
+        around += [table.parent.parent]
+    found = dict.fromkeys(path for where in dict.fromkeys(around) for path in tables_in(where))
+    return [path for path in found if path != table and is_utf8(path.name)]
 
 
-def places(folder: Path) -> list[Path]:
-    """``folder`` and the folders in it that may hold tables: the challenges' archives unpack into one each."""
-    below = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    return [folder, *(path for path in below if is_utf8(path.name) and not (path / "manifest.json").exists())]
+def find_beside(table: Path, folder: Path, columns: set[str]) -> Path | None:
+    """The first table beside ``table`` that has these columns."""
+    return next((path for path in tables_near(folder, table) if columns <= set(read_columns(path))), None)
 
 
-def tables_in(folder: Path) -> list[Path]:
-    """The files in ``folder`` itself that are tables by their names, sorted."""
-    return [
-        path
-        for path in sorted(folder.iterdir())
-        if path.suffix.lower() in {".csv", ".tsv", ".tab"} or path.name == "HAM10000_metadata"
-        if path.is_file()
-    ]
+def lesions_beside(folder: Path, truth: Table) -> tuple[dict[str, tuple[str | None, dict[str, str]]], list[str]]:
+    """Image -> (lesion, further columns), and the names of the tables that say so.
+
+    All tables of lesions near the truth are joined, since those of ISIC 2018 and 2019 may lie side by side; where
+    two know the same image, the one counts that names more of the truth's images.
+    """
+    wanted = {stem_of(row["image"].strip()) for row in truth.rows}
+    tables = []
+    for path in tables_near(folder, truth.path):
+        if not names_lesions(path):
+            continue
+        table = read_table(path)
+        rows = {
+            stem_of(row["image"].strip()): (known(row["lesion_id"]), table.further(row, "image", "lesion_id"))
+            for row in table.rows
+        }
+        tables.append((path.name, rows))
+    tables.sort(key=lambda table: -len(wanted & table[1].keys()))
+    joined: dict[str, tuple[str | None, dict[str, str]]] = {}
+    for _, rows in tables:
+        for image, (lesion, extra) in rows.items():
+            first, columns = joined.get(image, (None, {}))
+            joined[image] = first or lesion, {**columns, **extra, **columns}
+    return joined, [name for name, _ in tables]
+
+
+def join_beside(found: Found, tables: Iterable[Path]) -> list[Path]:
+    """Add what other tables say of the rows: lesions, patients and columns that the rows lack.
+
+    A table that has labels of its own gives its lesions, patients and split only. Returns the tables that were used.
+    """
+    rows = {stem_of(row.id): row for row in found.rows}
+    used = []
+    for path in tables:
+        columns = read_columns(path)
+        key = next((name for name in IDS if name in columns), None)
+        rest = set(columns) - {key, ""}
+        if key is None or not rest or (_TRUTHS & rest and not rest & {"lesion_id", "patient_id", "split"}):
+            continue
+        try:
+            table = read_table(path)
+        except DermsslError as error:
+            found.problems.append(Problem(path.name, f"not read: {error}", Kind.NOT_READ))
+            continue
+        lines = [(rows[stem], line) for line in table.rows if (stem := stem_of(line[key].strip())) in rows]
+        taken = [name for name in columns if name and name not in (key, "lesion_id", "patient_id")]
+        if _TRUTHS & rest:
+            taken = [name for name in taken if name == "split"]
+        news = [name for name in taken if not all(name in row.attributes for row, _ in lines)]
+        missing = [
+            (row, line)
+            for row, line in lines
+            if (row.lesion is None and known(line.get("lesion_id")))
+            or (row.patient is None and known(line.get("patient_id")))
+        ]
+        for row, line in missing:
+            row.lesion = row.lesion or known(line.get("lesion_id"))
+            row.patient = row.patient or known(line.get("patient_id"))
+        for row, line in lines:
+            row.attributes |= {name: line[name].strip() for name in news if name not in row.attributes}
+        if missing or (lines and news):
+            used.append(path)
+    return used

@@ -11,7 +11,7 @@ import numpy as np
 
 from dermssl.data.decode import UnreadableImage
 from dermssl.data.layouts.classes import CLASSES
-from dermssl.data.layouts.found import is_image
+from dermssl.data.layouts.names import is_image
 from dermssl.data.sources import pixels
 from dermssl.data.sources.container import MAX_TABLE_BYTES, Container, Contents, Member, damage_said
 from dermssl.data.sources.extras import extra

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dermssl.data.formats import not_read
-from dermssl.data.layouts.found import is_image, is_utf8
+from dermssl.data.layouts.names import is_image, is_utf8
 from dermssl.data.records import Problem
 from dermssl.data.sources.archives import TarArchive, ZipArchive
 from dermssl.data.sources.arrays import Hdf5Images, NpzArrays

@@ -3,7 +3,7 @@
 import unicodedata
 from pathlib import PurePosixPath
 
-from dermssl.data.layouts.found import is_image, is_utf8
+from dermssl.data.layouts.names import is_image, is_utf8
 
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".txt", ".xlsx", ".xls", ".json", ".jsonl", ".md", ".cls"})
 TABLES_WITHOUT_SUFFIX = frozenset({"HAM10000_metadata"})

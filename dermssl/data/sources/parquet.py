@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dermssl.data.decode import UnreadableImage
-from dermssl.data.layouts.found import is_image
+from dermssl.data.layouts.names import is_image
 from dermssl.data.records import Problem
 from dermssl.data.sources.container import Container, Contents, Member, damage_said
 from dermssl.data.sources.extras import extra

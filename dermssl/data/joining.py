@@ -1,0 +1,124 @@
+"""Groups of records: from lesions and patients, from known pairs, and what in them looks wrong."""
+
+import csv
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import cache
+from importlib import resources
+from statistics import median
+
+from dermssl.data.groups import joined
+from dermssl.data.layouts.found import Row
+from dermssl.data.layouts.names import stem_of
+from dermssl.data.records import Kind, Problem, Records
+
+HAM10000_PAIRS = "ham10000_same_lesion_pairs.csv"
+PAIRS_SOURCE = "Abhishek K., Jain A., Hamarneh G. Investigating the quality of DermaMNIST and Fitzpatrick17k (2024)"
+LARGEST = 0.5  # share of the images in one group from which on it is said
+
+
+def groups_of(rows: list[Row]) -> tuple[tuple[str, ...] | None, list[Problem]]:
+    """The group of each row: everything linked by a lesion or a patient is one group, named by the patient.
+
+    Joined rather than picked row by row, since a table may know the patient of one image of a lesion only. Lesions
+    that are numbered anew in every patient link nothing across patients.
+    """
+    lesions, patients = [row.lesion for row in rows], [row.patient for row in rows]
+    lesions, problems = _without_fillers(lesions, "lesion")
+    patients, more = _without_fillers(patients, "patient")
+    problems += more
+    if not any(lesions) and not any(patients):
+        return None, problems
+    if _restart(lesions, patients):
+        reason = "lesion numbers start again in every patient: they join no images of different patients"
+        problems.append(Problem("lesion_id", reason, Kind.GROUP))
+        lesions = [None if patient else lesion for lesion, patient in zip(lesions, patients, strict=True)]
+    first: dict[str, int] = {}
+    pairs = []
+    for index, (lesion, patient) in enumerate(zip(lesions, patients, strict=True)):
+        keys = (lesion and f"lesion:{lesion}", patient and f"patient:{patient}")
+        pairs += [(first.setdefault(key, index), index) for key in keys if key]
+    roots = joined([str(index) for index in range(len(rows))], pairs)
+    # A patient and a lesion keep their own names; an image without either is marked, and so is a lesion named like a
+    # patient, so that two groups never meet in one name.
+    names: dict[str, str] = {}
+    for root, patient in zip(roots, patients, strict=True):
+        if patient:
+            names.setdefault(root, patient)
+    taken = {patient for patient in patients if patient}
+    for root, lesion, row in zip(roots, lesions, rows, strict=True):
+        own = f"lesion:{lesion}" if lesion in taken else lesion
+        names.setdefault(root, own or f"image:{row.id}")
+    groups = tuple(names[root] for root in roots)
+    return groups, problems + _huge(groups)
+
+
+def _without_fillers(ids: list[str | None], what: str) -> tuple[list[str | None], list[Problem]]:
+    """Without -1, and without a 0 that so many images have that it stands for "none"."""
+    counts = Counter(text for text in ids if text)
+    fillers = {text for text in counts if text in ("-1", "-1.0")}
+    others = [count for text, count in counts.items() if text not in ("0", "0.0", "-1", "-1.0")]
+    for zero in ("0", "0.0"):
+        if others and counts[zero] > max(5, 5 * median(others)):
+            fillers.add(zero)
+    problems = [
+        Problem(f"{what}_id", f"{counts[text]:,} images have {text} as {what}: taken as not known", Kind.GROUP)
+        for text in sorted(fillers)
+    ]
+    return [None if text in fillers else text for text in ids], problems
+
+
+def _restart(lesions: list[str | None], patients: list[str | None]) -> bool:
+    """Whether lesions are numbered within each patient: many of them, or bare small numbers, have several patients."""
+    of: dict[str, set[str]] = {}
+    for lesion, patient in zip(lesions, patients, strict=True):
+        if lesion and patient:
+            of.setdefault(lesion, set()).add(patient)
+    several = [lesion for lesion, owners in of.items() if len(owners) > 1]
+    return bool(several) and (
+        len(several) >= 0.2 * len(of) or all(text.isdigit() and len(text) < 4 for text in several)
+    )
+
+
+def _huge(groups: tuple[str, ...]) -> list[Problem]:
+    name, count = Counter(groups).most_common(1)[0]
+    if len(groups) < 20 or count <= LARGEST * len(groups):
+        return []
+    reason = f"{count:,} of {len(groups):,} images are one group: check the lesion and patient columns for {name!r}"
+    return [Problem(name, reason, Kind.GROUP)]
+
+
+def join_groups(records: Records, pairs: Iterable[tuple[str, str]], source: str) -> Records:
+    """The records with the groups of each pair of images made one, and with a problem that says so.
+
+    Args:
+        records: of which the images of the pairs may be a part.
+        pairs: ids of two images that show one lesion, with or without their suffixes.
+        source: who says so.
+    """
+    places = {stem_of(name): row for row, name in enumerate(records.ids)}
+    there = [
+        (places[stem_of(a)], places[stem_of(b)]) for a, b in pairs if stem_of(a) in places and stem_of(b) in places
+    ]
+    if not there:
+        return records
+    before = records.groups or tuple(f"image:{name}" for name in records.ids)
+    after = joined(before, there)
+    merged = len(set(before)) - len(set(after))
+    if not merged:
+        return records
+    reason = f"{len(there)} pairs of images show one lesion under two ids: {merged} groups fewer ({source})"
+    problem = Problem("groups", reason, Kind.JOINED)
+    return replace(records, groups=after, problems=(*records.problems, problem))
+
+
+@cache
+def ham10000_pairs() -> tuple[tuple[str, str], ...]:
+    """The 18 pairs of HAM10000 that show one lesion under two lesion ids.
+
+    Source: Abhishek, Jain, Hamarneh, "Investigating the Quality of DermaMNIST and Fitzpatrick17k Dermatological Image
+    Datasets", 2024.
+    """
+    text = (resources.files("dermssl.data.layouts") / HAM10000_PAIRS).read_text(encoding="utf-8")
+    return tuple((row[0], row[1]) for row in list(csv.reader(text.splitlines()))[1:])

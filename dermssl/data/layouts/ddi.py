@@ -1,0 +1,34 @@
+"""DDI (Diverse Dermatology Images): ``ddi_metadata.csv``; benign or malignant, with the skin tone of each."""
+
+from pathlib import Path
+
+from dermssl.data.layouts.found import Files, Found
+from dermssl.data.layouts.layout import DataSet, Layout, Line, match, unclear
+from dermssl.data.layouts.table import Table
+from dermssl.data.records import Problem
+
+SOURCE = (
+    "Daneshjou R. et al. Disparities in dermatology AI performance on a diverse, curated clinical image set. "
+    "Science Advances 8, eabq6147 (2022), doi:10.1126/sciadv.abq6147"
+)
+_CLASSES = {"true": "malignant", "1": "malignant", "false": "benign", "0": "benign"}
+
+
+def _fits(path: Path, have: frozenset[str]) -> bool:
+    return {"ddi_file", "malignant"} <= have
+
+
+def read(table: Table, files: Files) -> Found:
+    table.need("DDI_file", "malignant")
+    labels = [_CLASSES.get(row["malignant"].strip().lower()) for row in table.rows]
+    lines = [
+        Line(row["DDI_file"], label, None, None, table.further(row, "DDI_file"))
+        for row, label in zip(table.rows, labels, strict=True)
+    ]
+    found = match(LAYOUT.name, table, files, lines)
+    found.problems += unclear(table, labels.count(None), "say neither True nor False as malignant")
+    found.problems.append(Problem(table.path.name, "these are clinical photographs, not dermoscopic ones"))
+    return found
+
+
+LAYOUT = Layout("ddi", _fits, read, DataSet("DDI", "ddi", "other", (SOURCE,)), table="ddi_metadata.csv")

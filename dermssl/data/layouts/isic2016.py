@@ -1,0 +1,35 @@
+"""ISIC 2016 part 3 (ISBI 2016): a table without a header, ``ISIC_0000000,benign`` or ``ISIC_0000000,0.0``."""
+
+from pathlib import Path
+
+from dermssl.data.layouts.found import Files, Found
+from dermssl.data.layouts.layout import DataSet, Layout, Line, match, unclear
+from dermssl.data.layouts.table import Table
+
+SOURCE = (
+    "Gutman D. et al. Skin lesion analysis toward melanoma detection: a challenge at the International Symposium on "
+    "Biomedical Imaging (ISBI) 2016, hosted by the International Skin Imaging Collaboration. arXiv:1605.01397 (2016)"
+)
+_CLASSES = {"benign": "benign", "malignant": "malignant", "0": "benign", "0.0": "benign"}
+_CLASSES |= {"1": "malignant", "1.0": "malignant"}
+
+
+def _fits(path: Path, have: frozenset[str]) -> bool:
+    return path.stem.lower().startswith("isbi2016_isic_part3") and {"image", "label"} <= have
+
+
+def read(table: Table, files: Files) -> Found:
+    labels = [_CLASSES.get(row["label"].strip().lower()) for row in table.rows]
+    lines = [Line(row["image"], label) for row, label in zip(table.rows, labels, strict=True)]
+    found = match(LAYOUT.name, table, files, lines)
+    found.problems += unclear(table, labels.count(None), "say neither benign nor malignant")
+    return found
+
+
+LAYOUT = Layout(
+    "isic 2016",
+    _fits,
+    read,
+    DataSet("ISIC 2016 part 3", "isic2016", "cc0-1.0", (SOURCE,)),
+    table="ISBI2016_ISIC_Part3_Training_GroundTruth.csv",
+)

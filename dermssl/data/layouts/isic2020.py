@@ -1,0 +1,40 @@
+"""ISIC 2020 (SIIM-ISIC on Kaggle): ``image_name,patient_id,...,diagnosis,benign_malignant,target``."""
+
+from pathlib import Path
+
+from dermssl.data.layouts.classes import class_of_diagnosis
+from dermssl.data.layouts.found import Files, Found
+from dermssl.data.layouts.layout import DataSet, Layout, Line, match, unclear
+from dermssl.data.layouts.table import Table, known
+
+SOURCE = (
+    "Rotemberg V. et al. A patient-centric dataset of images and metadata for identifying melanomas using clinical "
+    "context. Scientific Data 8, 34 (2021), doi:10.1038/s41597-021-00815-z"
+)
+
+
+def _fits(path: Path, have: frozenset[str]) -> bool:
+    return "image_name" in have and bool(have & {"patient_id", "benign_malignant", "target", "diagnosis"})
+
+
+def read(table: Table, files: Files) -> Found:
+    table.need("image_name")
+    lines, outside = [], 0
+    for row in table.rows:
+        text = known(row.get("diagnosis"))
+        label = class_of_diagnosis(text)
+        outside += text is not None and label is None
+        further = table.further(row, "image_name", "patient_id", "lesion_id")
+        lines.append(Line(row["image_name"], label, row.get("lesion_id"), row.get("patient_id"), further))
+    found = match(LAYOUT.name, table, files, lines)
+    found.problems += unclear(table, outside, "have a diagnosis outside the known classes")
+    return found
+
+
+LAYOUT = Layout(
+    "isic 2020",
+    _fits,
+    read,
+    DataSet("ISIC 2020", "isic2020", "cc-by-nc-4.0", (SOURCE,)),
+    table="ISIC_2020_Training_GroundTruth_v2.csv",
+)

@@ -1,0 +1,97 @@
+"""What a layout is: how its table is recognised, how it is read, and whose images they are."""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dermssl.data.layouts.found import Files, Found, Row
+from dermssl.data.layouts.names import stem_of
+from dermssl.data.layouts.table import Table, known
+from dermssl.data.records import Kind, Problem
+
+# Where people keep photographs, whatever the set.
+FOLDERS = re.compile(
+    r"(ham10000|isic|isbi|bcn|milk)[ _-]?\w*(images?|input|data)(_part_\d+)?|images?|imgs?|jpe?gs?|photos?",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A published set of images.
+
+    Attributes:
+        name: as its authors write it.
+        tag: short, for front matter and the name of a set of weights.
+        license: the Hub's name of its licence.
+        attribution: what its licence asks to be said, one entry a source.
+    """
+
+    name: str
+    tag: str
+    license: str
+    attribution: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One way in which images and a table lie on the disk.
+
+    Attributes:
+        name: how records and logs call it.
+        fits: whether a table is of this layout, by its file name and its column names.
+        read: the rows of a table, with the files below the folder.
+        dataset: whose images they are, if that follows from the layout.
+        table: the name of its table, as the download has it: preferred over others that fit.
+        below: whether the table may lie in a folder of its own beside the images.
+    """
+
+    name: str
+    fits: Callable[[Path, frozenset[str]], bool]
+    read: Callable[[Table, Files], Found]
+    dataset: DataSet | None = None
+    table: str = ""
+    below: bool = True
+
+
+@dataclass
+class Line:
+    """What a table says of one image, before its file is known."""
+
+    image: str
+    label: str | None = None
+    lesion: str | None = None
+    patient: str | None = None
+    further: dict[str, str] = field(default_factory=dict)
+
+
+def match(layout: str, table: Table, files: Files, lines: Iterable[Line], *, left_out: Iterable[str] = ()) -> Found:
+    """Find the file of each id anywhere below the folder; report ids without files and files without ids.
+
+    Args:
+        left_out: ids of images that the reader does not take, and has said so.
+    """
+    found = Found(layout, files.folder, [], [*table.problems, *files.problems])
+    named = {stem_of(image) for image in left_out}
+    for line in lines:
+        image = line.image.strip()
+        named.add(stem_of(image))
+        path, problem = files.take(image, FOLDERS)
+        if problem:
+            found.problems.append(problem)
+        if path:
+            row = Row(image, path, line.label, known(line.lesion), known(line.patient), line.further)
+            found.rows.append(row)
+        elif not problem:
+            reason = f"named in {table.path.name}, but there is no such file"
+            found.problems.append(Problem(image, reason, Kind.MISSING_FILE))
+    for path in files.unnamed(named):
+        reason = f"in no row of {table.path.name}: left out"
+        found.problems.append(Problem(files.relative(path), reason, Kind.NO_ROW))
+    return found
+
+
+def unclear(table: Table, count: int, what: str) -> list[Problem]:
+    """A problem that says how many rows have no class, if any do."""
+    return [Problem(table.path.name, f"{count:,} rows {what}: label unknown", Kind.LABEL)] if count else []

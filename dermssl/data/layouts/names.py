@@ -1,0 +1,94 @@
+"""Names of files: which are images, which are masks, what an id is, and what can be written to a text file."""
+
+import os
+import re
+import unicodedata
+from pathlib import Path, PurePosixPath
+
+from dermssl.data.formats import READABLE
+from dermssl.errors import DermsslError
+
+_SUFFIXES = "jpg jpeg jpe jfif png bmp dib tif tiff webp gif ppm pgm pnm jp2 mpo"
+IMAGE_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split()) | READABLE
+NOT_UTF8 = "the name is not UTF-8; rename it"
+# What is drawn from a photograph and lies beside it: the challenges' masks, PH2's, heat maps. Nobody wants to pretrain
+# on them, and their names are those of the photographs.
+_MASK = re.compile(r".*_(segmentation|superpixels|attribute_\w+|r\d+_label\d+)", re.IGNORECASE)
+_MAP = re.compile(
+    r"(.+)[_-](lesion|roi|\d*_?mask|seg|segmented|heat_?map|saliency|grad_?cam|overlay|contour|superpixel)",
+    re.IGNORECASE,
+)
+_MASKS = re.compile(
+    r"(.*[ _-])?(masks?|segmentations?|heat_?maps?|superpixels?|saliency(_maps?)?|grad-?cams?|overlays?|"
+    r"contours|attention_maps?)([ _-].*)?",
+    re.IGNORECASE,
+)
+# Folders that hold something made from the photographs only where the same names occur elsewhere, too.
+_DERIVED = re.compile(
+    r"(.*[ _-])?(gt|labels?|annotations?|ground_?truths?|crops?|cropped|resized|thumb(nail)?s?|augmented|preprocessed|"
+    r"hair_?removed)([ _-].*)?",
+    re.IGNORECASE,
+)
+
+
+def is_image_name(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def is_image(path: str | Path) -> bool:
+    return Path(path).suffix.lower() in IMAGE_SUFFIXES and not Path(path).name.startswith(".")
+
+
+def is_mask(path: Path) -> bool:
+    """Whether the name of a file says that it is a mask or a map, not a photograph."""
+    return bool(_MASK.fullmatch(path.stem))
+
+
+def drawn_from(stem: str) -> str | None:
+    """The id of the photograph that a map was drawn from, if its name is that of a map: IMD003 of IMD003_lesion."""
+    match = _MAP.fullmatch(stem)
+    return match[1] if match else None
+
+
+def folder_of_masks(parts: tuple[str, ...]) -> str | None:
+    """The first of these folders whose name says that it holds masks or maps."""
+    return next((part for part in parts if _MASKS.fullmatch(part)), None)
+
+
+def is_derived(parts: tuple[str, ...]) -> bool:
+    """Whether a folder's name says that its pictures were made from those of another one."""
+    return any(_DERIVED.fullmatch(part) for part in parts)
+
+
+def is_utf8(name: str | Path) -> bool:
+    """Whether a name can be written to a text file: one from a Latin-1 system's archive cannot, on Linux."""
+    try:
+        str(name).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def printable(name: str | Path) -> str:
+    """``name`` for a log or a table, its bytes that are not UTF-8 written as ``\\xe9``."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def need_utf8(path: Path) -> None:
+    """Check the name of a folder or table that a user gave.
+
+    Raises:
+        DermsslError: it, or a folder that it is in, has a name that is not UTF-8.
+    """
+    for name in (str(path), os.path.realpath(path)):  # a link may hide the name, or be what has it
+        if not is_utf8(name):
+            raise DermsslError(f"{printable(name)}: {NOT_UTF8}")
+
+
+def stem_of(image: str) -> str:
+    """The id in an image's name: without its folders, and without the suffix if that is one of an image.
+
+    Composed (NFC): a Mac's archive writes the letters of ``é`` apart.
+    """
+    name = unicodedata.normalize("NFC", PurePosixPath(image).name)
+    return name[: -len(PurePosixPath(name).suffix)] if is_image_name(name) else name
