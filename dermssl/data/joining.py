@@ -60,7 +60,7 @@ def _without_fillers(ids: list[str | None], what: str) -> tuple[list[str | None]
     fillers = {text for text in counts if text in ("-1", "-1.0")}
     others = [count for text, count in counts.items() if text not in ("0", "0.0", "-1", "-1.0")]
     for zero in ("0", "0.0"):
-        if others and counts[zero] > max(5, 5 * median(others)):
+        if others and counts[zero] > max(5, 3 * median(others)):
             fillers.add(zero)
     problems = [
         Problem(f"{what}_id", f"{counts[text]:,} images have {text} as {what}: taken as not known", Kind.GROUP)

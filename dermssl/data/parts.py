@@ -40,3 +40,9 @@ def part_of(name: str) -> str:
     """The part that the name of a folder or table says: ``train`` of ``my_training_set``; "" if none or several."""
     found = {_SPELLINGS[word] for word in re.split(r"[^a-z]+", name.lower()) if word in _SPELLINGS}
     return found.pop() if len(found) == 1 else ""
+
+
+def spelled(column: Sequence[str]) -> tuple[str, ...]:
+    """The column with ``training`` as train and so on; as it is where a value is none of the known spellings."""
+    values = [value.strip().lower() for value in column]
+    return tuple(_SPELLINGS.get(v, "") for v in values) if {*values} <= {*_SPELLINGS, ""} else tuple(column)

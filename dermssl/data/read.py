@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dermssl.data import cache_files
+from dermssl.data import cache_files, parts
 from dermssl.data.cache import Cache, open_cache
 from dermssl.data.columns import Columns, as_images, named_rows
 from dermssl.data.joining import PAIRS_SOURCE, groups_of, ham10000_pairs, join_groups
@@ -202,6 +202,9 @@ def _records(found: Found) -> Records:
     classes = tuple(sorted(set(names.values())))
     number = {label: classes.index(name) for label, name in names.items()}
     columns = dict.fromkeys(name for row in kept for name in row.attributes)
+    attributes = {name: tuple(row.attributes.get(name, "") for row in kept) for name in columns}
+    if parts.COLUMN in attributes:
+        attributes[parts.COLUMN] = parts.spelled(attributes[parts.COLUMN])
     groups, more = groups_of(kept)
     problems += [*more, *(Problem("labels", text, Kind.LABEL) for text in said)]
     records = Records(
@@ -212,7 +215,7 @@ def _records(found: Found) -> Records:
         labels=np.array([number[row.label] if row.label else -1 for row in kept], dtype=np.int64),
         classes=classes,
         groups=groups,
-        attributes={name: tuple(row.attributes.get(name, "") for row in kept) for name in columns},
+        attributes=attributes,
         problems=tuple(problems),
     )
     if records.layout in ("ham10000", "isic 2018", "isic 2019"):  # the latter two hold HAM10000's images

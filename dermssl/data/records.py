@@ -105,6 +105,11 @@ class Records:
         """What was made one group beyond what the tables say, and who says so: for reports."""
         return tuple(problem.reason for problem in self.problems if problem.kind is Kind.JOINED)
 
+    def why_unlabelled(self) -> str:
+        """What was found that could have given labels and did not, to end an error with; "" if nothing was."""
+        reasons = [f"{p.path}: {p.reason}" for p in self.problems if p.kind in (Kind.NOT_READ, Kind.LABEL)]
+        return f". Found, but of no use: {'; '.join(reasons[:5])}" if reasons else ""
+
     def select(self, index: Sequence[int] | npt.NDArray[np.integer]) -> "Records":
         """The records at ``index`` (M,), in that order; the classes stay as they are."""
         chosen = [int(i) for i in index]

@@ -78,6 +78,7 @@ def open_labelled(
         raise DermsslError(
             f"{option} {records.source}: none of its {len(records)} images carries a label (layout: {records.layout}); "
             "an evaluation needs labelled images, e.g. a folder per class or a CSV with the columns image,label"
+            + records.why_unlabelled()
         )
     unlabelled = len(records) - len(rows)
     if unlabelled:

@@ -68,16 +68,21 @@ def _labels(inside: dict[Path, tuple[str, ...]]) -> tuple[dict[Path, str], list[
     if len(names) < 2 or any(len(parts) < 2 for parts in below.values()):
         return {}, []
     known = all(class_of_code(name) or class_of_diagnosis(name.replace("_", " ")) for name in names)
-    if not known and any(len(parts) > 2 for parts in below.values()):
-        return {}, []
+    inner = {parts[1] for parts in below.values() if len(parts) > 2}
     if not known and any(_NOT_A_CLASS.fullmatch(name) for name in names):
         return {}, []
     reason = None if known else _no_classes(counts)
+    if not known and not reason and not all(_is_id(name) or _NOT_A_CLASS.fullmatch(name) for name in inner):
+        reason = f"hold folders of their own ({', '.join(sorted(inner)[:3])} ...)"
     if reason:
         first = min(below.values())[0]
         advice = "read without labels; if they are classes, or for groups, write a CSV with image,label,group"
         return {}, [Problem(first, f"{len(names):,} folders {reason}: {advice}", Kind.LABEL)]
     return {path: parts[0] for path, parts in below.items()}, []
+
+
+def _is_id(name: str) -> bool:
+    return bool(_IDS.fullmatch(name) or _NUMBERED.fullmatch(name))
 
 
 def _no_classes(counts: Counter[str]) -> str | None:

@@ -19,7 +19,7 @@ _MAP = re.compile(
     re.IGNORECASE,
 )
 _MASKS = re.compile(
-    r"(.*[ _-])?(masks?|segmentations?|heat_?maps?|superpixels?|saliency(_maps?)?|grad-?cams?|overlays?|"
+    r"(.*[ _-])?(masks?|segmentations?|heat[ _-]?maps?|superpixels?|saliency([ _-]maps?)?|grad-?cams?|overlays?|"
     r"contours|attention_maps?)([ _-].*)?",
     re.IGNORECASE,
 )

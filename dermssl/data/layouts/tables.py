@@ -1,6 +1,7 @@
 """Which table of a folder is read, what the others add to it, and what is said of those that are not read."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from dermssl.data.layouts.found import Files, Found, list_images
@@ -21,13 +22,41 @@ def read_folder_with_table(folder: Path) -> Found | None:
     """Read ``folder`` by the table in it; None if none is of a known layout. What is not read is said."""
     chosen = _chosen(folder)
     if chosen is None:
-        return None
+        return _read_parts(folder)
     layout, paths = chosen
     table = _one(paths)
     found = layout.read(table, _files(folder, table.path))
     used = join_beside(found, [path for path in tables_near(folder, table.path) if path not in paths])
     found.problems += tables_not_read(folder, found, {*paths, *used}, table.path)
     return found
+
+
+def _read_parts(folder: Path) -> Found | None:
+    """A CSV in each of the folders train, val and test, as the Hub's image folders have it."""
+    tables = {
+        where: path
+        for where in places(folder)[1:]
+        if part_of(where.name)
+        for path in reversed(tables_in(where))
+        if layout_of(path, read_columns(path)) is CSV
+    }
+    if not tables:
+        return None
+    whole = Found(CSV.name, folder, [])
+    for where in sorted(tables, key=lambda path: ("train", "val", "test").index(part_of(path.name))):
+        found = CSV.read(read_table(tables[where]), Files(where))
+        for row in found.rows:
+            row.id = f"{where.name}/{row.id}"
+            row.attributes.setdefault(COLUMN, part_of(where.name))
+        whole.rows += found.rows
+        whole.problems += [replace(problem, path=f"{where.name}/{problem.path}") for problem in found.problems]
+    left = [path for path in Files(folder).images if not any(path.is_relative_to(where) for where in tables)]
+    if left:
+        name = left[0].relative_to(folder).as_posix()
+        reason = f"{len(left):,} image files are in no folder of a part that has a table: left out"
+        whole.problems.append(Problem(name, reason, Kind.NO_ROW))
+    whole.problems += tables_not_read(folder, whole, set(tables.values()), folder)
+    return whole
 
 
 def read_table_file(path: Path) -> Found:
