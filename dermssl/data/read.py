@@ -98,6 +98,8 @@ def _read_path(data: str, columns: Columns) -> Records:
     elif source.is_file():
         kind = "one image" if is_image(source) else "no folder, table or archive that is known"
         raise DermsslError(f"{source} is {kind}: give the folder that holds the images; {LOOKED_FOR}")
+    elif source.exists():
+        raise DermsslError(f"{source} is a FIFO, socket or device, not a file; give a folder, a CSV or an archive")
     else:
         raise DermsslError(f"{source} does not exist; give a folder of images, a CSV, an archive or a prepared cache")
     return _records(found)

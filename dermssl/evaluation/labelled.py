@@ -90,7 +90,7 @@ def open_labelled(
     same = copies(hashes.tolist())
     groups = np.array(joined(named.tolist(), same), dtype=str)
     merged = len(np.unique(named)) - len(np.unique(groups))
-    notes = _notes_on_copies(option, same, labels, merged)
+    notes = [*(f"{option}: {text}" for text in records.joined), *_notes_on_copies(option, same, labels, merged)]
     if cache.fit != fit:
         notes.append(
             f"{option} was prepared with --fit {cache.fit}, where {fit} was asked for (by --fit or by the weights)"

@@ -85,3 +85,22 @@ def test_a_huge_table_is_refused(tmp_path):
         file.truncate(2**40)
     with pytest.raises(DermsslError, match="is larger than"):
         read_records(tmp_path / "set.csv")
+
+
+def test_short_rows_are_said_and_a_fifo_as_data_is_an_error(tmp_path):
+    (tmp_path / "t.csv").write_text("image,label,site\na.jpg,x,leg\nb.jpg\n")
+    assert (
+        "1 rows have fewer cells than the header (first: line 3)" in read_table(tmp_path / "t.csv").problems[0].reason
+    )
+    os.mkfifo(tmp_path / "set.csv")
+    with pytest.raises(DermsslError, match="is a FIFO, socket or device"):
+        read_records(tmp_path / "set.csv")
+
+
+def test_lesions_that_no_layout_uses_and_empty_tables_are_named(tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.jpg")
+    (tmp_path / "groups.csv").write_text("image_id,lesion_id\na,L1\n")
+    (tmp_path / "empty.csv").write_text("")
+    problems = {problem.path: problem.reason for problem in read_records(tmp_path).problems}
+    assert "its column 'image_id' names the images" in problems["groups.csv"]
+    assert problems["empty.csv"] == "not read: it is empty"

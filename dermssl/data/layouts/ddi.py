@@ -11,7 +11,7 @@ SOURCE = (
     "Daneshjou R. et al. Disparities in dermatology AI performance on a diverse, curated clinical image set. "
     "Science Advances 8, eabq6147 (2022), doi:10.1126/sciadv.abq6147"
 )
-_CLASSES = {"true": "malignant", "1": "malignant", "false": "benign", "0": "benign"}
+_CLASSES = dict.fromkeys(("true", "1", "1.0"), "malignant") | dict.fromkeys(("false", "0", "0.0"), "benign")
 
 
 def _fits(path: Path, have: frozenset[str]) -> bool:

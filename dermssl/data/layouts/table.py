@@ -107,17 +107,24 @@ def read_table(path: Path) -> Table:
     repeated = {column for column in columns if column and columns.count(column) > 1}
     if repeated:
         raise DermsslError(f"{path}: column {', '.join(map(repr, sorted(repeated)))} appears twice in the header")
-    table = Table(path, columns, _rows(path, text, columns, delimiter, skip))
+    rows, short = _rows(path, text, columns, delimiter, skip)
+    table = Table(path, columns, rows)
+    if short:
+        reason = f"{len(short):,} rows have fewer cells than the header (first: line {short[0]}): the rest is blank"
+        table.problems.append(Problem(path.name, reason))
     if encoding not in ("utf-8", "utf-16"):
         reason = f"is not UTF-8: read as {encoding}; save it as UTF-8 if names in it look wrong"
         table.problems.append(Problem(path.name, reason))
     return table
 
 
-def _rows(path: Path, text: str, columns: tuple[str, ...], delimiter: str, skip: int) -> list[dict[str, str]]:
+def _rows(
+    path: Path, text: str, columns: tuple[str, ...], delimiter: str, skip: int
+) -> tuple[list[dict[str, str]], list[int]]:
+    """The rows, and the lines of those that are shorter than the header."""
     lines = text.splitlines(keepends=True)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    rows, before = [], 0
+    rows, short, before = [], [], 0
     try:
         for number, cells in enumerate(reader):
             first, before = before + 1, reader.line_num
@@ -133,10 +140,12 @@ def _rows(path: Path, text: str, columns: tuple[str, ...], delimiter: str, skip:
                     f"{path}, line {first}: {len(cells)} cells, where the header names {len(columns)} columns "
                     f"({extra[0].strip()!r} is one too many); put quotes around a text that holds {delimiter!r}"
                 )
+            if len(cells) < len(columns):
+                short.append(first)
             rows.append(dict(zip(columns, cells + [""] * (len(columns) - len(cells)), strict=False)))
     except csv.Error as error:
         raise DermsslError(f"{path}, line {reader.line_num}: cannot be read as a table: {error}") from error
-    return rows
+    return rows, short
 
 
 def _head(text: str) -> tuple[tuple[str, ...], str, int]:

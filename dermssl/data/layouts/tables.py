@@ -9,12 +9,22 @@ from dermssl.data.layouts.layout import Layout
 from dermssl.data.layouts.names import NOT_UTF8, is_utf8, printable, stem_of
 from dermssl.data.layouts.plain import LAYOUT as CSV
 from dermssl.data.layouts.registry import LAYOUTS, layout_of
-from dermssl.data.layouts.search import IDS, join_beside, names_lesions, places, special_files, tables_in, tables_near
+from dermssl.data.layouts.search import (
+    IDS,
+    LABELS,
+    join_beside,
+    names_lesions,
+    places,
+    special_files,
+    tables_in,
+    tables_near,
+)
 from dermssl.data.layouts.table import Table, read_columns, read_table
 from dermssl.data.parts import COLUMN, part_of
 from dermssl.data.records import Kind, Problem
 from dermssl.errors import DermsslError
 
+_WANTED = {*LABELS, "lesion_id", "lesion", "group", "patient_id", COLUMN}
 _NO_TABLES = {".xlsx", ".xls", ".ods", ".numbers", ".jsonl"}
 
 
@@ -128,7 +138,7 @@ def _files(folder: Path, table: Path) -> Files:
 
 def tables_not_read(folder: Path, found: Found, read: set[Path], chosen: Path | None = None) -> list[Problem]:
     """The tables that could have said more about the images of ``found``; those with nothing to say are not named."""
-    problems = special_files(folder)
+    problems = [problem for where in places(folder) for problem in special_files(where)]
     images = {stem_of(row.id) for row in found.rows} | {stem_of(row.path.name) for row in found.rows}
     for where in places(folder):
         for path in [path for path in tables_in(where) if path not in read]:
@@ -156,7 +166,7 @@ def _why_not_read(path: Path, top: bool, chosen: Path | None, found: Found, imag
     columns = read_columns(path)
     text = path.suffix.lower() == ".txt"
     if not columns:
-        return None if text or not path.stat().st_size else "it is no text table with a header"
+        return None if text else "it is no text table with a header" if path.stat().st_size else "it is empty"
     has_lesions = names_lesions(path)
     if has_lesions and found.layout in ("isic 2018", "isic 2019"):  # read, with the truth
         return None
@@ -181,7 +191,7 @@ def _names_images(path: Path, columns: tuple[str, ...], images: set[str]) -> str
         return str(error) if path.suffix.lower() != ".txt" else None
     for name in columns:
         if any(stem_of(row[name].strip().replace("\\", "/")) in images for row in table.rows[:200]):
-            if name.lower() in IDS and len(columns) < 3:
+            if name in IDS and not _WANTED & set(columns):
                 continue  # an age, a site: nothing that an evaluation needs
             return (
                 f"its column {name!r} names the images, but no layout has its columns ({', '.join(columns)}); "
