@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import platform
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,9 +23,10 @@ def replaced_file(path: Path, needs: int | None = None) -> Iterator[Path]:
     Raises:
         DermsslError: the disk is full or the folder cannot be written; what stood at ``path`` is untouched.
     """
-    temporary = path.with_name(f".{path.name[:200]}.{os.getpid()}.part")
+    temporary = path.with_name(f"{_draft(path)}{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
         temporary.unlink(missing_ok=True)  # of a process that had this number and was killed, or a trap
         os.close(open_own(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
         yield temporary
@@ -37,6 +39,31 @@ def replaced_file(path: Path, needs: int | None = None) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _draft(path: Path) -> str:
+    """What the names of drafts of ``path`` start with; the machine is in them, as several may share a folder."""
+    return f".{path.name[:150]}.{platform.node()[:40] or 'here'}."
+
+
+def _sweep(path: Path) -> None:
+    """Delete the drafts of ``path`` whose processes were killed."""
+    start = _draft(path)
+    for name in os.listdir(path.parent):
+        process = name.removeprefix(start).removesuffix(".part")
+        if name == f"{start}{process}.part" and process.isdigit() and not _is_alive(int(process)):
+            with contextlib.suppress(OSError):
+                (path.parent / name).unlink()
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # another user's
+        return True
+    return True
 
 
 def cannot_write(path: Path, error: OSError, needs: int | None = None) -> DermsslError:

@@ -33,8 +33,8 @@ class Loader:
         images: (N, S, S, 3) uint8, usually the memory map of a cache.
         batch_size: images per batch, of all processes together, at most N.
         seed: of the order.
-        device: where batches are delivered. On CUDA all images are copied there once if they fit in
-            ``RESIDENT_SHARE`` of its free memory; else a background thread gathers batches.
+        device: where batches are delivered. On CUDA all images are copied there once if they fit (``resident``);
+            else a background thread gathers batches.
     """
 
     def __init__(self, images: np.ndarray, batch_size: int, *, seed: int, device: torch.device) -> None:
@@ -46,9 +46,18 @@ class Loader:
         if batch_size % distributed.world_size():
             _refuse_uneven(batch_size, distributed.world_size())
         self.images, self.batch_size, self.seed, self.device = images, batch_size, seed, device
-        self.resident = device.type == "cuda" and _fits(images, device)
-        if self.resident:
-            self._on_device = _copied(images, device)
+        self._settled, self._on_device = False, torch.empty(0)
+
+    @property
+    def resident(self) -> bool:
+        """Whether all images are on a GPU: decided, and done, when this or an epoch is first asked for.
+
+        They are if they fit in ``RESIDENT_SHARE`` of the memory that is free then: ask once the model is there.
+        """
+        if not self._settled and self.device.type == "cuda" and _fits(self.images, self.device):
+            self._on_device = _copied(self.images, self.device)
+        self._settled = True
+        return len(self._on_device) > 0
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -96,7 +105,7 @@ class Loader:
 def refuse_cut(images: np.ndarray) -> None:
     """Refuse a memory map whose file has become shorter: to touch what is gone would end the process (SIGBUS).
 
-    A file that is cut in the moment after is not noticed. Takes 2 microseconds.
+    A file that is cut in the moment after is not noticed. Takes a microsecond.
 
     Raises:
         DermsslError: it has.

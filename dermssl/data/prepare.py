@@ -45,8 +45,7 @@ def prepare(data: Any, output: str | Path, options: PrepareOptions) -> Cache:
     """
     size, fit = options.size, options.fit
     data = by_columns(data, options.label, options.group)
-    source, folder = path_of(data), Path(output).expanduser()
-    need_utf8(folder)
+    source, folder = path_of(data), _output(output)
     if source is not None and folder.resolve() in (source.resolve(), *source.resolve().parents):
         raise DermsslError(f"--output {folder} is the data itself or a folder around it; name another folder")
     if source is not None and is_cache(source):
@@ -98,6 +97,20 @@ def cached(
     folder = _user_folder() / f"{name}-{size}-{plan.fit}-{key}"
     build(folder, plan, workers=workers, progress=progress)
     return open_cache(folder)
+
+
+def _output(output: str | Path) -> Path:
+    try:
+        folder = Path(output).expanduser()
+        os.stat(folder)
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, RuntimeError) as error:  # too long, a loop of links; NUL; no such home
+        said = error.strerror if isinstance(error, OSError) else error
+        if not isinstance(error, NotADirectoryError | PermissionError):  # said when it is written
+            raise DermsslError(f"--output {output}: {said}; name another folder") from error
+    need_utf8(folder)
+    return folder
 
 
 def _user_folder() -> Path:
