@@ -30,7 +30,7 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Find photographs that are twice in DATA, or in both of two DATA: the same bytes, or turned, mirrored, resized,
+    """Find photographs that occur twice in DATA, or in both of two sets: the same bytes, or turned, mirrored, resized,
     recompressed or cropped by up to 5 %.
 
     Exit status: 0 nothing found, 3 pairs found, 1 or 2 an error.

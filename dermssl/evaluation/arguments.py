@@ -164,7 +164,7 @@ class FewshotOptions(TransferOptions):
 class CamOptions(FeatureOptions):
     """Of ``class_activation``."""
 
-    # eight images at a time, with their gradients: at 1,024 px a ResNet18 takes about 6 GB
+    # several images at a time, with their gradients: a larger edge would take the memory of most machines
     image_size: int | None = option(None, "Edge in pixels that the network sees.", least=1, most=1024, unset=OWN_SIZE)
     limit: int = option(8, "Images at most; of labelled ones, each class in turn.", least=1, most=10_000)
     method: str = option("gradcam", "Grad-CAM, or CAM as in the paper.", choices=MAPS)

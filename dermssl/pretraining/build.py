@@ -1,5 +1,6 @@
 """From a configuration to a trainer: task, views, random states."""
 
+import dataclasses
 import inspect
 import logging
 from typing import Any
@@ -150,12 +151,5 @@ def create_views(
 
 def view_policy(config: PretrainConfig) -> ViewPolicy:
     """The augmentation that a configuration asks for."""
-    return ViewPolicy(
-        crop_scale=config.crop_scale,
-        flip=config.flip,
-        brightness=config.brightness,
-        contrast=config.contrast,
-        saturation=config.saturation,
-        hue=config.hue,
-        grayscale=config.grayscale,
-    )
+    own = [f.name for f in dataclasses.fields(ViewPolicy) if hasattr(config, f.name)]
+    return ViewPolicy(**{name: getattr(config, name) for name in own})

@@ -8,6 +8,7 @@ import pytest
 from dermssl import DermsslError
 from dermssl.cli.pretrain import command
 from dermssl.options import flag, said_of
+from dermssl.pretraining.build import view_policy
 from dermssl.pretraining.config import PretrainConfig, make_config
 from dermssl.pretraining.decided import default_momentum, default_queue_size
 
@@ -100,3 +101,9 @@ def test_the_recipes_keep_their_queues():
     assert make_config(recipe="short").queue_size == 1024
     assert make_config(recipe="paper").queue_size == 8192
     assert make_config().queue_size is None
+
+
+def test_every_strength_of_a_view_is_an_option_and_arrives():
+    given = {"crop_scale": 0.3, "flip": "none", "brightness": 0.1, "contrast": 0.2, "saturation": 0.3, "hue": 0.05}
+    policy = view_policy(make_config(**given, grayscale=0.6))
+    assert dataclasses.asdict(policy) == {**given, "grayscale": 0.6, "jitter_probability": 0.8}
