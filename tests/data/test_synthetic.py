@@ -82,3 +82,24 @@ def test_mean_colour_alone_hardly_tells_the_classes_apart(tmp_path):
         right[test] = knn.predict(colour[test]) == records.labels[test]
     recall = np.mean([right[records.labels == name].mean() for name in range(7)])
     assert recall < 0.30
+
+
+def test_an_upright_set_has_an_up_and_as_many_of_each_class(tmp_path):
+    folder = write_synthetic(tmp_path / "set", images=71, size=32, upright=True)
+    records = read_records(folder)
+    assert sorted(records.class_counts().values()) == [10] * 6 + [11]
+    rows = np.stack([np.asarray(Image.open(path).convert("L"), float) for path in records.paths]).mean((0, 2))
+    assert rows[:8].mean() > 1.15 * rows[-8:].mean()  # light from above
+    with pytest.raises(DermsslError, match="not empty"):
+        write_synthetic(folder, images=71, size=32)  # another set
+
+
+def test_the_other_set_is_drawn_as_it_always_was(tmp_path):
+    """The seeds of tests and of earlier versions go on to mean the same pixels."""
+    pixels = np.asarray(draw("mel", 16, lesion=(0, 1), view=(0, 1, 2)))
+    assert pixels[::5, ::5].mean(axis=2).round().astype(int).tolist() == [
+        [69, 89, 83, 76],
+        [96, 69, 68, 93],
+        [101, 50, 53, 91],
+        [97, 100, 104, 85],
+    ]
