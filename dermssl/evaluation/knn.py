@@ -60,7 +60,7 @@ def evaluate_knn(weights: str | Path | nn.Module, data: str | Path | Cache, opti
         kind="knn",
         weights=setup.name,
         data=str(data) if not isinstance(data, Cache) else protocol.train.source,
-        protocol=protocol,
+        protocol=protocol.noted(),
         parameters={
             "evaluation": "knn",
             "k": k,

@@ -40,6 +40,18 @@ class Protocol:
     split: dict[str, Any]  # what the report says of the division
     notes: tuple[str, ...]
 
+    def noted(self, *notes: str, chosen: str = "") -> "Protocol":
+        """With further notes, and one on what became of the validation part, if there is one.
+
+        Args:
+            chosen: what it chose, "" for nothing.
+        """
+        validation = next((r.validation for r in self.rounds if r.validation is not None), None)
+        if validation is not None:
+            what = f"chose {chosen}" if chosen else "is not used, as nothing is chosen here"
+            notes = (*notes, f"the validation part ({len(validation)} images) {what}; nothing was trained on it")
+        return replace(self, notes=(*self.notes, *notes))
+
 
 def make_protocol(
     train: LabelledImages,

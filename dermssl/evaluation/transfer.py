@@ -139,19 +139,15 @@ class Transfer:
         return subset(train.labels[rows], fraction, seed=seed, groups=train.groups[rows])
 
     def _noted(self, strengths: list[Strength]) -> Protocol:
-        """The protocol, with notes on what was chosen, and on what became of the validation part of a division."""
-        notes = list(self.protocol.notes)
-        if strengths:
-            chosen, grid = (", ".join(f"{v:g}" for v in values) for values in ([s.value for s in strengths], GRID))
-            where = " and ".join(sorted({s.chosen_on for s in strengths}))
-            notes.append(
-                f"the strength of the classifier (C = {chosen}) was chosen by {CRITERION} on {where}, from {grid}"
-            )
-        validation = next((r.validation for r in self.protocol.rounds if r.validation is not None), None)
-        if validation is not None:
-            what = "chose the strength of the classifier" if strengths else "is not used, as nothing is chosen here"
-            notes.append(f"the validation part ({len(validation)} images) {what}; nothing was trained on it")
-        return dataclasses.replace(self.protocol, notes=tuple(notes))
+        """The protocol, with a note on what was chosen."""
+        if not strengths:
+            return self.protocol.noted()
+        chosen, grid = (", ".join(f"{v:g}" for v in values) for values in ([s.value for s in strengths], GRID))
+        where = " and ".join(sorted({s.chosen_on for s in strengths}))
+        return self.protocol.noted(
+            f"the strength of the classifier (C = {chosen}) was chosen by {CRITERION} on {where}, from {grid}",
+            chosen="the strength of the classifier",
+        )
 
     @property
     def _chooses(self) -> bool:

@@ -116,6 +116,7 @@ class TestGiven:
         assert report.protocol["split"] == "given"
         assert report.protocol["folds"] is None
         assert any("3 images are in no part" in note for note in report.notes)
+        assert any("the validation part (9 images) is not used" in note for note in report.notes)
         assert np.isfinite(report.interval["accuracy"]).all()
 
     def test_the_validation_part_chooses_the_strength_and_trains_nothing(self, divided):
