@@ -30,7 +30,7 @@ def command(data: str, output: Path, as_json: bool, **options: Any) -> None:
     records = cache.records
     reasons: dict[str, int] = {}
     for problem in cache.problems:
-        kind = problem.kind.meaning if problem.kind is not Kind.OTHER else _kind(problem.reason)
+        kind = problem.reason if problem.kind is Kind.OTHER else problem.kind.meaning
         reasons[kind] = reasons.get(kind, 0) + 1
     groups = None if records.groups is None else len(set(records.groups))
     if as_json:
@@ -62,20 +62,3 @@ def command(data: str, output: Path, as_json: bool, **options: Any) -> None:
         click.echo(f"  problem   {count:,} x {kind}")
     if reasons:
         click.echo(f"            each in {cache.path / 'problems.csv'}")
-
-
-def _kind(reason: str) -> str:
-    """A problem without the file it names, so that equal ones can be counted."""
-    if "files have this name" in reason:
-        return "named in the table, but several files have this name"
-    for kind in ("byte for byte", "points outside", "named in", "in no row", "not read", "unreadable"):
-        if reason.startswith(kind):
-            return {
-                "byte for byte": "byte for byte the same as another image",
-                "points outside": "points outside the folder",
-                "named in": "named in the table, but there is no such file",
-                "in no row": "a file that the table does not name",
-                "not read": "a table that was not read",
-                "unreadable": "unreadable",
-            }[kind]
-    return reason

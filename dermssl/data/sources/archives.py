@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dermssl.data.decode import UnreadableImage
-from dermssl.data.records import Problem
+from dermssl.data.records import Kind, Problem
 from dermssl.data.sources.container import (
     MAX_IMAGE_BYTES,
     MAX_TABLE_BYTES,
@@ -158,7 +158,9 @@ def _listed(raw: str, found: Contents, link: bool) -> str | None:
     name = clean(raw)
     if name is None:
         shown = raw.encode("utf-8", "backslashreplace").decode()
-        found.problems.append(Problem(shown, "points outside the archive or has no proper name: left out"))
+        found.problems.append(
+            Problem(shown, "points outside the archive or has no proper name: left out", Kind.OUTSIDE)
+        )
         return None
     if hidden(name):
         return None
@@ -166,7 +168,7 @@ def _listed(raw: str, found: Contents, link: bool) -> str | None:
         found.problems.append(Problem(name, "a link or a device in the archive: left out"))
         return None
     if name in found.images or name in found.tables:
-        found.problems.append(Problem(name, "stands in the archive twice: the first is used"))
+        found.problems.append(Problem(name, "stands in the archive twice: the first is used", Kind.REPEATED_ROW))
         return None
     return name
 

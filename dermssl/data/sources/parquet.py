@@ -8,7 +8,7 @@ from typing import Any
 
 from dermssl.data.decode import UnreadableImage
 from dermssl.data.layouts.names import is_image
-from dermssl.data.records import Problem
+from dermssl.data.records import Kind, Problem
 from dermssl.data.sources.container import Container, Contents, Member, damage_said
 from dermssl.data.sources.extras import extra
 from dermssl.data.sources.names import clean
@@ -51,7 +51,9 @@ class ParquetTables(Container):
                 if image in seen_names and own is None:
                     image = f"{file.stem}-{row:07d}-{image}"
                 if image in seen_names:
-                    found.problems.append(Problem(image, f"a second row of this {id_column}: the first is used"))
+                    found.problems.append(
+                        Problem(image, f"a second row of this {id_column}: the first is used", Kind.REPEATED_ROW)
+                    )
                     continue
                 seen_names.add(image)
                 stub = image if is_image(image) else f"{image}.jpg"
