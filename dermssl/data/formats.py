@@ -90,7 +90,6 @@ READABLE = frozenset(suffix for suffix, module in _PLUGINS.items() if _there(mod
 _REMEDIES = {
     **dict.fromkeys(_PLUGINS, f"{INSTALL} reads it"),
     ".avif": 'pip install "pillow>=11.3" reads it',
-    **dict.fromkeys((".tfrec", ".tfrecord"), "TFRecords are not read: write the images to files (docs/data.md)"),
     **dict.fromkeys((".7z", ".rar", ".gz", ".bz2", ".xz", ".zst"), "unpack it"),
     **dict.fromkeys((".dng", ".cr2", ".nef", ".arw"), "raw photographs are not read: develop to JPEG"),
     **dict.fromkeys((".npy", ".pkl", ".pickle", ".mat", ".pt"), "not read: save the images as .npz or as files"),
@@ -116,7 +115,7 @@ def not_read(names: Iterable[str]) -> list[tuple[str, str]]:
     first: dict[str, str] = {}
     for name in sorted(names):
         path = Path(name)
-        suffix = ".tfrecord" if ".tfrecord" in path.name.lower() else path.suffix.lower()
+        suffix = path.suffix.lower()
         if suffix in _REMEDIES and suffix not in READABLE and (suffix or path.name.lower() not in _NO_IMAGES):
             counts[suffix] += 1
             first.setdefault(suffix, name)

@@ -86,7 +86,11 @@ def _read_path(data: str, columns: Columns) -> Records:
             return _read_mounted(source, seen.containers, columns, seen.left_out)
         found = _named(_read_directory(source), source, columns)
         found.problems += [
-            Problem(path.relative_to(source).as_posix(), "not read, as there are image files beside it; name it itself")
+            Problem(
+                path.relative_to(source).as_posix(),
+                "not read, as there are image files beside it; name it itself",
+                Kind.LEFT_OUT,
+            )
             for path in seen.containers
         ]
         # before the images that a table misses: what was not read explains them
@@ -128,7 +132,11 @@ def _read_mounted(source: Path, files: list[Path], columns: Columns, left_out: S
 def _tables_beside(archive: Path) -> list[Problem]:
     """The tables in the folder of an archive: they may be of other images, but may hold the labels of these."""
     return [
-        Problem(path.name, f"not read, as DATA is {archive.name}; give the folder {archive.parent} to use both")
+        Problem(
+            path.name,
+            f"not read, as DATA is {archive.name}; give the folder {archive.parent} to use both",
+            Kind.NOT_READ,
+        )
         for path in tables_in(archive.parent)
     ]
 

@@ -29,6 +29,7 @@ class Kind(StrEnum):
     LABEL = "label"
     GROUP = "group"
     JOINED = "joined"
+    LEFT_OUT = "left out"
     OTHER = "other"
 
     @property
@@ -50,6 +51,7 @@ _MEANINGS = {
     Kind.MASK: "a mask, not a photograph",
     Kind.LABEL: "the label is not clear",
     Kind.JOINED: "images of two lesion ids made one group",
+    Kind.LEFT_OUT: "looks like an image or holds some, but was not read",
     Kind.GROUP: "the lesion is not known",
 }
 

@@ -13,8 +13,9 @@ from dermssl.data.cache import Cache, open_cache
 from dermssl.data.cache_files import is_cache
 from dermssl.data.decode import UnreadableImage, decode, decode_whole
 from dermssl.data.layouts.names import is_image
-from dermssl.data.read import read_records
-from dermssl.data.records import FILES, Opener, Records
+from dermssl.data.opener import FILES, Opener
+from dermssl.data.read import path_of, read_records
+from dermssl.data.records import Records
 from dermssl.errors import DermsslError
 
 LOGGER = logging.getLogger("dermssl")
@@ -82,16 +83,16 @@ def choose(
 
 def _candidates(data: str | Path | Cache, drawn_by: int | None) -> Iterator[Candidate]:
     """Name, class, reader of the whole image, reader of the square that the evaluations see; one for each image."""
-    if isinstance(data, Cache) or is_cache(Path(data).expanduser()):
+    path = None if isinstance(data, Cache) else path_of(data)
+    if isinstance(data, Cache) or (path is not None and is_cache(path)):
         cache = data if isinstance(data, Cache) else open_cache(data)
         for row in _order(cache.records, drawn_by):
             yield _of_cache(cache, row)
         return
-    path = Path(data).expanduser()
-    if path.is_file() and is_image(path):
+    if path is not None and path.is_file() and is_image(path):
         yield _of_file(path, path.name, "")
         return
-    records = read_records(path)
+    records = read_records(data)
     for row in _order(records, drawn_by):
         yield _of_file(records.paths[row], records.ids[row], _label(records, row), records.opener)
 

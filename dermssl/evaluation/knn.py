@@ -59,7 +59,7 @@ def evaluate_knn(weights: str | Path | nn.Module, data: str | Path | Cache, opti
     report = make_report(
         kind="knn",
         weights=setup.name,
-        data=str(data) if not isinstance(data, Cache) else protocol.train.source,
+        data=str(data) if isinstance(data, str | Path) else protocol.train.source,
         protocol=protocol.noted(),
         parameters={
             "evaluation": "knn",

@@ -130,6 +130,7 @@ class Setup:
             "fit": images.about["fit"],
             "resize": f"{INTERPOLATION}, antialiased",
             "precision": str(self.dtype).removeprefix("torch."),
+            **{name: value for name, value in (("label", self.label), ("group", self.group)) if value is not None},
         }
 
 

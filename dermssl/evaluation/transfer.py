@@ -50,7 +50,7 @@ class Transfer:
         protocol, columns = divide(setup, data, options)
         return cls(
             setup=setup,
-            data=str(data) if not isinstance(data, Cache) else protocol.train.source,
+            data=str(data) if isinstance(data, str | Path) else protocol.train.source,
             protocol=protocol,
             options=options,
             features=features_of(setup, protocol) if options.freeze else None,

@@ -209,9 +209,9 @@ def test_what_is_not_read_is_named(tmp_path):
     assert {p.path for p in records.problems} == {"rest.rar", "a.zip/b.7z", "a.zip/inner.zip", "a.zip/c.tfrec"}
 
 
-def test_tfrecords_only_is_an_error_that_names_them(tmp_path):
-    (tmp_path / "train00.tfrec").write_bytes(b"x")
-    with pytest.raises(DermsslError, match=r"train00\.tfrec: left out: TFRecords are not read"):
+def test_what_cannot_be_read_alone_is_an_error_that_names_it(tmp_path):
+    (tmp_path / "images.7z").write_bytes(b"x")
+    with pytest.raises(DermsslError, match=r"images\.7z: left out: unpack it"):
         read_records(tmp_path)
 
 
@@ -321,7 +321,7 @@ def test_a_missing_library_is_one_error_that_names_the_extra(tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ("tfds/skin", "TFRecords are read one after the other"),
+        ("tfds/no_such_set", r"prepare it once by tensorflow_datasets.load\('no_such_set'\)"),
         ("hfids/a/b", "write hfds/a/b"),
         ("wds/nowhere", "there is no nowhere"),
         ("torch/cifar10", "name the folder too"),
@@ -439,3 +439,107 @@ def _png(pixels: np.ndarray) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()
+
+
+def varint(number: int) -> bytes:
+    number %= 2**64
+    found = b""
+    while number >= 0x80:
+        found += bytes([number & 0x7F | 0x80])
+        number >>= 7
+    return found + bytes([number])
+
+
+def field(number: int, data: bytes) -> bytes:
+    return varint(number << 3 | 2) + varint(len(data)) + data
+
+
+def example(**features) -> bytes:
+    """A tf.train.Example by its own definition (tensorflow/core/example/feature.proto)."""
+    entries = b""
+    for name, value in features.items():
+        if isinstance(value, bytes):
+            feature = field(1, field(1, value))
+        elif isinstance(value, float):
+            feature = field(2, field(1, np.float32(value).tobytes()))
+        else:
+            feature = field(3, field(1, varint(value)))
+        entries += field(1, field(1, name.encode()) + field(2, feature))
+    return field(1, entries)
+
+
+def write_tfrecord(path: Path, *examples: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"".join(len(e).to_bytes(8, "little") + bytes(4) + e + bytes(4) for e in examples))
+
+
+@pytest.mark.parametrize("prepared", [True, False])
+def test_tensorflow_datasets_without_tensorflow(tmp_path, monkeypatch, prepared):
+    folder = tmp_path / "skin" / "1.10.0"
+    for split, start in (("train", 0), ("test", 4)):
+        for shard in (0, 1):
+            first = start + 2 * shard
+            examples = [example(image=picture(i), label=i % 2, age=50.5, delta=-3) for i in range(first, first + 2)]
+            write_tfrecord(folder / f"skin-{split}.tfrecord-0000{shard}-of-00002", *examples)
+    (folder / "label.labels.txt").write_text("benign\nmalignant\n")
+    (folder / "dataset_info.json").write_text("{}")
+    write_tfrecord(tmp_path / "skin" / "1.9.0" / "skin-train.tfrecord-00000-of-00001", example(image=picture(0)))
+    (tmp_path / "skin" / "1.9.0" / "dataset_info.json").write_text("{}")
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    records = read_records("tfds/skin" if prepared else f"tfds/{folder}")
+    assert records.class_counts() == {"benign": 4, "malignant": 4}
+    assert (records.attributes["split"].count("train"), records.attributes["delta"][0]) == (4, "-3")
+    expected = {picture(i): ("benign", "malignant")[i % 2] for i in range(8)}
+    for path, label in zip(records.paths, records.labels, strict=True):
+        assert expected.pop(records.opener.read(path)) == records.classes[label]
+
+
+def test_tfrecords_of_kaggle_with_their_table(tmp_path):
+    """SIIM-ISIC 2020 as Chris Deotte wrote it: codes in the records, the words in train.csv beside them."""
+    examples = [example(image=picture(i), image_name=f"ISIC_{i}".encode(), target=i % 2, diagnosis=i) for i in range(4)]
+    write_tfrecord(tmp_path / "train00-4.tfrec", *examples)
+    rows = [f"ISIC_{i},IP_{i // 2},{('nevus', 'melanoma')[i % 2]}" for i in range(4)]
+    (tmp_path / "train.csv").write_text("\n".join(["image_name,patient_id,diagnosis", *rows]))
+    records = read_records(tmp_path)
+    assert records.class_counts() == {"mel": 2, "nv": 2}
+    assert len(set(records.groups)) == 2
+    assert [records.opener.read(path) for path in records.paths] == [picture(i) for i in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"x", "cut short"),
+        (bytes([255] * 40), "cut short, or no TFRecords"),
+        (b"\x1f\x8b" + bytes(30), "is compressed"),
+        ((5).to_bytes(8, "little") + bytes(4) + b"\x0a\x7f\x01\x01\x01" + bytes(4), "no tf.train.Example"),
+        ((2).to_bytes(8, "little") + bytes(4) + b"\xff\xff" + bytes(4), "is damaged"),
+    ],
+)
+def test_damaged_tfrecords_are_one_error(tmp_path, data, message):
+    (tmp_path / "train00.tfrec").write_bytes(data)
+    with pytest.raises(DermsslError, match=rf"train00\.tfrec.*{message}"):
+        read_records(tmp_path)
+
+
+def test_a_data_set_of_the_hub(tmp_path, monkeypatch):
+    asked = {}
+
+    def snapshot_download(repository, **more):
+        asked.update(more, repository=repository)
+        write_zip(tmp_path / "data.zip", {"NV/a.png": picture(1), "MEL/b.png": picture(2)})
+        return str(tmp_path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    records = read_records("hfds/someone/skin@v1")
+    assert (asked["repository"], asked["revision"], asked["repo_type"]) == ("someone/skin", "v1", "dataset")
+    assert records.class_counts() == {"mel": 1, "nv": 1}
+
+
+def test_a_data_set_that_the_hub_does_not_have(monkeypatch):
+    def snapshot_download(*_, **__):
+        raise ValueError("no such repository\nmore")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    with pytest.raises(DermsslError, match=r"hfds/someone/skin: the Hub does not give it \(no such repository\)"):
+        read_records("hfds/someone/skin")

@@ -165,7 +165,7 @@ def _listed(raw: str, found: Contents, link: bool) -> str | None:
     if hidden(name):
         return None
     if link:
-        found.problems.append(Problem(name, "a link or a device in the archive: left out"))
+        found.problems.append(Problem(name, "a link or a device in the archive: left out", Kind.LEFT_OUT))
         return None
     if name in found.images or name in found.tables:
         found.problems.append(Problem(name, "stands in the archive twice: the first is used", Kind.REPEATED_ROW))

@@ -13,15 +13,17 @@ from pathlib import Path
 
 from dermssl.data.formats import not_read
 from dermssl.data.layouts.names import is_image, is_utf8
-from dermssl.data.records import Problem
+from dermssl.data.records import Kind, Problem
 from dermssl.data.sources.archives import TarArchive, ZipArchive
 from dermssl.data.sources.arrays import Hdf5Images, NpzArrays
 from dermssl.data.sources.container import Container, Contents
 from dermssl.data.sources.names import common_top, hidden
 from dermssl.data.sources.parquet import ParquetTables
 from dermssl.data.sources.shards import Shards, is_shard
+from dermssl.data.sources.tfrecords import TfRecords, is_tfrecord
 from dermssl.errors import DermsslError
 
+TFRECORD = ".tfrecord"  # also .tfrec and .tfrecord-00000-of-00001
 _KINDS: dict[str, type[Container]] = {
     ".zip": ZipArchive,
     ".tar": TarArchive,
@@ -60,6 +62,8 @@ class Mounted:
 def suffix_of(path: Path) -> str:
     """The suffix by which a container is known (``.tar.gz``); "" if it is none."""
     name = path.name.lower()
+    if is_tfrecord(name):
+        return TFRECORD
     return max((suffix for suffix in _KINDS if name.endswith(suffix) and name != suffix), key=len, default="")
 
 
@@ -95,7 +99,7 @@ def survey(folder: Path) -> Survey:
                 containers.append(path)
             else:
                 others.append(path.relative_to(folder).as_posix())
-    return Survey(sorted(containers), images, [Problem(*kind) for kind in not_read(others)])
+    return Survey(sorted(containers), images, [Problem(*kind, Kind.LEFT_OUT) for kind in not_read(others)])
 
 
 @contextmanager
@@ -127,13 +131,15 @@ def mounted(source: Path, files: Sequence[Path]) -> Iterator[Mounted]:
 def _opened(source: Path, files: Sequence[Path]) -> list[tuple[Container, Contents]]:
     """Each container with what is in it; the shards of one data set are one."""
     opened: list[tuple[Container, Contents]] = []
-    parquet = tuple(path for path in files if suffix_of(path) == ".parquet")
-    if parquet:
-        tables = ParquetTables(source, parquet)
-        opened.append((tables, tables.contents()))
+    of_many: dict[str, type[Container]] = {".parquet": ParquetTables, TFRECORD: TfRecords}
+    for suffix, kind in of_many.items():
+        parts = tuple(path for path in files if suffix_of(path) == suffix)
+        if parts:
+            tables = kind(source, parts)
+            opened.append((tables, tables.contents()))
     shards: list[Path] = []
     for path in files:
-        if path in parquet:
+        if suffix_of(path) in of_many:
             continue
         container = _KINDS[suffix_of(path)](path)
         contents = container.contents()
@@ -158,11 +164,11 @@ def _show(source: Path, container: Container, contents: Contents, shown: Mounted
     where = container.path.name
     shown.problems.extend(contents.problems)
     shown.problems.extend(
-        Problem(f"{where}/{name}", "an archive in an archive: not read; unpack it and name it")
+        Problem(f"{where}/{name}", "an archive in an archive: not read; unpack it and name it", Kind.LEFT_OUT)
         for name in sorted(inside)
     )
     shown.problems.extend(
-        Problem(f"{where}/{name}", reason) for name, reason in not_read(set(contents.others) - inside)
+        Problem(f"{where}/{name}", reason, Kind.LEFT_OUT) for name, reason in not_read(set(contents.others) - inside)
     )
     for name, text in contents.tables.items():
         path = _fresh(below, name[len(top) :])

@@ -1,6 +1,7 @@
 """timm's spellings of data sets: ``hfds/ORG/NAME``, ``wds/FOLDER``, ``torch/NAME``, ``tfds/NAME``."""
 
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,17 +32,14 @@ def located(data: str) -> Path:
     """
     prefix, rest = prefix_of(data), data.partition("/")[2]
     local = _local(rest)
-    if prefix in ("hfds", "wds") and local is not None:
+    if prefix in ("hfds", "wds", "tfds") and local is not None:
         return local
     if prefix == "hfids":
         raise DermsslError(f"{data} is a stream, where images are read in any order: write hfds/{rest}")
     if prefix == "wds":
         raise DermsslError(f"{data}: there is no {rest}; give the folder of the .tar shards, or one of them")
     if prefix == "tfds":
-        raise DermsslError(
-            f"{data}: TFRecords are read one after the other, where images are read in any order. Write the images "
-            "into a folder for each class (docs/data.md has the lines), or give dermssl a torch data set in Python"
-        )
+        return _prepared(data, rest)
     return _fetched(data, rest)
 
 
@@ -96,6 +94,18 @@ def _local(rest: str) -> Path | None:
     """``wds//data/x`` is an absolute path, of which a ``Path`` keeps one slash."""
     paths = (Path(rest).expanduser(), Path("/" + rest))
     return next((path for path in paths if path.exists()), None)
+
+
+def _prepared(data: str, rest: str) -> Path:
+    """The newest version of a data set that TensorFlow Datasets has prepared, where it keeps them."""
+    where = Path(os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets")
+    versions = [path.parent for path in (where / rest).rglob("dataset_info.json")]
+    if not versions:
+        raise DermsslError(
+            f"{data}: there is no {where / rest}; prepare it once by tensorflow_datasets.load({rest!r}), or give its "
+            "folder: tfds/FOLDER"
+        )
+    return max(versions, key=lambda path: [int(part) if part.isdigit() else 0 for part in path.name.split(".")])
 
 
 def _fetched(data: str, rest: str) -> Path:

@@ -18,6 +18,7 @@ from dermssl.data.cache import Cache
 from dermssl.data.columns import by_columns
 from dermssl.data.groups import read_pairs
 from dermssl.data.prepare import cached
+from dermssl.data.read import path_of
 from dermssl.errors import DermsslError
 from dermssl.evaluation.arguments import LeakageOptions
 from dermssl.evaluation.knn import nearest
@@ -185,7 +186,8 @@ def leakage(data: str | Path, other: str | Path | None = None, *, options: Leaka
     threshold, progress = options.threshold, options.progress
     setup = None if options.weights is None else Setup.by(options.weights, options)
     fit = setup.fit if setup is not None else options.fit or "squash"
-    if other is not None and Path(data).expanduser().resolve() == Path(other).expanduser().resolve():
+    first, second = path_of(data), path_of(other)
+    if other is not None and (data is other or (first and second and first.resolve() == second.resolve())):
         raise DermsslError(f"{data} is named twice; name it once to look for duplicates inside it")
     sources = [by_columns(data, options.label, options.group), *([] if other is None else [other])]
     caches = tuple(cached(source, size=SIZE, fit=fit, progress=progress) for source in sources)
