@@ -6,6 +6,7 @@ image, and the tables as they are. So every layout of a folder is one of an arch
 
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -174,19 +175,22 @@ def _show(source: Path, container: Container, contents: Contents, shown: Mounted
         path = _fresh(below, name[len(top) :])
         if not path.exists():
             path.write_bytes(text)
+    stems = Counter(Path(name).stem for name in contents.images)
     for name, member in contents.images.items():
         path = _fresh(below, name[len(top) :])
         with open(path, "wb") as file:
-            # equal contents look equal, different ones different: by the checksum, else by the name
-            file.write(f"{member.print if member.print is not None else name}\n".encode())
-            if member.size > file.tell():
-                file.truncate(member.size)
+            if stems[path.stem] > 1:
+                # Of two pictures of one name, equal contents must look equal and others not: by the checksum where the
+                # container has one.
+                file.write(f"{member.print if member.print is not None else name}\n".encode())
+                file.truncate(max(member.size, file.tell()))
         shown.places[path] = (container.path / name, container, member.key)
 
 
 def _fresh(folder: Path, name: str) -> Path:
     path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        path.parent.mkdir(parents=True)
     return path
 
 
