@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from dermssl.data.decode import UnreadableImage
-from dermssl.data.layouts.found import is_image
+from dermssl.data.layouts.names import is_image
 from dermssl.data.sources.container import MAX_IMAGE_BYTES, Container, Contents, Member, damage_said
 from dermssl.data.sources.names import clean
 from dermssl.data.sources.tables import IDS, as_csv, label_column, split_of, with_label
