@@ -27,6 +27,8 @@ BACKBONE_FOLDER = "backbone"
 CHECKPOINT_FILE = "checkpoint.pt"
 # key under which the file itself holds its config.json, so that it can be used alone
 METADATA_KEY = "timm_config"
+# spellings of weights that are no path
+_ELSEWHERE = ("hf-hub:", "timm:", "random:", "module:")
 
 
 def load_backbone(weights: str | Path, *, seed: int = 0) -> nn.Module:
@@ -50,6 +52,11 @@ def load_backbone(weights: str | Path, *, seed: int = 0) -> nn.Module:
         if kind == "hf-hub" and name:
             return _from_hub(spelling).eval()
         return _from_disk(spelling).eval()
+
+
+def is_path(weights: str) -> bool:
+    """Whether a spelling of weights is a place on this machine."""
+    return not weights.startswith(_ELSEWHERE)
 
 
 def weights_folder(path: str | Path) -> Path | None:

@@ -6,14 +6,15 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from dermssl.backbones.load import WEIGHTS_FILE, weights_folder
-from dermssl.hub.datasets import last_part, name_of, without_paths
+from dermssl.backbones.load import WEIGHTS_FILE, is_path, weights_folder
+from dermssl.data.known import name_of
 from dermssl.hub.results import THIS
+from dermssl.pretraining.run_directory import RunDirectory
+from dermssl.privacy import last_part, without_paths
 
 LOGGER = logging.getLogger("dermssl")
 
 EVALUATIONS = "evaluations"
-ELSEWHERE = ("hf-hub:", "timm:", "random:", "module:")  # spellings of weights that are no path
 
 # A copied folder's files may be dated in any order, but close to one another.
 _SAME_TIME = 60.0
@@ -61,7 +62,7 @@ def peers_of(run: Path, reports: dict[Path, dict[str, Any]]) -> dict[str, dict[s
         if path is None or name == THIS:
             continue
         try:
-            stored = json.loads((run_of(path) / "config.json").read_text(encoding="utf-8"))
+            stored = json.loads((RunDirectory.of(path).path / "config.json").read_text(encoding="utf-8"))
             folder, settings = last_part(stored["data"]["source"]), without_paths(stored["config"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
@@ -102,10 +103,10 @@ def _names(run: Path, reports: dict[Path, dict[str, Any]]) -> dict[str, str]:
     spellings = sorted({report["weights"] for report in reports.values() if isinstance(report.get("weights"), str)})
     paths = {spelling: path for spelling in spellings if (path := _path(spelling)) is not None}
     own = _own(run, paths)
-    runs = {run_of(path) for spelling, path in paths.items() if spelling not in own}
+    runs = {RunDirectory.of(path).path for spelling, path in paths.items() if spelling not in own}
     names = {spelling: spelling for spelling in spellings} | dict.fromkeys(own, THIS)
     for spelling in paths.keys() - own:
-        parts = run_of(paths[spelling]).parts
+        parts = RunDirectory.of(paths[spelling]).path.parts
         tails = (parts[-length:] for length in range(1, len(parts) + 1))
         names[spelling] = "/".join(
             next(tail for tail in tails if sum(r.parts[-len(tail) :] == tail for r in runs) == 1)
@@ -119,7 +120,9 @@ def _own(run: Path, paths: dict[str, Path]) -> set[str]:
     A run that was moved is known by its name, as its reports spell where it was then; not where others are called so.
     """
     own = {spelling for spelling, path in paths.items() if path.exists() and _is_of(path, run)}
-    alike = {path: spelling for spelling, path in paths.items() if run_of(path).name == run.resolve().name}
+    alike = {
+        path: spelling for spelling, path in paths.items() if RunDirectory.of(path).path.name == run.resolve().name
+    }
     gone = {spelling for path, spelling in alike.items() if not path.exists()}
     if own or not gone:
         return own
@@ -134,12 +137,7 @@ def _own(run: Path, paths: dict[str, Path]) -> set[str]:
 
 def _path(weights: str) -> Path | None:
     """Where weights are, if on a disk: as they were given, a run, its backbone or a file."""
-    return None if weights.startswith(ELSEWHERE) else Path(weights).resolve()
-
-
-def run_of(weights: Path) -> Path:
-    """The run directory that a path to its ``backbone`` belongs to."""
-    return weights.parent if weights.name == "backbone" else weights
+    return Path(weights).resolve() if is_path(weights) else None
 
 
 def _is_of(weights: Path, run: Path) -> bool:

@@ -5,14 +5,13 @@ machine it was made on, only the last part of each.
 """
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 from dermssl.data.known import KNOWN
 from dermssl.errors import DermsslError
-from dermssl.hub.datasets import last_part, name_of, without_paths
-from dermssl.hub.evaluations import ELSEWHERE, EVALUATIONS, peers_of, read_reports, results_of, run_of
+from dermssl.hub.evaluations import EVALUATIONS, peers_of, read_reports, results_of
+from dermssl.pretraining.record import training_record
 
 PICTURES = (".png", ".svg")
 
@@ -34,7 +33,7 @@ def read_run(
         DermsslError: ``config.json`` is missing or unreadable, or ``license`` is another than that of a known set or of
             the run it started from.
     """
-    trained, reports = _trained(run), read_reports(run)
+    trained, reports = training_record(run), read_reports(run)
     credits = [source for made in [*trained["before"], trained] for source in made["attribution"]]
     credits += () if trained["data"]["layout"] in KNOWN else attribution
     return {
@@ -48,55 +47,6 @@ def read_run(
     }
 
 
-def earlier_runs(weights: str | None) -> list[dict[str, Any]]:
-    """How weights were made that another run starts from, the oldest run first; empty where no file tells.
-
-    Args:
-        weights: as ``pretrain`` was given them; a run or exported directory says how it was trained.
-    """
-    if weights is None or weights.startswith(ELSEWHERE):
-        return []
-    folder = Path(weights).resolve()
-    folder = run_of(folder.parent if folder.is_file() else folder)
-    try:
-        if (folder / "backbone").is_dir():
-            record = _trained(folder)
-        else:
-            record = read_config((folder / "config.json").read_text(encoding="utf-8"), weights)["dermssl"]
-        kept = {key: record[key] for key in ("settings", "resolved", "training", "license", "attribution")}
-        data = {key: record["data"][key] for key in ("name", "folder", "images", "content_hash")}
-    except (OSError, DermsslError, KeyError, TypeError):
-        return []
-    return [*record.get("before", []), {"name": folder.name, "data": data, **kept}]
-
-
-def _trained(run: Path) -> dict[str, Any]:
-    """What was trained, on what and how far, without the evaluations."""
-    try:
-        stored = json.loads((run / "config.json").read_text(encoding="utf-8"))
-        if not isinstance(stored, dict):
-            raise ValueError("not a JSON object")
-    except (OSError, ValueError) as error:
-        raise DermsslError(f"{run / 'config.json'} cannot be read: {error}; give a run directory") from error
-    config, resolved, data = _part(stored, "config"), _part(stored, "resolved"), _part(stored, "data")
-    before, known = stored.get("before", []), KNOWN.get(str(data.get("layout")))
-    return {
-        "method": config.get("method"),
-        "settings": without_paths(config) | _init(config.get("init"), before),
-        "resolved": resolved,
-        "before": before,
-        "data": {
-            **{key: data.get(key) for key in ("layout", "images", "content_hash", "problems")},
-            "name": name_of(data.get("layout"), data.get("source")),
-            "folder": last_part(data.get("source")),
-        },
-        "training": _training(run, resolved) | {"started": stored.get("started"), "hardware": stored.get("hardware")},
-        "versions": _part(stored, "versions"),
-        "license": known.license if known else None,
-        "attribution": list(known.attribution) if known else [],
-    }
-
-
 def _license(trained: dict[str, Any], asked: str | None) -> str | None:
     """The licence that weights carry: that of their images, and of the images of the runs before."""
     owed = {run["license"]: run["data"]["name"] for run in [*trained["before"], trained] if run["license"]}
@@ -107,13 +57,6 @@ def _license(trained: dict[str, Any], asked: str | None) -> str | None:
         license, name = next(iter(owed.items()))
         raise DermsslError(f"--license {asked}: the images are {name}, whose licence {license} the weights carry too")
     return asked or next(iter(owed), None)
-
-
-def _init(weights: str | None, before: list[dict[str, Any]]) -> dict[str, Any]:
-    """What a run starts from as its commands spell it: the run before it, or weights that are no path."""
-    if before:
-        return {"init": before[-1]["name"]}
-    return {"init": weights} if weights and weights.startswith(ELSEWHERE) else {}
 
 
 def _figures(run: Path) -> list[str]:
@@ -135,28 +78,3 @@ def read_config(text: str, source: str) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError):
         pass
     raise DermsslError(f"{source}: not a config.json written by dermssl export")
-
-
-def _training(run: Path, resolved: dict[str, Any]) -> dict[str, Any]:
-    """How far it went, how long it took, where the loss ended."""
-    history = []
-    if (run / "metrics.jsonl").exists():
-        lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        history = [json.loads(line) for line in lines if line.endswith("}")]  # a kill can cut the last line
-    if not history:
-        return {"epochs": 0, "finished": False}
-    last = history[-1]
-    seconds = [line["seconds"] for line in history if "seconds" in line]
-    return {
-        "epochs": last.get("epoch"),
-        "steps": last.get("step"),
-        "finished": last.get("step", 0) >= (resolved.get("steps") or math.inf),
-        "seconds": round(sum(seconds), 1),
-        "images_per_second": last.get("images_per_second"),
-        "last": {key: value for key, value in last.items() if key.startswith(("loss", "rotation_", "knn_"))},
-    }
-
-
-def _part(stored: dict[str, Any], name: str) -> dict[str, Any]:
-    value = stored.get(name)
-    return value if isinstance(value, dict) else {}

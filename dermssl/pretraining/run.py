@@ -22,7 +22,6 @@ from dermssl.data.loader import Loader
 from dermssl.data.prepare import cached
 from dermssl.devices import hardware_name, resolve_device, resolve_precision
 from dermssl.errors import DermsslError
-from dermssl.hub.record import earlier_runs
 from dermssl.malloc import keep_freed_memory
 from dermssl.methods.registry import METHODS
 from dermssl.options import flag
@@ -31,6 +30,7 @@ from dermssl.pretraining.checkpoint import load_checkpoint, save_checkpoint
 from dermssl.pretraining.config import PretrainConfig, make_config
 from dermssl.pretraining.decided import Resolved, batch_size, image_size, resolve
 from dermssl.pretraining.progress import OnlineKnn, describe_epoch, run_progress, warn_if_frozen
+from dermssl.pretraining.record import earlier_runs
 from dermssl.pretraining.run_directory import RunDirectory
 from dermssl.pretraining.signals import StopRequest
 from dermssl.pretraining.track import Log, tracked

@@ -23,10 +23,10 @@ def test_a_transformer_made_for_another_size_says_that_size():
 
 
 def test_a_size_that_the_model_does_not_take_is_refused_with_sizes_that_work():
-    vit = timm.create_model("test_vit", num_classes=0)
-    with pytest.raises(DermsslError, match=r"--image-size 64: this backbone cannot take it .*sizes that work: .*160"):
+    vit = timm.create_model("vit_tiny_patch16_224", num_classes=0)
+    with pytest.raises(DermsslError, match=r"--image-size 64: this backbone cannot take it .*sizes that work: .*224"):
         resolve_image_size(vit, 64)
-    assert vit(torch.zeros(1, 3, 160, 160)).shape == (1, 64)  # it was left as it is
+    assert vit(torch.zeros(1, 3, 224, 224)).shape == (1, 192)  # it was left as it is
     with pytest.raises(DermsslError, match=r"--image-size 0: must be 1 or more"):
         resolve_image_size(vit, 0)
     with pytest.raises(DermsslError, match="4096 px or less"):

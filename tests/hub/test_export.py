@@ -26,8 +26,8 @@ from dermssl.hub import export as exporting
 from dermssl.hub.card import card, check_card
 from dermssl.hub.export import FILES, export
 from dermssl.hub.push import push
-from dermssl.hub.record import earlier_runs
 from dermssl.hub.verify import verify
+from dermssl.pretraining.record import earlier_runs
 
 BACKBONES = [
     "resnet18",

@@ -1,0 +1,46 @@
+"""What may leave this machine: names without paths, text without control characters, addresses without passwords."""
+
+import re
+import unicodedata
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+
+def last_part(path: str | None) -> str:
+    """The last part of a path, whatever system wrote it."""
+    return (path or "").replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+
+
+def without_paths(values: dict[str, Any]) -> dict[str, Any]:
+    """The values, each path cut to its last part: where people keep their images is nobody else's business."""
+    return {key: _without_path(value) for key, value in values.items()}
+
+
+def _without_path(value: Any) -> Any:
+    if isinstance(value, str) and ("/" in value or "\\" in value):
+        return last_part(value)
+    if isinstance(value, dict):
+        return without_paths(value)
+    return [_without_path(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def printable(text: str) -> str:
+    """One line of text that a terminal shows and does not obey: control characters and line ends become "\\ufffd"."""
+    return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") else c for c in text)
+
+
+def without_password(url: str) -> str:
+    """An address without ``user:password@``, for a message."""
+    parts = urlsplit(url)
+    if "@" not in parts.netloc:
+        return url
+    return urlunsplit(parts._replace(netloc="***@" + parts.netloc.rpartition("@")[2]))
+
+
+def masked(text: str, *secrets: str | None) -> str:
+    """``text`` without the secrets, without anything that looks like a token of the Hub, without passwords in URLs."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "***")
+    text = re.sub(r"\bhf_\w+|(?i:(?<=bearer ))\S+", "***", text)
+    return re.sub(r"(\w+://)[^/\s@]+@", r"\1***@", text)
