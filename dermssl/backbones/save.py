@@ -11,16 +11,10 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
-from dermssl.backbones.facts import own_image_size, pretrained_cfg
+from dermssl.backbones.facts import INTERPOLATION, crop_mode, own_image_size, pretrained_cfg
 from dermssl.backbones.load import CONFIG_FILE, METADATA_KEY, WEIGHTS_FILE
 from dermssl.errors import DermsslError
 from dermssl.files import replaced_file, write_text
-
-# The paper whose method this is; without these fields a user would see the paper of timm's ImageNet weights.
-PAPER = (
-    "Dermoscopic images classification based on context and instance-level feature of self-supervised learning. "
-    "CAAI Transactions on Intelligent Systems, 2023, 18(4): 783-792"
-)
 
 
 def save_backbone(
@@ -34,6 +28,7 @@ def save_backbone(
     fit: str = "squash",
     tag: str = "dermssl",
     license: str | None = None,
+    paper: str | None = None,
 ) -> None:
     """Write ``model.safetensors`` and ``config.json``, loadable by ``timm.create_model("local-dir:FOLDER")``.
 
@@ -46,6 +41,7 @@ def save_backbone(
         fit: how its training images became square, ``"squash"`` or ``"crop"``: timm's transforms do the same.
         tag: what timm calls this set of weights.
         license: SPDX name of the licence of the weights; None leaves it open.
+        paper: of the method; without it a user of timm would see the paper of its ImageNet weights.
 
     Raises:
         DermsslError: the model still has a classifier, takes another image size, or the folder cannot be written.
@@ -59,7 +55,7 @@ def save_backbone(
         fit=fit,
         tag=tag,
         license=license,
-        method=provenance.get("method"),
+        paper=paper,
     )
     text = json.dumps({**config, "dermssl": provenance}, indent=2) + "\n"
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
@@ -97,7 +93,7 @@ def _config(
     fit: str,
     tag: str,
     license: str | None,
-    method: str | None,
+    paper: str | None,
 ) -> dict[str, Any]:
     """Content of ``config.json``: only fields of timm's ``PretrainedCfg``, an unknown one is a TypeError there."""
     own = pretrained_cfg(model)
@@ -115,9 +111,9 @@ def _config(
         "custom_load": False,
         "input_size": [3, image_size, image_size],
         "fixed_input_size": fixed,
-        "interpolation": "bicubic",
+        "interpolation": INTERPOLATION,
         "crop_pct": 1.0,
-        "crop_mode": "squash" if fit == "squash" else "center",
+        "crop_mode": crop_mode(fit),
         "mean": list(mean),
         "std": list(std),
         "num_classes": 0,
@@ -126,8 +122,8 @@ def _config(
         "classifier": own.get("classifier"),
         "description": f"{own['architecture']} pretrained without labels on dermoscopy images by dermssl",
     }
-    if method == "rotinstdisc":
-        cfg["paper_name"] = PAPER
+    if paper:
+        cfg["paper_name"] = paper
     if license is not None:
         cfg["license"] = license
     config = {

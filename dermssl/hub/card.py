@@ -12,6 +12,7 @@ from dermssl import __version__
 from dermssl.data.known import KNOWN
 from dermssl.hub.datasets import id_of
 from dermssl.hub.results import BIBTEX, SOFTWARE, figures_section, has_few_labels, results_section
+from dermssl.methods.registry import METHODS
 
 TAGS = ["timm", "dermssl", "dermatology", "dermoscopy", "medical", "self-supervised-learning"]
 PIPELINE = "image-feature-extraction"
@@ -22,17 +23,6 @@ INDEXED = {
     "balanced_accuracy": ("balanced_accuracy", "balanced accuracy"),
     "f1_macro": ("f1", "F1, macro"),
     "auroc_macro": ("roc_auc", "AUROC, macro one-vs-rest"),
-}
-METHODS = {
-    "rotinstdisc": (
-        "Instance discrimination against a queue of keys from a momentum encoder (MoCo), together with the prediction "
-        "by which multiple of 90 degrees the query view was turned (Liu et al. 2023)"
-    ),
-    "moco": "Instance discrimination against a queue of keys from a momentum encoder (MoCo, He et al. 2020)",
-    "rotation": "Prediction by which multiple of 90 degrees a view was turned (Gidaris et al. 2018)",
-    "simclr": "Two views of an image find each other among the views of the batch (SimCLR, Chen et al. 2020)",
-    "byol": "A view predicts a momentum encoder's embedding of the other view (BYOL, Grill et al. 2020)",
-    "pirl": "An image and its shuffled patches match the memory of the image (PIRL, Misra and van der Maaten 2020)",
 }
 
 
@@ -187,7 +177,7 @@ def _data(record: dict[str, Any]) -> str:
         "images in the set": _count(data["images"]),
         "files unreadable, missing or copies of others": data["problems"],
         "labels": "not used",
-        "made square by": settings.get("fit"),
+        "made square by": data.get("fit") or settings.get("fit"),
         "hash of the records": f"`{data['content_hash']}`" if data["content_hash"] else None,
     }
     credits = "".join(f"\n- {source}" for source in record["attribution"])
@@ -197,7 +187,7 @@ def _data(record: dict[str, Any]) -> str:
 def _training(config: dict[str, Any], record: dict[str, Any]) -> str:
     settings, resolved, training = record["settings"], record["resolved"], record["training"]
     rows = {
-        "method": METHODS.get(record["method"] or "", record["method"]),
+        "method": _method(record["method"]),
         "architecture": f"`{config['architecture']}`",
         "first weights": f"`{settings['init']}`" if settings.get("init") else "random",
         **{f"before: `{run['name']}`": _stage(run) for run in record.get("before", [])},
@@ -305,9 +295,17 @@ def _license(record: dict[str, Any]) -> str:
     return f"## Licence\n\n`{record['license']}`{why}.{credit}"
 
 
+def _method(name: str | None) -> str | None:
+    return f"{METHODS[name].summary} ({METHODS[name].title})" if name is not None and name in METHODS else name
+
+
 def _citation(record: dict[str, Any]) -> str:
     software = SOFTWARE.replace("VERSION", record["versions"].get("dermssl", __version__))
-    return f"## Citation\n\nThe method:\n\n```bibtex\n{BIBTEX}\n```\n\nThe software:\n\n```bibtex\n{software}\n```"
+    name = record["method"]
+    paper = METHODS[name].citation if name in METHODS else ""
+    method = f"The method: {paper}.\n\n" if paper else ""
+    bibtex = f"```bibtex\n{BIBTEX}\n```\n\n" if name == "rotinstdisc" else ""
+    return f"## Citation\n\n{method}{bibtex}The software:\n\n```bibtex\n{software}\n```"
 
 
 def _table(rows: dict[str, Any]) -> str:

@@ -22,6 +22,7 @@ from dermssl.hub.card import card, check_card
 from dermssl.hub.provenance import provenance, sha256_of
 from dermssl.hub.record import EVALUATIONS, PICTURES, read_config, read_run
 from dermssl.hub.verify import verify
+from dermssl.methods.registry import METHODS
 
 LOGGER = logging.getLogger("dermssl")
 
@@ -77,7 +78,8 @@ def export(
                 std=cfg["std"],
                 image_size=cfg["input_size"][-1],
                 provenance={**record, "dermssl": dermssl.__version__},
-                fit=record["settings"].get("fit") or "squash",
+                fit=record["data"].get("fit") or record["settings"].get("fit") or "squash",
+                paper=METHODS[record["method"]].citation if record["method"] in METHODS else None,
                 tag=f"dermssl_{data.tag}" if data else "dermssl",
                 license=record["license"],
             )

@@ -214,6 +214,7 @@ def _describe(config: PretrainConfig, resolved: Resolved, cache: Cache) -> dict[
             "images": len(cache.images),
             "content_hash": cache.content_hash,
             "problems": len(cache.problems),
+            "fit": cache.fit,  # a prepared cache has its own, whatever --fit says
         },
         "before": earlier_runs(config.init),
         "versions": {
@@ -293,19 +294,21 @@ def _end_epoch(
 
 
 def _write_backbone(run: RunDirectory, config: PretrainConfig, resolved: Resolved, trainer: Trainer) -> None:
+    data = run.read_config().get("data", {})
     save_backbone(
         trainer.task.backbone,
         run.backbone,
         mean=resolved.mean,
         std=resolved.std,
         image_size=resolved.image_size,
-        fit=config.fit,
+        fit=data.get("fit") or config.fit,
+        paper=METHODS[config.method].citation,
         provenance={
             "method": config.method,
             "epochs": round(trainer.step / len(trainer.loader), 2),
             "step": trainer.step,
             "images": resolved.images,
-            "content_hash": run.read_config()["data"]["content_hash"],
+            "content_hash": data.get("content_hash"),
             "dermssl": dermssl.__version__,
         },
     )

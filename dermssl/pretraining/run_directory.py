@@ -19,7 +19,13 @@ LOGGER = logging.getLogger("dermssl")
 CONFIG: dict[str, Any] = {
     "config?": dict,
     "resolved?": dict,
-    "data?": {"source?": (str, None), "layout?": (str, None), "content_hash?": (str, None), "images?": (int, None)},
+    "data?": {
+        "source?": (str, None),
+        "layout?": (str, None),
+        "content_hash?": (str, None),
+        "images?": (int, None),
+        "fit?": (str, None),
+    },
     "before?": [dict],
     "versions?": dict,
     "hardware?": (str, None),

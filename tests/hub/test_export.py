@@ -90,6 +90,22 @@ def test_card(exported):
         assert text.lower() in card.content.lower()
 
 
+@pytest.mark.parametrize(("method", "paper"), [("simclr", "Chen et al."), ("byol", "Grill et al."), ("moco", "He")])
+def test_a_card_cites_the_method_of_its_weights(run, tmp_path, unverified, method, paper):
+    other = edited(run, tmp_path / "run", lambda config: config["config"].update(method=method))
+    folder = export(other, tmp_path / "out")
+    citation = (folder / "README.md").read_text().split("## Citation")[1]
+    assert paper in citation
+    assert "Liu" not in citation
+    assert paper in json.loads((folder / "config.json").read_text())["pretrained_cfg"]["paper_name"]
+
+
+def test_the_framing_is_that_of_the_cache_whatever_the_option_said(run, tmp_path, unverified):
+    cropped = edited(run, tmp_path / "run", lambda config: config["data"].update(fit="crop"))
+    cfg = json.loads((export(cropped, tmp_path / "out") / "config.json").read_text())["pretrained_cfg"]
+    assert (cfg["crop_mode"], cfg["crop_pct"], cfg["interpolation"]) == ("center", 1.0, "bilinear")
+
+
 def test_a_card_says_when_the_training_was_short(exported):
     config = json.loads((exported / "config.json").read_text())
     assert "it was shown 144 images at 32 px; the paper's training\n  shows 6,625,200 at 224 px" in card(config, "name")
