@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from html import escape
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -44,3 +45,12 @@ def masked(text: str, *secrets: str | None) -> str:
             text = text.replace(secret, "***")
     text = re.sub(r"\bhf_\w+|(?i:(?<=bearer ))\S+", "***", text)
     return re.sub(r"(\w+://)[^/\s@]+@", r"\1***@", text)
+
+
+def harmless(value: Any) -> Any:
+    """A record whose texts, written by others, a page shows and does not run."""
+    if isinstance(value, str):
+        return escape(printable(value.replace("\n", " ")), quote=False)
+    if isinstance(value, dict):
+        return {harmless(key): harmless(item) for key, item in value.items()}
+    return [harmless(item) for item in value] if isinstance(value, list | tuple) else value

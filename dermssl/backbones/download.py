@@ -5,8 +5,9 @@ import errno
 import functools
 import logging
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from huggingface_hub import constants, hf_hub_download
+from huggingface_hub import constants, get_token, hf_hub_download
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -20,6 +21,7 @@ from huggingface_hub.errors import (
 
 from dermssl import __version__
 from dermssl.errors import DermsslError
+from dermssl.privacy import masked, without_password
 
 LOGGER = logging.getLogger("dermssl")
 
@@ -31,7 +33,13 @@ def download(repo: str, name: str, revision: str | None, spelling: str) -> Path:
         DermsslError: it cannot be had; the message says why and begins with ``weights SPELLING``.
     """
     fetch = functools.partial(
-        hf_hub_download, repo, name, revision=revision, library_name="dermssl", library_version=__version__
+        hf_hub_download,
+        repo,
+        name,
+        revision=revision,
+        library_name="dermssl",
+        library_version=__version__,
+        token=None if is_private(constants.ENDPOINT) else False,
     )
     try:
         return Path(fetch())
@@ -44,8 +52,26 @@ def download(repo: str, name: str, revision: str | None, spelling: str) -> Path:
         raise DermsslError(f"weights {spelling}: {name}: {explain(error)}") from error
 
 
+def is_private(endpoint: str) -> bool:
+    """Whether a token may be sent there: by https, or to this machine itself."""
+    parts = urlsplit(endpoint)
+    return parts.scheme == "https" or parts.hostname in ("localhost", "127.0.0.1", "::1")
+
+
+def refuse_open_address(endpoint: str) -> None:
+    """Raises DermsslError where a token would go over the network in the clear."""
+    if not is_private(endpoint):
+        raise DermsslError(
+            f"--endpoint {without_password(endpoint)}: the token would be sent unencrypted; use an https:// address"
+        )
+
+
 def explain(error: BaseException, endpoint: str | None = None) -> str:
-    """What went wrong between here and the Hub (at ``endpoint``), and what to do."""
+    """What went wrong between here and the Hub (at ``endpoint``), and what to do; tokens and passwords are masked."""
+    return masked(_explain(error, endpoint), get_token())
+
+
+def _explain(error: BaseException, endpoint: str | None) -> str:
     chain = _chain(error)
     for kind, text in _MEANINGS:
         if any(isinstance(link, kind) for link in chain):

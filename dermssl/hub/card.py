@@ -13,6 +13,7 @@ from dermssl.data.known import KNOWN
 from dermssl.hub.datasets import id_of
 from dermssl.hub.results import BIBTEX, SOFTWARE, figures_section, has_few_labels, results_section
 from dermssl.methods.registry import METHODS
+from dermssl.privacy import harmless
 
 TAGS = ["timm", "dermssl", "dermatology", "dermoscopy", "medical", "self-supervised-learning"]
 PIPELINE = "image-feature-extraction"
@@ -33,7 +34,7 @@ def card(config: dict[str, Any], name: str) -> str:
         config: content of an exported ``config.json``, with its ``dermssl`` block.
         name: ``ORG/NAME`` on the Hub; a name without ORG is shown as ``ORG/NAME``, to be filled in by ``push``.
     """
-    record = config["dermssl"]
+    record = harmless(config["dermssl"])
     repository = name if "/" in name else f"ORG/{name}"
     sections = [
         _title(config, record, name.rpartition("/")[2]),

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,8 +18,9 @@ from dermssl.data.known import KNOWN
 from dermssl.errors import DermsslError
 from dermssl.files import write_text
 from dermssl.hub.card import card, check_card
+from dermssl.hub.carried import PICTURES, carry
 from dermssl.hub.provenance import provenance, sha256_of
-from dermssl.hub.record import EVALUATIONS, PICTURES, read_config, read_run
+from dermssl.hub.record import EVALUATIONS, read_config, read_run
 from dermssl.hub.verify import verify
 from dermssl.methods.registry import METHODS
 
@@ -84,7 +84,7 @@ def export(
                 license=record["license"],
             )
             for name in record["figures"]:
-                shutil.copyfile(run / EVALUATIONS / name, draft / name)
+                carry(run / EVALUATIONS / name, draft / name)
             write_pages(draft, folder.resolve().name)  # "." has no name
             _verify(draft)
             folder.mkdir(exist_ok=True)

@@ -17,6 +17,7 @@ from dermssl.devices import resolve_device, resolve_precision
 from dermssl.errors import DermsslError
 from dermssl.hub.provenance import sha256_of
 from dermssl.hub.record import read_config, read_run
+from dermssl.privacy import without_password
 
 
 def describe(weights: str) -> dict[str, Any]:
@@ -62,7 +63,7 @@ def environment() -> dict[str, Any]:
             "hub": constants.HF_HUB_CACHE,
         },
         "hub": {
-            "endpoint": constants.ENDPOINT,
+            "endpoint": without_password(constants.ENDPOINT),
             "offline": constants.HF_HUB_OFFLINE,
             "token": "set" if get_token() else "not set",
         },

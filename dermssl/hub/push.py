@@ -3,7 +3,6 @@
 import logging
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +12,16 @@ from huggingface_hub import constants, get_token
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
+from dermssl.backbones.download import refuse_open_address
 from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE
 from dermssl.errors import DermsslError
 from dermssl.hub.card import check_card
+from dermssl.hub.carried import carry
 from dermssl.hub.export import CARD_FILE, PROVENANCE_FILE, export, files_of, write_pages
 from dermssl.hub.record import read_config
 from dermssl.hub.repository import Repository
 from dermssl.hub.verify import verify
+from dermssl.privacy import without_password
 
 LOGGER = logging.getLogger("dermssl")
 
@@ -95,7 +97,7 @@ def push(
             )
         names = files_of(config["dermssl"])
         files = {name: (folder / name).stat().st_size for name in names}
-        url = f"{endpoint}/{repo_id}"
+        url = f"{without_password(endpoint)}/{repo_id}"
         if dry_run:
             return PushResult(repo_id, url, None, not public, files, card)
         if constants.HF_HUB_OFFLINE:
@@ -105,6 +107,7 @@ def push(
             raise DermsslError(
                 "no token for the Hub: run `hf auth login`, or set HF_TOKEN to one with the right to write"
             )
+        refuse_open_address(endpoint)
         repository = Repository(repo_id, endpoint=endpoint, token=token, revision=revision)
         _refuse_others(repository, names, config["architecture"], force)
         if tag and not force:
@@ -145,7 +148,7 @@ def _prepare(run: Path, temporary: Path, repo_id: str, license: str | None, attr
         try:
             folder.mkdir()
             for name in set(files_of(record)) - {CARD_FILE, PROVENANCE_FILE}:
-                shutil.copyfile(run / name, folder / name)
+                carry(run / name, folder / name)
         except OSError as error:
             raise DermsslError(f"cannot copy {run} to {folder}: {error.strerror or error}") from error
         write_pages(folder, repo_id)

@@ -5,15 +5,18 @@ machine it was made on, only the last part of each.
 """
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
 from dermssl.data.known import KNOWN
 from dermssl.errors import DermsslError
+from dermssl.hub.carried import PICTURES, picture_fault
 from dermssl.hub.evaluations import EVALUATIONS, peers_of, read_reports, results_of
 from dermssl.pretraining.record import training_record
+from dermssl.privacy import printable
 
-PICTURES = (".png", ".svg")
+LOGGER = logging.getLogger("dermssl")
 
 
 def read_run(
@@ -62,7 +65,17 @@ def _license(trained: dict[str, Any], asked: str | None) -> str | None:
 def _figures(run: Path) -> list[str]:
     """The pictures in a run's ``evaluations/`` itself; an export takes them along and its card shows them."""
     folder = run / EVALUATIONS
-    return sorted(file.name for file in folder.iterdir() if file.suffix in PICTURES) if folder.is_dir() else []
+    if folder.is_symlink() or not folder.is_dir():
+        return []
+    pictures = []
+    for file in sorted(folder.iterdir()):
+        if file.suffix not in PICTURES:
+            continue
+        if fault := picture_fault(file):
+            LOGGER.warning("%s is left out: it %s", printable(str(file)), fault)
+        else:
+            pictures.append(file.name)
+    return pictures
 
 
 def read_config(text: str, source: str) -> dict[str, Any]:

@@ -325,16 +325,45 @@ def test_pictures_go_along(run, tmp_path, unverified):
     folder = export(copy, tmp_path / "out")
     assert "## Figures\n\n![features in the plane](features-in-the-plane.svg)\n" in (folder / "README.md").read_text()
     assert (folder / picture.name).read_text() == "<svg/>"
-    (copy / "evaluations" / "mean activation (1).png").write_bytes(b"")
+    (copy / "evaluations" / "mean activation (1).png").write_bytes(b"\x89PNG\r\n\x1a\n")
     assert "![mean activation (1)](mean%20activation%20%281%29.png)" in (export(copy, folder) / "README.md").read_text()
     (copy / "evaluations" / "mean activation (1).png").unlink()
     export(copy, folder)
     assert checking._files(folder) == []
     (folder / picture.name).unlink()
     assert checking._files(folder) == [f"{picture.name} is missing"]
-    picture.rename(picture.with_name("other.png"))
+    picture.unlink()
+    (copy / "evaluations" / "other.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     export(copy, folder)
     assert sorted(file.name for file in folder.iterdir()) == sorted([*FILES, "other.png"])  # none of the earlier
+
+
+def test_what_others_wrote_is_shown_and_not_run(run, tmp_path, unverified):
+    own = edited(
+        run, tmp_path / "run", lambda config: config["data"].update(layout="image folder", source="/x/<b>\x1b[2J")
+    )
+    text = (export(own, tmp_path / "out", description="<script>alert(1)</script>") / "README.md").read_text()
+    assert "<script>" not in text
+    assert "&lt;script&gt;" in text
+    assert "\x1b" not in text
+
+
+def test_links_and_false_pictures_are_not_carried_out(run, exported, tmp_path, unverified, caplog):
+    copy = shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "id_rsa").write_text("PRIVATE KEY")
+    (copy / "evaluations" / "roc.png").symlink_to(tmp_path / "id_rsa")
+    (copy / "evaluations" / "key.svg").write_text("PRIVATE KEY")
+    os.mkfifo(copy / "evaluations" / "pipe.png")
+    folder = export(copy, tmp_path / "out")
+    assert sorted(file.name for file in folder.iterdir()) == sorted(FILES)
+    assert caplog.text.count("is left out") == 3
+    again = shutil.copytree(exported, tmp_path / "again")
+    config = json.loads((again / "config.json").read_text())
+    config["dermssl"]["figures"] = ["roc.png"]
+    (again / "config.json").write_text(json.dumps(config))
+    (again / "roc.png").symlink_to(tmp_path / "id_rsa")
+    with pytest.raises(DermsslError, match=r"roc\.png is a link"):
+        push(again, "me/it", dry_run=True)
 
 
 def test_a_figure_is_no_way_to_other_files(run, exported, tmp_path, unverified):

@@ -237,6 +237,13 @@ def test_nothing_is_half_published_and_a_retry_succeeds(hub, exported, unverifie
     assert FILES[0] in hub.repos[NAME].at("main").files
 
 
+def test_a_token_is_sent_encrypted_or_nowhere(exported, unverified, monkeypatch):
+    with pytest.raises(DermsslError, match="unencrypted; use an https://") as error:
+        push(exported, NAME, endpoint="http://me:secret@hub.example", token=WRITE)
+    assert "secret" not in str(error.value)
+    assert "secret" not in push(exported, NAME, endpoint="http://me:secret@hub.example", dry_run=True).url
+
+
 def test_server_down(exported, unverified):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
