@@ -1,8 +1,11 @@
 """Where and in which precision tensors are computed."""
 
+import contextlib
 import platform
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -43,18 +46,57 @@ def hardware_name(device: torch.device) -> str:
     return f"{name}, {torch.get_num_threads()} threads"
 
 
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
-    """The autocast dtype of ``fp32``, ``bf16`` or ``auto`` (bf16 where the hardware multiplies in it)."""
+    """The autocast dtype of ``fp32``, ``bf16``, ``fp16`` or ``auto`` (bf16 where the hardware multiplies in it)."""
     if precision not in PRECISIONS:
         raise DermsslError(f"--precision {precision}: unknown; use one of {', '.join(PRECISIONS)}")
     if precision == "auto":
         return torch.bfloat16 if _has_bf16(device) else torch.float32
-    return torch.bfloat16 if precision == "bf16" else torch.float32
+    return _DTYPES[precision]
 
 
-def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
-    """Autocast to ``dtype`` on ``device``; switched off for float32."""
-    return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
+def precision_name(dtype: torch.dtype) -> str:
+    """What ``--precision`` calls an autocast dtype."""
+    return next(name for name, known in _DTYPES.items() if known == dtype)
+
+
+@contextlib.contextmanager
+def autocast(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
+    """Compute in ``dtype`` on ``device``; in float32 with all its digits, which CUDA would round to TF32."""
+    with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32), exact_float32(device, dtype):
+        yield
+
+
+@contextlib.contextmanager
+def exact_float32(device: torch.device, dtype: torch.dtype = torch.float32) -> Iterator[None]:
+    """No TF32 in the body where ``dtype`` is float32: the same figure on every card. Backward passes need it, too."""
+    if device.type != "cuda" or dtype != torch.float32:
+        yield
+        return
+    cudnn: Any = torch.backends.cudnn
+    backends: tuple[Any, ...] = (torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn)
+    before = [backend.fp32_precision for backend in backends]
+    for backend in backends:
+        backend.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        for backend, precision in zip(backends, before, strict=True):
+            backend.fp32_precision = precision
+
+
+@contextlib.contextmanager
+def tuned_for_fixed_shapes() -> Iterator[None]:
+    """Let cuDNN try which of its algorithms is the fastest for each shape: pays where a shape comes many times."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 def _has_bf16(device: torch.device) -> bool:

@@ -132,7 +132,7 @@ def gather(rows: Tensor) -> Tensor:
         return rows
     rows = rows.detach().contiguous()
     every = rows.new_empty(world_size() * len(rows), *rows.shape[1:])
-    dist.all_gather_into_tensor(every, rows)
+    _all_gather(every, rows)
     return every
 
 
@@ -215,6 +215,11 @@ def from_main(value: Any) -> Any:
     box = [value]
     dist.broadcast_object_list(box, src=0, group=_news)
     return box[0]
+
+
+def _all_gather(every: Tensor, rows: Tensor) -> None:
+    # torch 2.14 has another name for it and warns of the old one; 2.11 has the old one alone
+    getattr(dist, "all_gather_single", dist.all_gather_into_tensor)(every, rows)
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ Fit = Literal["squash", "crop"]  # how a photograph becomes square
 FITS = ("squash", "crop")
 FOLD_SPLITS = ("lesion", "paper")
 SPLITS = (*FOLD_SPLITS, "given")
-PRECISIONS = ("auto", "fp32", "bf16")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 DEVICE = (r"auto|cpu|cuda(:\d{1,3})?", "auto, cpu, cuda or cuda:N")  # what --device takes, and how that is said
 
 # What torch, NumPy and scikit-learn take, with room for the small numbers that are added to a seed.

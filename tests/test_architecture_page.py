@@ -15,7 +15,7 @@ import dermssl
 from dermssl.cli import group
 from dermssl.data.synthetic import write_synthetic
 from dermssl.methods.registry import METHODS
-from dermssl.pretraining.run import Interrupted
+from dermssl.pretraining.loop import Interrupted
 from dermssl.pretraining.trainer import Trainer
 
 PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"

@@ -23,7 +23,7 @@ from dermssl.paper.plan import Plan, make_plan, refuse_empty
 from dermssl.paper.report import PaperReport, write_report
 from dermssl.paper.settings import Settings, make_request
 from dermssl.paper.work import Bench, Made, make
-from dermssl.pretraining.run import Interrupted
+from dermssl.pretraining.loop import Interrupted
 
 LOGGER = logging.getLogger("dermssl")
 

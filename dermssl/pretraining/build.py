@@ -87,8 +87,8 @@ def distribute(trainer: Trainer) -> None:
     if distributed.world_size() == 1:
         return
     gpu = [trainer.device.index] if trainer.device.type == "cuda" else None
-    # A static graph: parameters that a backbone does not use are no error.
-    trainer.task.prepare_distributed(device_ids=gpu, static_graph=True)
+    # A static graph: parameters that a backbone does not use are no error. Buffers are averaged after every step.
+    trainer.task.prepare_distributed(device_ids=gpu, static_graph=True, broadcast_buffers=False)
 
 
 def create_task(config: PretrainConfig, resolved: Resolved, backbone: nn.Module) -> Any:

@@ -16,6 +16,7 @@ from dermssl.options import (
     PRECISIONS,
     Fit,
     Options,
+    flag,
     make_options,
     option,
     refuse_unknown,
@@ -54,7 +55,7 @@ class PretrainConfig(Options):
     fit: Fit = option("squash", "How an image becomes square.", choices=FITS)
     lr: float = option(
         0.06,
-        "Learning rate at a batch of --lr-batch images; scaled linearly with the batch.",
+        "Learning rate at a batch of --lr-batch images; scaled with the batch (adaptive --opt: by its root).",
         above=0,
         most=HUGE,
     )
@@ -117,6 +118,12 @@ class PretrainConfig(Options):
         choices=("tensorboard", "wandb", "trackio"),
         unset="metrics.jsonl only",
     )
+    checkpoint_every: float = option(
+        120.0,
+        "Seconds between two checkpoints, within an epoch too; 0 writes one after every step.",
+        least=0,
+        most=HUGE,
+    )
     workers: int | None = option(
         None, "Threads that decode images.", least=1, most=MOST_WORKERS, unset="one per CPU core"
     )
@@ -124,6 +131,9 @@ class PretrainConfig(Options):
         None, "Options that the method has beside these, by name; each may be given by itself.", command=False
     )
 
+
+# Options that may differ when a run is resumed: they do not change what is learned.
+FREE_ON_RESUME = ("device", "workers", "eval_data", "eval_every", "track", "checkpoint_every", "compile")
 
 # short: in a few hundred steps AdamW is far ahead of SGD, the old keys of a long queue mislead, and the rotation task
 # must weigh more to be learnt (docs/decisions.md).
@@ -177,3 +187,14 @@ def own_options(method: str) -> type[Options]:
     if method not in METHODS:
         return Options
     return METHODS[method].options(without={*said_of(PretrainConfig), "images"})
+
+
+def differences(stored: dict[str, Any], config: PretrainConfig) -> list[str]:
+    """The options by which ``config`` is another run than that of a stored configuration, in words."""
+    # an option that an earlier version did not have stood at its default
+    stored = {**vars(PretrainConfig()), **stored}
+    return [
+        f"{flag(name)} {stored[name]} (now {value})"
+        for name, value in vars(config).items()
+        if name not in FREE_ON_RESUME and stored[name] != value
+    ]

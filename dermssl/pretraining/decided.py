@@ -8,7 +8,9 @@ from torch import nn
 from dermssl import distributed
 from dermssl.backbones.facts import own_image_size, pretrained_cfg
 from dermssl.data.loader import Loader
+from dermssl.devices import precision_name
 from dermssl.pretraining.config import PretrainConfig
+from dermssl.pretraining.optimizer import scaled_lr
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,10 @@ class Resolved:
     processes: int
 
 
-def resolve(config: PretrainConfig, loader: Loader, backbone: nn.Module, dtype: torch.dtype) -> Resolved:
-    """Fill in what the configuration leaves open."""
+def resolve(
+    config: PretrainConfig, loader: Loader, backbone: nn.Module, dtype: torch.dtype, lr: float | None = None
+) -> Resolved:
+    """Fill in what the configuration leaves open; a run that goes on has its ``lr`` already."""
     steps = config.epochs * len(loader)
     return Resolved(
         images=len(loader.images),
@@ -52,13 +56,13 @@ def resolve(config: PretrainConfig, loader: Loader, backbone: nn.Module, dtype: 
         image_size=image_size(config, backbone),
         mean=tuple(pretrained_cfg(backbone)["mean"]),
         std=tuple(pretrained_cfg(backbone)["std"]),
-        lr=config.lr * loader.batch_size / config.lr_batch,
+        lr=lr or scaled_lr(config, loader.batch_size),
         momentum=default_momentum(steps) if config.momentum is None else config.momentum,
         queue_size=config.queue_size or default_queue_size(len(loader.images), loader.batch_size, steps),
         warmup_epochs=min(10.0, config.epochs / 20) if config.warmup_epochs is None else config.warmup_epochs,
         eval_every=config.eval_every or max(1, config.epochs // 10),
         device=str(loader.device),
-        precision="bf16" if dtype == torch.bfloat16 else "fp32",
+        precision=precision_name(dtype),
         processes=distributed.world_size(),
     )
 

@@ -23,9 +23,6 @@ LOGGER = logging.getLogger("dermssl")
 # Of the numbers of an epoch those that its line does not list by name.
 SAID_APART = ("epoch", "step", "lr", "images_per_second", "seconds")
 
-# How near to the loss of guessing counts as frozen; a run that learns is ten times as far off after an epoch.
-FROZEN_WITHIN = 0.01
-
 
 @contextlib.contextmanager
 def run_progress(trainer: Trainer) -> Iterator[Callable[[dict[str, float]], None]]:
@@ -55,20 +52,6 @@ def describe_epoch(metrics: dict[str, Any], epochs: int) -> str:
         f"epoch {metrics['epoch']}/{epochs}: {parts}, {metrics['images_per_second']:.0f} img/s, "
         f"{left // 60:.0f}:{left % 60:02.0f} left"
     )
-
-
-def warn_if_frozen(task: Any, metrics: dict[str, Any]) -> None:
-    """Warn where the instance loss is that of guessing: all embeddings are equal, or the queue is stuck."""
-    chance = task.chance_loss()
-    if chance is None:
-        return
-    loss = metrics.get("loss_instance", metrics["loss"])
-    if metrics["epoch"] > 1 and abs(loss - chance) < FROZEN_WITHIN:
-        LOGGER.warning(
-            "the instance loss stands at %.3f = log(keys + 1), the value of guessing: nothing is learned. "
-            "Try a lower --lr, a longer --warmup-epochs or, with a momentum encoder, another --key-norm",
-            chance,
-        )
 
 
 class OnlineKnn:

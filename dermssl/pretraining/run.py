@@ -16,7 +16,6 @@ from torch import nn
 import dermssl
 from dermssl import distributed
 from dermssl.backbones.load import load_backbone
-from dermssl.backbones.save import save_backbone
 from dermssl.data.cache import Cache, source_size
 from dermssl.data.loader import Loader
 from dermssl.data.prepare import cached
@@ -24,25 +23,18 @@ from dermssl.devices import hardware_name, resolve_device, resolve_precision
 from dermssl.errors import DermsslError
 from dermssl.malloc import keep_freed_memory
 from dermssl.methods.registry import METHODS
-from dermssl.options import flag
 from dermssl.pretraining.build import build_trainer, distribute, starting_backbone
-from dermssl.pretraining.checkpoint import load_checkpoint, save_checkpoint
-from dermssl.pretraining.config import PretrainConfig, make_config
+from dermssl.pretraining.config import PretrainConfig, differences, make_config
 from dermssl.pretraining.decided import Resolved, batch_size, image_size, resolve
-from dermssl.pretraining.progress import OnlineKnn, describe_epoch, run_progress, warn_if_frozen
+from dermssl.pretraining.loop import Loop
+from dermssl.pretraining.memory import out_of_memory_named
+from dermssl.pretraining.notices import say_unused
+from dermssl.pretraining.progress import OnlineKnn
 from dermssl.pretraining.record import earlier_runs
+from dermssl.pretraining.resume import identity_of, resume_from
 from dermssl.pretraining.run_directory import RunDirectory
-from dermssl.pretraining.signals import StopRequest
-from dermssl.pretraining.track import Log, tracked
-from dermssl.pretraining.trainer import Trainer
 
 LOGGER = logging.getLogger("dermssl")
-
-# Seconds between two checkpoints at the ends of epochs: short epochs must not be spent on writing.
-CHECKPOINT_EVERY = 30.0
-
-# Options that may differ when a run is resumed: they do not change what is learned.
-FREE_ON_RESUME = ("device", "workers", "eval_data", "eval_every", "track")
 
 
 @dataclass(frozen=True)
@@ -58,17 +50,6 @@ class PretrainResult:
     run: Path
     backbone: nn.Module
     history: list[dict[str, Any]]
-
-
-class Interrupted(DermsslError):
-    """The run was asked to stop by a signal and has written a checkpoint."""
-
-    @classmethod
-    def by(cls, number: int | None, message: str) -> "Interrupted":
-        """The error whose exit status is the signal's, as that of any command; 1 where another process got it."""
-        error = cls(message)
-        error.exit_status = 1 if number is None else 128 + number
-        return error
 
 
 def pretrain(data: str | Path, output: str | Path, *, resume: bool = True, **options: Any) -> PretrainResult:
@@ -93,6 +74,7 @@ def pretrain(data: str | Path, output: str | Path, *, resume: bool = True, **opt
     with distributed.process_group(), contextlib.ExitStack() as held:
         with distributed.agreed():
             config = make_config(**options)
+            _refuse_empty(data, output)
             device = distributed.own_device(resolve_device(config.device))
             _refuse_method(config, device)
             dtype = resolve_precision(config.precision, device)
@@ -121,19 +103,30 @@ def pretrain(data: str | Path, output: str | Path, *, resume: bool = True, **opt
             begun = run.read_config().get("resolved", {}) if resuming else {}
             batch = begun.get("batch_size") or batch_size(config, device)
             loader = Loader(chosen.images, batch, seed=config.seed, device=device)
-            resolved = resolve(config, loader, backbone, dtype)
-            trainer = build_trainer(config, resolved, backbone, loader, dtype, chosen.aspects)
+            resolved = resolve(config, loader, backbone, dtype, lr=begun.get("lr"))
+            say_unused(config, len(cache.images))
+            with out_of_memory_named(resolved):
+                trainer = build_trainer(config, resolved, backbone, loader, dtype, chosen.aspects)
             knn = _online_knn(config, resolved) if distributed.is_main() else None
+            identity = identity_of(config, cache.content_hash)
             if resuming:
-                trainer.load_state_dict(load_checkpoint(run.checkpoint))
+                resume_from(run, trainer, identity, config)
                 LOGGER.info("resuming at step %d of %d", trainer.step, resolved.steps)
             if distributed.is_main():
                 if not resuming:
                     run.write_config(_describe(config, resolved, cache))
                 run.forget_after(trainer.epoch)
-        distribute(trainer)
-        _train(run, config, resolved, trainer, knn)
+        with out_of_memory_named(resolved):
+            distribute(trainer)
+            Loop(run, config, resolved, trainer, identity, knn).train()
     return PretrainResult(run.path, load_backbone(run.path), run.history())
+
+
+def _refuse_empty(data: str | Path, output: str | Path) -> None:
+    """Refuse an empty ``"$VARIABLE"``, which would mean the folder one stands in."""
+    for name, value in (("DATA", data), ("--output", output)):
+        if not str(value).strip():
+            raise DermsslError(f"{name} must not be empty")
 
 
 def _refuse_method(config: PretrainConfig, device: torch.device) -> None:
@@ -175,13 +168,7 @@ def _claim(run: RunDirectory, config: PretrainConfig) -> None:
     if not run.exists():
         run.create()
         return
-    # an option that an earlier version did not have stood at its default
-    stored = {**asdict(PretrainConfig()), **run.read_config().get("config", {})}
-    differing = [
-        f"{flag(name)} {stored.get(name)} (now {value})"
-        for name, value in asdict(config).items()
-        if name not in FREE_ON_RESUME and stored.get(name) != value
-    ]
+    differing = differences(run.read_config().get("config", {}), config)
     if differing:
         raise DermsslError(
             f"--output {run.path} holds another run: {', '.join(differing)}. "
@@ -234,81 +221,3 @@ def _online_knn(config: PretrainConfig, resolved: Resolved) -> OnlineKnn | None:
         return None
     cache = cached(config.eval_data, size=source_size(resolved.image_size), fit=config.fit, workers=config.workers)
     return OnlineKnn(cache, resolved)
-
-
-def _train(
-    run: RunDirectory, config: PretrainConfig, resolved: Resolved, trainer: Trainer, knn: OnlineKnn | None
-) -> None:
-    """Train to the end, or to a signal, with checkpoints on the way and the backbone written last."""
-    if distributed.from_main(trainer.step >= resolved.steps and run.backbone_step() == trainer.step):
-        LOGGER.info("%s is complete: nothing to do", run.path)
-        return
-    LOGGER.info(
-        f"{config.method}, {config.backbone}: {resolved.images} images, {config.epochs} epochs of "
-        f"{len(trainer.loader)} steps, {resolved.image_size} px, batch {resolved.batch_size}, "
-        f"{resolved.precision} on {resolved.device}"
-        + (f", shared by {distributed.world_size()} processes" if distributed.world_size() > 1 else "")
-    )
-    with StopRequest() as stop, run_progress(trainer) as show, tracked(config, run) as track:
-
-        def stopping() -> bool:
-            return distributed.any_rank(stop.received is not None)
-
-        saved_at = time.monotonic()
-        stopped = stopping()
-        while trainer.step < resolved.steps and not stopped:
-            complete = trainer.train_epoch(stopping, show)
-            stopped = stopping()
-            with distributed.agreed():
-                if complete:
-                    _end_epoch(run, config, resolved, trainer, knn, track)
-                due = trainer.step >= resolved.steps or stopped or time.monotonic() - saved_at >= CHECKPOINT_EVERY
-                if due and distributed.is_main():
-                    save_checkpoint(run.checkpoint, trainer.state_dict())
-                    saved_at = time.monotonic()
-    with distributed.agreed():
-        if distributed.is_main():
-            _write_backbone(run, config, resolved, trainer)
-        if trainer.step < resolved.steps and stopped:
-            raise Interrupted.by(
-                stop.received,
-                f"stopped by {stop.received.name if stop.received else 'a signal to another process'} after step "
-                f"{trainer.step} of {resolved.steps}; a checkpoint was written, the same command goes on from there",
-            )
-
-
-def _end_epoch(
-    run: RunDirectory, config: PretrainConfig, resolved: Resolved, trainer: Trainer, knn: OnlineKnn | None, track: Log
-) -> None:
-    """Store and log the averages of an epoch, with the KNN accuracy where it is due."""
-    metrics: dict[str, Any] = trainer.finish_epoch()
-    if not distributed.is_main():
-        return
-    epoch = metrics["epoch"]
-    if knn is not None and (epoch % resolved.eval_every == 0 or epoch == config.epochs):
-        metrics |= knn.evaluate(trainer.task.backbone)
-    run.append_metrics(metrics)
-    track(metrics)
-    LOGGER.info(describe_epoch(metrics, config.epochs), extra={"progress": True})
-    warn_if_frozen(trainer.task, metrics)
-
-
-def _write_backbone(run: RunDirectory, config: PretrainConfig, resolved: Resolved, trainer: Trainer) -> None:
-    data = run.read_config().get("data", {})
-    save_backbone(
-        trainer.task.backbone,
-        run.backbone,
-        mean=resolved.mean,
-        std=resolved.std,
-        image_size=resolved.image_size,
-        fit=data.get("fit") or config.fit,
-        paper=METHODS[config.method].citation,
-        provenance={
-            "method": config.method,
-            "epochs": round(trainer.step / len(trainer.loader), 2),
-            "step": trainer.step,
-            "images": resolved.images,
-            "content_hash": data.get("content_hash"),
-            "dermssl": dermssl.__version__,
-        },
-    )

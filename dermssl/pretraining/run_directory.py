@@ -1,9 +1,10 @@
 """The run directory: its files, what was decided, what was measured. Its names stand here alone."""
 
 import contextlib
-import fcntl
 import json
 import logging
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,15 @@ from dermssl.backbones.load import BACKBONE_FOLDER, CHECKPOINT_FILE, CONFIG_FILE
 from dermssl.documents import DamagedDocument, read_json, read_json_lines
 from dermssl.errors import DermsslError
 from dermssl.files import append_text, is_partial, write_text
+from dermssl.locks import Held, locked
+from dermssl.regular import open_own
 
 LOGGER = logging.getLogger("dermssl")
 
 # What ``config.json`` must hold; each part may be missing in a file of an earlier version.
 CONFIG: dict[str, Any] = {
     "config?": dict,
-    "resolved?": dict,
+    "resolved?": {"batch_size?": int, "lr?": float, "steps?": int},
     "data?": {
         "source?": (str, None),
         "layout?": (str, None),
@@ -177,20 +180,25 @@ class RunDirectory:
             DermsslError: another process is writing this run.
         """
         try:
-            file = open(self.lock, "w")  # noqa: SIM115 - held below
+            with contextlib.ExitStack() as held:
+                held.enter_context(locked(self.lock))
+                body = held.pop_all()
+        except Held as error:
+            raise DermsslError(
+                f"--output {self.path}: another process is writing this run ({error}); wait for it, or stop it"
+            ) from error
         except OSError as error:
-            raise DermsslError(f"--output {self.path}: cannot be written: {error.strerror}") from error
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise DermsslError(f"--output {self.path}: another process is writing this run") from error
+            raise DermsslError(f"--output {self.path}: {self.lock.name}: {error.strerror or error}") from error
+        with body:
             yield
 
     @contextlib.contextmanager
     def logged(self) -> Iterator[None]:
-        """Copy the log of this package into ``log.txt``."""
-        handler = logging.FileHandler(self.log, encoding="utf-8")
+        """Copy the log of this package into ``log.txt``; where that cannot be written the run goes on, and says so."""
+        try:
+            handler = _Log(os.fdopen(open_own(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "w", encoding="utf-8"))
+        except OSError as error:
+            raise DermsslError(f"--output {self.path}: {self.log.name}: {error.strerror or error}") from error
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         level = LOGGER.level
         LOGGER.setLevel(min(level or logging.INFO, logging.INFO))
@@ -201,3 +209,17 @@ class RunDirectory:
             LOGGER.removeHandler(handler)
             LOGGER.setLevel(level)
             handler.close()
+            with contextlib.suppress(OSError):
+                handler.stream.close()
+
+
+class _Log(logging.StreamHandler):
+    """A file that may become full: a line that cannot be written is lost, not the run."""
+
+    failed = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say the first failure, to the other handlers; never raise."""
+        if not self.failed:
+            self.failed = True
+            LOGGER.warning("log.txt cannot be written (%s); the run goes on", sys.exception())

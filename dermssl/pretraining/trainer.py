@@ -1,6 +1,7 @@
 """The training loop over one task: steps, schedule, epoch averages, state for a checkpoint."""
 
 import inspect
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -8,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from timm.optim import create_optimizer_v2, list_optimizers
-from timm.scheduler import create_scheduler_v2
 from torch import Tensor
 
 from dermssl import distributed
@@ -19,9 +18,28 @@ from dermssl.data.loader import Loader
 from dermssl.devices import autocast
 from dermssl.errors import DermsslError
 from dermssl.pretraining.config import PretrainConfig
+from dermssl.pretraining.optimizer import create_optimizer, create_scheduler, load_optimizer
+
+LOGGER = logging.getLogger("dermssl")
 
 # On CUDA reading a loss waits for the device: often enough for a progress bar, rarely enough to cost nothing.
 READ_EVERY = 20
+
+
+class Diverged(DermsslError):
+    """Something is not finite that must be.
+
+    Args:
+        what: it is, such as ``the loss is nan``.
+        step: after which it was found, from 1.
+        batches: in an epoch.
+        lr: learning rate of that step.
+    """
+
+    def __init__(self, what: str, step: int, batches: int, lr: float) -> None:
+        super().__init__(
+            f"{what} at step {step} (epoch {(step - 1) // batches + 1}), where the learning rate was {lr:.3g}"
+        )
 
 
 class Trainer:
@@ -51,9 +69,13 @@ class Trainer:
         self.device, self.dtype = loader.device, dtype
         self._names_index = "index" in inspect.signature(task.forward).parameters
         self.total_steps = config.epochs * len(loader)
-        self.optimizer = _optimizer(config, task, lr)
-        self.scheduler = _scheduler(config, self.optimizer, warmup_epochs, len(loader))
+        self.optimizer = create_optimizer(config, task, lr, loader.device)
+        self.scheduler = create_scheduler(config, self.optimizer, warmup_epochs, len(loader))
+        # fp16 keeps small gradients only if they are scaled up; otherwise this does nothing
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype == torch.float16)
         self.step = 0  # updates made so far, in all epochs
+        self.lr = lr  # of the last update
+        self._bad_step: Tensor | None = None  # (), the first step whose loss was not finite, else infinity
         self.epoch_seconds = 0.0
         self.totals: dict[str, Tensor] = {}  # sums of the task's scalars over the batches of this epoch
 
@@ -62,15 +84,18 @@ class Trainer:
         """The epoch that the next step belongs to, from 0."""
         return self.step // len(self.loader)
 
-    def train_epoch(self, stop: Callable[[], bool], on_step: Callable[[dict[str, float]], None]) -> bool:
+    def train_epoch(self, pause: Callable[[], bool], on_step: Callable[[dict[str, float]], None]) -> bool:
         """Train to the end of the current epoch.
 
         Args:
-            stop: asked after every step; True ends the epoch there, on all ranks or on none.
+            pause: asked after every step; True ends the call there, on all ranks or on none. The next call goes on.
             on_step: told the losses after every step (on CUDA: the last ones read).
 
         Returns:
             Whether the epoch is complete.
+
+        Raises:
+            Diverged: a loss is not finite; on all ranks.
         """
         self.task.train()
         started, already = time.perf_counter(), self.epoch_seconds
@@ -79,44 +104,60 @@ class Trainer:
         for images, index in self.loader.epoch(self.epoch, start=done):
             scalars = self._train_step(images, index)
             done += 1
-            if self.device.type == "cpu" or done % READ_EVERY == 0 or done == len(self.loader):
-                losses = {name: value.item() for name, value in scalars.items()}
-                self._refuse_nan(losses["loss"])
+            paused = pause()
+            if self.device.type == "cpu" or done % READ_EVERY == 0 or paused or done == len(self.loader):
+                losses = self._read(scalars)
             self.epoch_seconds = already + time.perf_counter() - started
             on_step(losses)
-            if stop() and done < len(self.loader):
+            if paused and done < len(self.loader):
                 return False
         return True
 
     def _train_step(self, images: Tensor, index: Tensor) -> dict[str, Tensor]:
+        """One update. Nothing in here waits for the device."""
         if distributed.world_size() > 1:  # the noise of dropout: other on each rank, nothing to keep in the checkpoint
-            torch.manual_seed(_seed(self.config.seed, self.step, distributed.rank()))
+            torch.manual_seed(seed_of(self.config.seed, self.step, distributed.rank()))
+        self.optimizer.zero_grad(set_to_none=True)  # before the forward pass, which can have their memory
         views, target = self.views(images, index)
         views = tuple(view.contiguous(memory_format=torch.channels_last) for view in views)
         self.task.begin_step(self.step / self.total_steps)
         known = {"index": index} if self._names_index else {}
         with autocast(self.device, self.dtype):
             result = self.task(views, target, **known)
-        self.optimizer.zero_grad(set_to_none=True)
-        result["loss"].backward()
-        self.optimizer.step()
+        self.scaler.scale(result["loss"]).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.step += 1
+        self.lr = self.optimizer.param_groups[0]["lr"]
         self.scheduler.step_update(self.step)
         scalars = {name: result[name].detach() for name in self.task.logs}
         # Every rank has the same state after every step: rank 0's checkpoint is that of all. DDP sees to the weights.
         distributed.average_([*scalars.values(), *self.task.get_trainable_module().buffers()])
         for name, value in scalars.items():
             self.totals[name] = self.totals.get(name, 0.0) + value.double()
+        self._note_finite(scalars["loss"])
         return scalars
 
-    def _refuse_nan(self, loss: float) -> None:
-        if math.isfinite(loss):
-            return
-        with distributed.agreed():  # the average loss: all ranks come here, one says it
-            raise DermsslError(
-                f"the loss is {loss} at step {self.step} (epoch {self.epoch + 1}); the last checkpoint is kept. "
-                "Try a lower --lr, a longer --warmup-epochs or --precision fp32"
-            )
+    def _note_finite(self, loss: Tensor) -> None:
+        """Remember on the device the first step whose loss is not finite."""
+        if self._bad_step is None:
+            self._bad_step = torch.full((), math.inf, dtype=torch.double, device=self.device)
+        good = torch.isfinite(loss)
+        self._bad_step = torch.where(good | torch.isfinite(self._bad_step), self._bad_step, float(self.step))
+
+    def _read(self, scalars: dict[str, Tensor]) -> dict[str, float]:
+        """The losses of the last step, read from the device all at once.
+
+        Raises:
+            Diverged: one since the last reading was not finite.
+        """
+        assert self._bad_step is not None
+        *values, bad_step = torch.stack([value.double() for value in (*scalars.values(), self._bad_step)]).tolist()
+        losses = dict(zip(scalars, values, strict=True))
+        if math.isfinite(bad_step):
+            loss = losses["loss"] if bad_step == self.step else math.nan
+            raise Diverged(f"the loss is {loss}", int(bad_step), len(self.loader), self.lr)
+        return losses
 
     def finish_epoch(self) -> dict[str, float]:
         """Averages of the epoch that just ended, its speed and learning rate; starts the next."""
@@ -133,11 +174,16 @@ class Trainer:
         self.totals, self.epoch_seconds = {}, 0.0
         return metrics
 
+    def diverged(self, what: str) -> Diverged:
+        """The error for something that is not finite after the last update."""
+        return Diverged(what, self.step, len(self.loader), self.lr)
+
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
         return {
             **self.task.get_checkpoint_state(),
             "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
             "step": self.step,
             "totals": self.totals,
             "epoch_seconds": self.epoch_seconds,
@@ -148,44 +194,40 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go back to the moment ``state_dict`` was called."""
+        """Go back to the moment ``state_dict`` was called.
+
+        Raises:
+            DermsslError: the state is not one of this run.
+        """
+        if not 0 <= state["step"] <= self.total_steps:
+            raise DermsslError(f"step {state['step']} is none of this run's {self.total_steps}")
         self.task.load_checkpoint_state(state["state_dict"], state.get("task_state"))
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_optimizer(self.optimizer, state["optimizer"])
+        if state.get("scaler") and self.scaler.is_enabled():
+            self.scaler.load_state_dict(state["scaler"])
         self.step = state["step"]
         self.scheduler.step_update(self.step)
         self.totals = {name: total.to(self.device) for name, total in state["totals"].items()}
         self.epoch_seconds = state["epoch_seconds"]
+        if (state["cuda_rng"] is None) == (self.device.type == "cuda"):
+            self._seed_anew()
+            return
         self.views.generator.set_state(state["augmentation_rng"])
         torch.set_rng_state(state["torch_rng"])
-        if state["cuda_rng"] is not None and self.device.type == "cuda":
+        if state["cuda_rng"] is not None:
             torch.cuda.set_rng_state(state["cuda_rng"], self.device)
 
-
-def _seed(*numbers: int) -> int:
-    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
-
-
-def _optimizer(config: PretrainConfig, task: Any, lr: float) -> torch.optim.Optimizer:
-    if config.opt not in list_optimizers():
-        raise DermsslError(f"--opt {config.opt}: timm has no such optimizer; timm.optim.list_optimizers() lists all")
-    return create_optimizer_v2(
-        task.get_trainable_module(), opt=config.opt, lr=lr, weight_decay=config.weight_decay, momentum=0.9
-    )
-
-
-def _scheduler(config: PretrainConfig, optimizer: torch.optim.Optimizer, warmup_epochs: float, batches: int) -> Any:
-    try:
-        scheduler, _ = create_scheduler_v2(
-            optimizer,
-            sched=config.sched,
-            num_epochs=config.epochs,
-            warmup_epochs=warmup_epochs,  # type: ignore[arg-type]  # only multiplied by updates_per_epoch
-            warmup_lr=optimizer.param_groups[0]["lr"] / 100,
-            step_on_epochs=False,
-            updates_per_epoch=batches,
+    def _seed_anew(self) -> None:
+        """Go on from other random numbers, where those of the checkpoint are of another kind of device."""
+        seed = seed_of(self.config.seed, self.step)
+        self.views.generator.manual_seed(seed)
+        torch.manual_seed(seed)
+        LOGGER.warning(
+            "the checkpoint was written on another kind of device: what is drawn from here on depends on the seed and "
+            "the step, and the result is not to the bit that of an unbroken run"
         )
-    except (ValueError, AssertionError) as error:
-        raise DermsslError(f"--sched {config.sched}: {error}") from error
-    if scheduler is None:
-        raise DermsslError(f"--sched {config.sched}: timm has no such schedule; use cosine, constant, poly, step, ...")
-    return scheduler
+
+
+def seed_of(*numbers: int) -> int:
+    """A seed that depends on all the numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])

@@ -21,7 +21,7 @@ from dermssl.data.loader import Loader
 from dermssl.methods import momentum
 from dermssl.methods.momentum import MomentumEncoder
 from dermssl.methods.registry import METHODS
-from dermssl.pretraining import run as run_module
+from dermssl.pretraining import loop as loop_module
 from dermssl.pretraining.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -139,7 +139,7 @@ def pretrain(
     states: list[dict[str, torch.Tensor]] = []
     Trainer._train_step = step
     if fail_after is not None:
-        run_module.describe_epoch = full_disk
+        loop_module.describe_epoch = full_disk
     failure = ""
     try:
         dermssl.pretrain(data, output, **options)
@@ -184,8 +184,7 @@ def _one_is_killed(kill_at: list[int], data: Path, output: Path, options: dict[s
         return plain_step(trainer, *batch)
 
     Trainer._train_step = step
-    run_module.CHECKPOINT_EVERY = 0.0
-    dermssl.pretrain(data, output, **options)
+    dermssl.pretrain(data, output, checkpoint_every=0, **options)
 
 
 def _watch_writes(written: list[str], output: Path) -> None:

@@ -49,7 +49,7 @@ def test_a_lost_process_is_restarted_and_the_run_ends_as_if_nothing_had_been(ima
     run = tmp_path / "run"
     (job,) = on_ranks(1, jobs.elastic, tmp_path / "group", [4], 1, images, run, **tiny)
     assert not job["failure"]
-    assert "resuming at step 3 of 6" in (run / "log.txt").read_text()
+    assert "resuming at step 4 of 6" in (run / "log.txt").read_text()
     assert_same_weights(run, unbroken(tiny))
 
 
@@ -58,7 +58,7 @@ def test_a_lost_process_ends_the_job_and_the_same_call_goes_on(images, tiny, tmp
     (job,) = on_ranks(1, jobs.elastic, tmp_path / "a", [4], 0, images, run, **tiny)
     assert time.monotonic() - started < 30
     assert job["failure"]
-    assert torch.load(run / "checkpoint.pt", weights_only=True)["step"] == 3
+    assert torch.load(run / "checkpoint.pt", weights_only=True)["step"] == 4
     again = on_ranks(2, jobs.pretrain, tmp_path / "b", images, run, **tiny)
     assert not again[0]["failure"]
     assert_same_weights(run, unbroken(tiny))

@@ -21,7 +21,7 @@ from dermssl.paper import numbers, work
 from dermssl.paper.budget import refuse_foreign
 from dermssl.paper.numbers import ROWS
 from dermssl.paper.run import _alone
-from dermssl.pretraining.run import Interrupted
+from dermssl.pretraining.loop import Interrupted
 from dermssl.pretraining.trainer import Trainer
 
 

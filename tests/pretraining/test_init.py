@@ -10,7 +10,7 @@ from dermssl import DermsslError
 from dermssl.backbones.load import load_backbone
 from dermssl.pretraining.build import starting_backbone
 from dermssl.pretraining.config import make_config
-from dermssl.pretraining.run import Interrupted
+from dermssl.pretraining.loop import Interrupted
 
 
 @pytest.fixture

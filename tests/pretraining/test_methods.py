@@ -11,7 +11,7 @@ from click.testing import CliRunner
 import dermssl
 from dermssl.cli import group
 from dermssl.methods.registry import METHODS
-from dermssl.pretraining.run import Interrupted
+from dermssl.pretraining.loop import Interrupted
 
 PARTS = {
     "rotinstdisc": {"loss", "loss_instance", "loss_rotation", "rotation_accuracy"},

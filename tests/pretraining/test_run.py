@@ -16,8 +16,9 @@ import torch
 
 import dermssl
 from dermssl import DermsslError
+from dermssl.pretraining import loop as loop_module
 from dermssl.pretraining import run as run_module
-from dermssl.pretraining.run import Interrupted
+from dermssl.pretraining.loop import Interrupted, Loop
 from dermssl.pretraining.trainer import Trainer
 
 
@@ -131,7 +132,7 @@ def test_a_backbone_of_an_earlier_step_is_not_the_end(images, tiny, tmp_path, mo
         raise DermsslError("No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_module, "_write_backbone", full)
+        patch.setattr(Loop, "_write_backbone", full)
         with pytest.raises(DermsslError, match="No space left"):
             dermssl.pretrain(images, tmp_path / "run", **tiny)
     monkeypatch.setattr(Trainer, "train_epoch", lambda *_: pytest.fail("trained again"))
@@ -141,8 +142,9 @@ def test_a_backbone_of_an_earlier_step_is_not_the_end(images, tiny, tmp_path, mo
 
 def test_kill_9_loses_nothing_before_the_last_checkpoint(images, tiny, tmp_path):
     code = (
-        "import dermssl, dermssl.pretraining.run as r; r.CHECKPOINT_EVERY = 0.0; "
-        f"dermssl.pretrain({str(images)!r}, {str(tmp_path / 'run')!r}, **{ {**tiny, 'epochs': 200}!r})"
+        "import dermssl; "
+        f"dermssl.pretrain({str(images)!r}, {str(tmp_path / 'run')!r}, checkpoint_every=0, "
+        f"**{ {**tiny, 'epochs': 200}!r})"
     )
     process = subprocess.Popen([sys.executable, "-c", code])
     metrics = tmp_path / "run" / "metrics.jsonl"
@@ -169,7 +171,7 @@ def test_kill_9_loses_nothing_before_the_last_checkpoint(images, tiny, tmp_path)
         raise EnoughError
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_module, "describe_epoch", stop)
+        patch.setattr(loop_module, "describe_epoch", stop)
         with pytest.raises(EnoughError):
             dermssl.pretrain(images, tmp_path / "run", **{**tiny, "epochs": 200})
     epochs = [json.loads(line)["epoch"] for line in metrics.read_text().splitlines()]
@@ -303,7 +305,7 @@ def test_a_damaged_checkpoint_is_named(images, tiny, tmp_path):
 
 
 def test_a_nan_stops_the_run_and_keeps_the_last_checkpoint(images, tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(run_module, "CHECKPOINT_EVERY", 0.0)
+    tiny["checkpoint_every"] = 0
     plain_step = Trainer._train_step
 
     def poisoned(trainer, *batch):
@@ -316,7 +318,7 @@ def test_a_nan_stops_the_run_and_keeps_the_last_checkpoint(images, tiny, tmp_pat
     with pytest.raises(DermsslError, match=r"the loss is nan at step 5 \(epoch 2\).*--lr"):
         dermssl.pretrain(images, tmp_path / "run", **tiny)
     state = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
-    assert state["step"] == 3
+    assert state["step"] == 4, "checkpoints are written within epochs, too"
     assert all(torch.isfinite(t).all() for t in state["state_dict"].values() if t.is_floating_point())
 
 
