@@ -19,6 +19,8 @@ from torch.distributed.rendezvous import rendezvous
 
 from dermssl.errors import DermsslError, SaidElsewhere
 
+LOGGER = logging.getLogger("dermssl")
+
 Rows = TypeVar("Rows", Tensor, np.ndarray)
 
 # Ranks may wait for one that decodes images or evaluates; a rank that died is noticed at once, not by this.
@@ -73,8 +75,7 @@ def process_group() -> Iterator[None]:
         yield
         return
     _news = cast(dist.ProcessGroup, dist.new_group(backend="gloo", timeout=PATIENCE))
-    logger = logging.getLogger("dermssl")
-    was_disabled, logger.disabled = logger.disabled, rank() > 0
+    was_disabled, LOGGER.disabled = LOGGER.disabled, rank() > 0
     try:
         yield
     except RuntimeError as error:
@@ -86,7 +87,7 @@ def process_group() -> Iterator[None]:
             ) from error
         raise
     finally:
-        logger.disabled = was_disabled
+        LOGGER.disabled = was_disabled
     _news = None
     if ours:
         dist.destroy_process_group()

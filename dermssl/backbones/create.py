@@ -28,6 +28,9 @@ def create_backbone(name: str, *, image_size: int | None = None, seed: int = 0) 
         close = difflib.get_close_matches(name, timm.list_models(), n=4)
         hint = f"; did you mean {', '.join(close)}?" if close else "; timm.list_models() lists all"
         raise DermsslError(f"--backbone {name}: timm has no such model{hint}")
+    architecture, _, tag = name.partition(".")
+    if tag and name not in timm.list_pretrained(f"{architecture}.*"):
+        raise DermsslError(f"--backbone {name}: timm knows no weights {tag!r} of it; use --backbone {architecture}")
     options: dict[str, Any] = (
         {"img_size": image_size} if image_size and get_pretrained_cfg_value(name, "fixed_input_size") else {}
     )

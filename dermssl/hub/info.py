@@ -1,23 +1,20 @@
 """What ``dermssl info`` tells: of a set of weights, or of this machine."""
 
-import importlib.metadata
 import os
-import platform
 from pathlib import Path
 from typing import Any
 
-import torch
 from huggingface_hub import constants, get_token
 
-import dermssl
 from dermssl.backbones.download import download
 from dermssl.backbones.facts import feature_width, pretrained_cfg
 from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE, load_backbone, weights_folder
-from dermssl.devices import resolve_device, resolve_precision
+from dermssl.devices import hardware_name, resolve_device, resolve_precision
 from dermssl.errors import DermsslError
 from dermssl.hub.provenance import sha256_of
 from dermssl.hub.record import read_config, read_run
 from dermssl.privacy import without_password
+from dermssl.version import versions
 
 
 def describe(weights: str) -> dict[str, Any]:
@@ -51,12 +48,8 @@ def environment() -> dict[str, Any]:
     device = resolve_device("auto")
     packages = ("torch", "torchvision", "timm", "huggingface_hub", "safetensors", "scikit-learn")
     return {
-        "versions": {
-            "dermssl": dermssl.__version__,
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in packages},
-        },
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads",
+        "versions": versions(*packages),
+        "device": hardware_name(device),
         "precision": str(resolve_precision("auto", device)).removeprefix("torch."),
         "caches": {
             "images": os.environ.get("DERMSSL_CACHE") or str(Path.home() / ".cache" / "dermssl"),

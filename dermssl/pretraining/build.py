@@ -21,6 +21,7 @@ from dermssl.data.loader import Loader
 from dermssl.errors import DermsslError
 from dermssl.methods.registry import METHODS
 from dermssl.options import flag, said_of
+from dermssl.pretraining.compiled import compile_network
 from dermssl.pretraining.config import PretrainConfig, make_config
 from dermssl.pretraining.decided import Resolved
 from dermssl.pretraining.trainer import Trainer
@@ -69,6 +70,7 @@ def build_trainer(
     task.to(loader.device)
     for module in task.children():  # the task itself refuses a memory format (timm 1.0.27)
         module.to(memory_format=torch.channels_last)
+    compile_network(task, config.compile, loader.device)
     generator = torch.Generator(loader.device).manual_seed(config.seed)
     views = create_views(config, resolved, task, generator, aspects)
     return Trainer(

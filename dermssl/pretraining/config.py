@@ -118,6 +118,9 @@ class PretrainConfig(Options):
         choices=("tensorboard", "wandb", "trackio"),
         unset="metrics.jsonl only",
     )
+    compile: str = option(
+        "auto", "Compile the network (torch.compile); auto is on for CUDA.", choices=("auto", "yes", "no")
+    )
     checkpoint_every: float = option(
         120.0,
         "Seconds between two checkpoints, within an epoch too; 0 writes one after every step.",

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import timm
 import torch
 from torch import nn
 
-import dermssl
 from dermssl import distributed
 from dermssl.backbones.load import load_backbone
 from dermssl.data.cache import Cache, source_size
@@ -33,6 +31,7 @@ from dermssl.pretraining.progress import OnlineKnn
 from dermssl.pretraining.record import earlier_runs
 from dermssl.pretraining.resume import identity_of, resume_from
 from dermssl.pretraining.run_directory import RunDirectory
+from dermssl.version import versions
 
 LOGGER = logging.getLogger("dermssl")
 
@@ -204,12 +203,7 @@ def _describe(config: PretrainConfig, resolved: Resolved, cache: Cache) -> dict[
             "fit": cache.fit,  # a prepared cache has its own, whatever --fit says
         },
         "before": earlier_runs(config.init),
-        "versions": {
-            "dermssl": dermssl.__version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "timm": timm.__version__,
-        },
+        "versions": versions("torch", "timm"),
         "hardware": hardware_name(torch.device(resolved.device)),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }

@@ -115,7 +115,7 @@ def test_a_run_goes_on_with_another_number_of_processes(images, tiny, tmp_path, 
         ({"batch_size": 13}, "--batch-size 13 is the batch of all 2 processes together and cannot be divided evenly"),
         ({"method": "simclr", "alone": True}, "--method simclr cannot be trained by several processes yet"),
         ({"sync_bn": True}, "--sync-bn: torch synchronises BatchNorm between GPUs only"),
-        ({"epochs": 0}, "--epochs is 0"),
+        ({"epochs": 0}, "--epochs 0: must be 1 or more"),
         ({"opt": "sdg"}, "--opt sdg"),
     ],
 )
