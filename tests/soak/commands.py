@@ -1,5 +1,6 @@
 """Commands in processes forked after the imports: each starts in milliseconds, where python and torch take seconds."""
 
+import contextlib
 import importlib
 import os
 import re
@@ -83,10 +84,8 @@ def start(*words: str | Path, log: Path) -> int:
         os.write(2, traceback.format_exc().encode(errors="replace"))
     finally:
         for stream in (sys.stdout, sys.stderr):
-            try:
+            with contextlib.suppress(OSError, ValueError):
                 stream.flush()
-            except (OSError, ValueError):
-                pass
         os._exit(status)
 
 
@@ -103,7 +102,7 @@ def wait(child: int, seconds: float) -> int | None:
 
 
 def kill(child: int, *, group: bool = True) -> None:
-    """SIGKILL, to the process alone as ``kill -9`` does, or to its group as a scheduler does; it has ended on return."""
+    """SIGKILL, to the process alone as ``kill -9`` does, or to its group as a scheduler does."""
     (os.killpg if group else os.kill)(child, signal.SIGKILL)
     os.waitpid(child, 0)
 

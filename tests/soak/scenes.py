@@ -12,8 +12,10 @@ BACKBONE = "test_efficientnet"
 SMALL = ("--image-size", "32", "--device", "cpu")
 PRETRAIN = ("--backbone", BACKBONE, "--batch-size", "16", "--queue-size", "32", "--precision", "fp32", *SMALL)
 # Where and when, and how long it took: all that two runs of one command may differ in.
-_MOMENTS = ("seconds", "images_per_second", "started", "finished", "date", "output", "path", "hardware", "source", "run", "weights",
-            "data", "created", "machine", "made", "minutes", "hours", "eval_data", "pretrain_data")  # fmt: skip
+_MOMENTS = (
+    "seconds", "images_per_second", "started", "finished", "date", "output", "path", "hardware", "source", "run",
+    "weights", "data", "created", "machine", "made", "minutes", "hours", "eval_data", "pretrain_data",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,15 @@ SCENES = (
         ("model.safetensors", "predictions.csv"),
         3,
     ),
-    Scene("embed", lambda given, own: ("embed", given / "run", given / "cache", "--output", own / "out" / "features.npz",
-          "--device", "cpu"), "out", ("features.npz",), 0),
+    Scene(
+        "embed",
+        lambda given, own: (
+            "embed", given / "run", given / "cache", "--output", own / "out" / "features.npz", "--device", "cpu",
+        ),
+        "out",
+        ("features.npz",),
+        0,
+    ),
 )  # fmt: skip
 
 
