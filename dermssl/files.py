@@ -51,12 +51,13 @@ def _sweep(path: Path) -> None:
     start = _draft(path)
     for name in os.listdir(path.parent):
         process = name.removeprefix(start).removesuffix(".part")
-        if name == f"{start}{process}.part" and process.isdigit() and not _is_alive(int(process)):
+        if name == f"{start}{process}.part" and process.isdigit() and not is_alive(int(process)):
             with contextlib.suppress(OSError):
                 (path.parent / name).unlink()
 
 
-def _is_alive(process: int) -> bool:
+def is_alive(process: int) -> bool:
+    """Whether a process of this number runs on this machine."""
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):

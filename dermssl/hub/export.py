@@ -2,6 +2,8 @@
 
 import logging
 import os
+import platform
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +18,7 @@ from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE, load_backbone
 from dermssl.backbones.save import save_backbone
 from dermssl.data.known import KNOWN
 from dermssl.errors import DermsslError
-from dermssl.files import write_text
+from dermssl.files import is_alive, write_text
 from dermssl.hub.card import card, check_card
 from dermssl.hub.carried import PICTURES, carry
 from dermssl.hub.provenance import provenance, sha256_of
@@ -30,7 +32,7 @@ CARD_FILE = "README.md"
 PROVENANCE_FILE = "PROVENANCE.md"
 FILES = (WEIGHTS_FILE, CONFIG_FILE, CARD_FILE, PROVENANCE_FILE)
 
-_DRAFT = ".dermssl-export-"  # a kill leaves its folder behind
+_DRAFT = ".dermssl-export-"  # a kill leaves its folder behind, which the next export removes
 
 
 def export(
@@ -69,7 +71,8 @@ def export(
         # inside a folder that is there, since it may be a file system of its own, which no file can be renamed into
         beside = folder if folder.is_dir() else folder.parent
         beside.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=beside, prefix=_DRAFT) as temporary:
+        _sweep(beside)
+        with tempfile.TemporaryDirectory(dir=beside, prefix=f"{_drafts()}{os.getpid()}-") as temporary:
             draft = Path(temporary)
             save_backbone(
                 model,
@@ -138,6 +141,20 @@ def _claim(run: Path, folder: Path) -> tuple[str, ...]:
         except (OSError, DermsslError) as error:
             raise DermsslError(f"{folder} holds something that is not an export; name another folder") from error
     return ()
+
+
+def _drafts() -> str:
+    """What the names of this machine's drafts start with: a folder may be shared by several."""
+    return f"{_DRAFT}{platform.node()[:40] or 'here'}-"
+
+
+def _sweep(folder: Path) -> None:
+    """Delete the drafts in ``folder`` of exports that were killed."""
+    start = _drafts()
+    for name in os.listdir(folder):
+        process = name.removeprefix(start).partition("-")[0]
+        if name.startswith(start) and process.isdigit() and not is_alive(int(process)):
+            shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def _refuse_nonfinite(run: Path, model: nn.Module) -> None:

@@ -275,6 +275,16 @@ def test_export_again_replaces_an_export_only(run, exported, tmp_path, unverifie
         export(run, other / "thesis.txt")
 
 
+def test_drafts_of_killed_exports_are_removed(run, tmp_path, unverified):
+    out = tmp_path / "out"
+    dead, alive = (out / f"{exporting._drafts()}{process}-abc" for process in (2**22 + 1, os.getpid()))
+    for draft in (dead, alive):
+        draft.mkdir(parents=True)
+    export(run, out)
+    assert not dead.exists()
+    assert alive.exists()
+
+
 def test_few_labels_stand_in_one_table(run, tmp_path, unverified):
     copy = shutil.copytree(run, tmp_path / "run")
     for share, accuracy in ((0.1, 0.71), (0.01, 0.65)):
