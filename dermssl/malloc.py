@@ -12,8 +12,8 @@ def keep_freed_memory() -> None:
     """Keep large freed buffers for the next step instead of giving them back to the system.
 
     glibc maps every buffer above 32 MB anew and unmaps it when it is freed, so that each activation of each step is
-    paid for in page faults (docs/decisions.md has the gain). Nothing is done where there is no glibc. Huge pages are
-    asked for too; torch looks at that once, so it only works before the first tensor.
+    paid for in page faults (docs/measurements/performance.md has the gain). Nothing is done where there is no glibc.
+    Huge pages are asked for too; torch looks at that once, so it only works before the first tensor.
     """
     if not sys.platform.startswith("linux"):
         return

@@ -96,7 +96,7 @@ def parameters_from(
     A crop is drawn as if from a square on the photograph's shorter edge, and may lie anywhere in the photograph. The
     cache holds a photograph squeezed into a square; in its coordinates the crop is narrower on the longer edge, so
     that it is not stretched in the view, but for the jitter of its shape, which favours no axis. Cropped as if the
-    squeezed image were the photograph, the stretch would tell how a view was turned (docs/decisions.md).
+    squeezed image were the photograph, the stretch would tell how a view was turned (docs/measurements/decisions.md).
     """
     least, greatest = area or (policy.crop_scale, 1.0)
     kept = least + (greatest - least) * u[0]

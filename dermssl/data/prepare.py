@@ -35,7 +35,7 @@ def prepare(data: Any, output: str | Path, options: PrepareOptions) -> Cache:
     complete is opened at once.
 
     Args:
-        data: a folder, table or prepared cache (see docs/data.md). A cache is reduced to ``size``.
+        data: a folder, table or prepared cache (see docs/guides/data.md). A cache is reduced to ``size``.
         output: the folder to write; empty, new, or made from the same images by an earlier call.
         options: the fields of `PrepareOptions`, by keyword.
 
@@ -72,7 +72,7 @@ def cached(
     larger images is reduced once and kept there too; one with smaller images is used as it is.
 
     Args:
-        data: any DATA argument (see docs/data.md).
+        data: any DATA argument (see docs/guides/data.md).
         size: edge length in pixels; `source_size` gives it for a training size.
         fit: "squash" or "crop"; a prepared cache has its own.
         workers: threads; default one per CPU core.

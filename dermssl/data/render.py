@@ -148,7 +148,8 @@ def _hue_rotation(turns: Tensor) -> Tensor:
     """(B, 3, 3) rotations of RGB around the grey axis by ``turns`` of the circle; greys and R + G + B stay.
 
     The linear counterpart of a shift of hue in HSV. On real images it is nearer to torchvision's shift than a
-    rotation in YIQ: mean error 0.029 of the range against 0.041, where the shift itself is 0.037 (docs/decisions.md).
+    rotation in YIQ: mean error 0.029 of the range against 0.041, where the shift itself is 0.037
+    (docs/measurements/decisions.md).
     """
     angle = 2 * math.pi * turns
     diagonal = (1 + 2 * angle.cos()) / 3

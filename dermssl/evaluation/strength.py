@@ -1,6 +1,7 @@
 """How closely the logistic head fits its training features: chosen among the training images, anew for each weights.
 
-One strength for all favours narrow backbones: a wide one needs a smaller C (measured in docs/decisions.md).
+One strength for all favours narrow backbones: a wide one needs a smaller C
+(measured in docs/measurements/decisions.md).
 """
 
 import warnings

@@ -139,7 +139,7 @@ class PretrainConfig(Options):
 FREE_ON_RESUME = ("device", "workers", "eval_data", "eval_every", "track", "checkpoint_every", "compile")
 
 # short: in a few hundred steps AdamW is far ahead of SGD, the old keys of a long queue mislead, and the rotation task
-# must weigh more to be learnt (docs/decisions.md).
+# must weigh more to be learnt (docs/measurements/decisions.md).
 # paper: what it prints (section 2.2) and, where it is silent, MoCo's values; its flip is only called random.
 RECIPES: dict[str, dict[str, Any]] = {
     "default": {},

@@ -90,8 +90,8 @@ def default_queue_size(images: int, batch_size: int, steps: int) -> int:
 
     With more keys than images most would be of images that the queue holds already; and keys that are older than a
     32nd of the run were made by an encoder that has little in common with today's: of 312 steps of 128 images the best
-    was 1,024 keys, after 13,000 steps of 512 the paper's best is 8,192 (docs/decisions.md). Four batches are always
-    allowed.
+    was 1,024 keys, after 13,000 steps of 512 the paper's best is 8,192
+    (docs/measurements/decisions.md). Four batches are always allowed.
     """
     most = min(8192, images, max(4 * batch_size, batch_size * steps // 32))
     return 1 << (most.bit_length() - 1)
