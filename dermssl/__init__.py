@@ -7,7 +7,7 @@ so that ``import dermssl`` and ``dermssl --help`` do not wait for torch.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "DermsslError": "dermssl.errors",
