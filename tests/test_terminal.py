@@ -9,6 +9,7 @@ import pytest
 
 from dermssl import progress, terminal
 from dermssl.cli import logs
+from dermssl.pretraining.run_directory import RunDirectory
 from dermssl.progress import progress_bar
 from dermssl.terminal import visible
 
@@ -133,3 +134,17 @@ def test_a_terminal_gets_a_bar_and_a_dying_one_does_no_harm(capsys, monkeypatch)
         for _ in range(10):
             bar.update()
     logging.getLogger("dermssl").warning("told to nobody")
+
+
+def test_quiet_holds_while_a_run_writes_its_log(tmp_path, monkeypatch, capsys):
+    logger = logging.getLogger("dermssl")
+    monkeypatch.setattr(logger, "handlers", [])
+    monkeypatch.setattr(logger, "level", logging.NOTSET)
+    monkeypatch.setattr(logs, "_level", logging.WARNING)
+    logs.log_to_terminal()
+    run = RunDirectory(tmp_path)
+    with run.logged():
+        logger.info("epoch 1")
+        logger.warning("frozen")
+    assert capsys.readouterr().err == "warning: frozen\n"
+    assert "epoch 1" in run.log.read_text()

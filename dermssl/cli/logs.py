@@ -40,10 +40,12 @@ def log_to_terminal() -> None:
     """Show what dermssl logs on standard error: from INFO on, or as --quiet and --verbose say."""
     logging.raiseExceptions = False
     logger = logging.getLogger("dermssl")
-    if not any(isinstance(handler, _ToTerminal) for handler in logger.handlers):
+    handler = next((handler for handler in logger.handlers if isinstance(handler, _ToTerminal)), None)
+    if handler is None:
         handler = _ToTerminal()
         handler.setFormatter(_Plain())
         logger.addHandler(handler)
+    handler.setLevel(_level)  # the logger's own level is lowered while a run writes its log.txt
     logger.setLevel(_level)
 
 
