@@ -21,6 +21,8 @@ TITLES = {
 THIS = "this model"
 # what differs between evaluations with more and with fewer labels: the recipe too, as steps are counted by image
 _OF_THE_SHARE = ("fraction", "train_images", "training")
+# what an evaluation found for the weights themselves, not how it asked: the strength that the training folds chose
+_OF_THE_WEIGHTS = ("strength", "feature_width")
 
 BIBTEX = """\
 @article{liu2023dermoscopic,
@@ -77,7 +79,8 @@ def _alike(results: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     groups: dict[str, list[dict[str, Any]]] = {}
     for result in sorted(results, key=lambda result: (bool(result["protocol"].get("test")), has_few_labels(result))):
         few = has_few_labels(result)
-        protocol = {k: v for k, v in result["protocol"].items() if not (few and k in _OF_THE_SHARE)}
+        apart = _OF_THE_WEIGHTS + (_OF_THE_SHARE if few else ())
+        protocol = {k: v for k, v in result["protocol"].items() if k not in apart}
         key = str((result["evaluation"], few, sorted(protocol.items(), key=str), result["data"].get("content_hash")))
         groups.setdefault(key, []).append(result)
     return list(groups.values())
@@ -111,7 +114,7 @@ def _protocol(result: dict[str, Any]) -> str:
         f"{key.replace('_', ' ')} {value}"
         for key, value in result["protocol"].items()
         if isinstance(value, str | int | float)
-        and key != "evaluation"
+        and key not in ("evaluation", *_OF_THE_WEIGHTS)
         and not (key in _OF_THE_SHARE and has_few_labels(result))
     )
     return f"{counts}{f' ({classes})' if classes else ''}. Protocol: {values}."
