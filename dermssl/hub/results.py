@@ -80,10 +80,16 @@ def _alike(results: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     for result in sorted(results, key=lambda result: (bool(result["protocol"].get("test")), has_few_labels(result))):
         few = has_few_labels(result)
         apart = _OF_THE_WEIGHTS + (_OF_THE_SHARE if few else ())
-        protocol = {k: v for k, v in result["protocol"].items() if k not in apart}
+        protocol = _without(result["protocol"], apart)
         key = str((result["evaluation"], few, sorted(protocol.items(), key=str), result["data"].get("content_hash")))
         groups.setdefault(key, []).append(result)
     return list(groups.values())
+
+
+def _without(values: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """The values but for those of ``names``, also inside of parameters that have parts, such as ``training``."""
+    kept = ((key, value) for key, value in values.items() if key not in names)
+    return {key: _without(value, names) if isinstance(value, dict) else value for key, value in kept}
 
 
 def _peers(record: dict[str, Any]) -> list[str]:
