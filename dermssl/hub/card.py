@@ -96,7 +96,7 @@ def _front_matter(config: dict[str, Any], record: dict[str, Any], name: str) -> 
 
 
 def _eval_results(result: dict[str, Any]) -> list[EvalResult]:
-    """A report as entries of the model index, one a metric, as fractions of 1."""
+    """A report as entries of the model index, one for each metric, as fractions of 1."""
     protocol = result["protocol"]
     how = result["evaluation"]
     if protocol.get("k"):
@@ -119,6 +119,8 @@ def _eval_results(result: dict[str, Any]) -> list[EvalResult]:
 
 
 def _folds(protocol: dict[str, Any]) -> str:
+    if protocol.get("split") == "given":
+        return "the data's own division"
     grouped = "grouped by lesion" if protocol.get("split") == "lesion" else "not grouped by lesion"
     return f"{protocol.get('folds')} folds {grouped}"
 
@@ -133,7 +135,7 @@ def _title(config: dict[str, Any], record: dict[str, Any], name: str) -> str:
         f"# {name}\n\n"
         f"A `{config['architecture']}` backbone pretrained without labels on {_count(_used(record))} dermoscopy "
         f"images ({data['name']}) by dermssl {record['versions'].get('dermssl', __version__)}. It turns an image into "
-        f"a vector of features and has no classifier. timm loads it by one line; nothing else is needed.{unfinished}"
+        f"a vector of features and has no classifier. timm loads it with one line; nothing else is needed.{unfinished}"
     )
 
 
@@ -150,7 +152,7 @@ def _use(config: dict[str, Any], repository: str) -> str:
         # classify: a new, untrained classifier on the pretrained backbone, to be fine-tuned
         model = timm.create_model(name, pretrained=True, num_classes=7)
 
-        # embeddings: one vector an image
+        # embeddings: one vector per image
         model = timm.create_model(name, pretrained=True).eval()
         transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model), is_training=False)
         with torch.inference_mode():
