@@ -102,6 +102,12 @@ def _from_disk(spelling: str) -> nn.Module:
     if path.suffix == ".safetensors" and path.is_file():
         return _from_files(spelling, path.parent / CONFIG_FILE, path)
     folder = weights_folder(path)
+    if path.is_file():
+        raise DermsslError(
+            f"weights {spelling}: is no .safetensors file, and others are not loaded, as a pickle may run code; "
+            "read it with torch.load(FILE, weights_only=True), load its tensors into a timm model with num_classes=0 "
+            "and strict=True, and save that with safetensors.torch.save_file beside a config.json of timm"
+        )
     if folder is None:
         raise DermsslError(f"weights {spelling!r}: not found; give {SPELLINGS}")
     if not (folder / WEIGHTS_FILE).is_file():
