@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 
 import dermssl
+from dermssl.cli import group
 from dermssl.data.cache import open_cache
 
 EARLIER = Path(__file__).parent / "fixtures" / "version_0_1_0"
@@ -25,6 +27,32 @@ def test_a_stopped_run_goes_on_to_its_end(tmp_path):
     unbroken = dermssl.load_backbone(EARLIER / "exported").state_dict()
     for name, tensor in result.backbone.state_dict().items():
         torch.testing.assert_close(tensor, unbroken[name], rtol=1e-3, atol=1e-3)
+
+
+def test_a_finished_run_whose_metrics_were_lost_is_still_finished(tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(EARLIER / "stopped", run)
+    words = ["pretrain", str(EARLIER / "images"), "--output", str(run), "--backbone", "test_efficientnet"]
+    words += [
+        "--image-size",
+        "32",
+        "--batch-size",
+        "16",
+        "--queue-size",
+        "32",
+        "--epochs",
+        "3",
+        "--device",
+        "cpu",
+        "--workers",
+        "1",
+    ]
+    words += ["--precision", "fp32"]
+    assert CliRunner().invoke(group, words, catch_exceptions=False).exit_code == 0
+    (run / "metrics.jsonl").write_bytes(b"")
+    again = CliRunner().invoke(group, words, catch_exceptions=False)
+    assert again.exit_code == 0
+    assert f"Pretrained backbone: {run / 'backbone'}" in again.output
 
 
 def test_a_cache_is_opened():

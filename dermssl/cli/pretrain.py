@@ -69,9 +69,11 @@ def command(data: str, output: Path, resume: bool, as_json: bool, **options: Any
     result = dermssl.pretrain(data, output, resume=resume, **given)
     if not distributed.is_main():
         return
-    last, backbone = result.history[-1], RunDirectory(result.run).backbone
+    backbone = RunDirectory(result.run).backbone
+    last = next(reversed(result.history), {})  # nothing where metrics.jsonl of a finished run was lost
     if as_json:
         click.echo(json.dumps({"run": str(result.run), "backbone": str(backbone), "metrics": last}))
         return
-    click.echo(f"Pretrained backbone: {backbone} (loss {last['loss']:.3f})")
+    loss = f" (loss {last['loss']:.3f})" if "loss" in last else ""
+    click.echo(f"Pretrained backbone: {backbone}{loss}")
     click.echo(f"Evaluate it on labelled images:  dermssl eval-knn {result.run} LABELLED_IMAGES")

@@ -58,7 +58,7 @@ def test_a_command_on_a_page_is_understood(words):
     assert words[0] in COMMANDS
     command = group.get_command(None, words[0])
     assert command is not None
-    command.make_context(words[0], list(words[1:]))
+    command.make_context(words[0], list(words[1:]), help_option_names=["-h", "--help"])
 
 
 def runnable() -> list[pytest.param]:

@@ -135,7 +135,7 @@ def test_the_commands_of_the_provenance_are_commands(tmp_path):
     commands = [shlex.split(line) for line in text.splitlines() if line.startswith("dermssl ")]
     for _, name, *arguments in commands:
         called = group.get_command(click.Context(group), name)
-        called.make_context(name, arguments)  # fails for an unknown option or value
+        called.make_context(name, arguments, help_option_names=["-h", "--help"])  # fails for an unknown option or value
     assert [words[1] for words in commands] == ["pretrain", "eval-knn", "eval-knn", "finetune", "export"]
     assert commands[-1][-4:] == ["--license", "cc-by-nc-4.0", "--attribution", "A. Uthor, her photographs"]
 
