@@ -70,7 +70,7 @@ def command(data: str, output: Path, resume: bool, as_json: bool, **options: Any
     if not distributed.is_main():
         return
     backbone = RunDirectory(result.run).backbone
-    last = next(reversed(result.history), {})  # nothing where metrics.jsonl of a finished run was lost
+    last: dict[str, Any] = next(reversed(result.history), {})  # nothing where metrics.jsonl of a finished run was lost
     if as_json:
         click.echo(json.dumps({"run": str(result.run), "backbone": str(backbone), "metrics": last}))
         return
