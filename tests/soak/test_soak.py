@@ -1,4 +1,4 @@
-"""The soak for a minute: whatever is killed or damaged, no traceback, no hang, nothing half-written."""
+"""The soak in small: whatever is damaged or killed, no traceback, no hang, nothing half-written."""
 
 import json
 import os
@@ -11,19 +11,26 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.slow
-def test_a_minute_of_the_soak(tmp_path):
-    output = tmp_path / "soak.json"
-    words = ["--minutes", "1", "--only", "kills", "--only", "mutants", "--output", output]
+def soak(output: Path, *words: str) -> dict:
     process = subprocess.run(
-        [sys.executable, "-m", "tests.soak", *map(str, words)],
+        [sys.executable, "-m", "tests.soak", *words, "--output", str(output)],
         cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=400,
     )  # fmt: skip
     assert output.exists(), process.stderr[-2000:]
-    parts = json.loads(output.read_text())["parts"]
-    assert parts["kills"]["kills"] > 0
-    assert parts["mutants"]["mutants"] > 0
-    torn = [fault for fault in parts["kills"]["faults"] if "leftovers" not in fault["what"]]
-    assert not torn
-    grave = [one for one in parts["mutants"]["faults"] if one["kind"] in ("traceback", "hang")]
-    assert not grave
+    return json.loads(output.read_text())["parts"]
+
+
+@pytest.mark.slow
+def test_damaged_files_are_an_error_or_a_right_result(tmp_path):
+    """A fixed number of mutants from a fixed seed: the same on every machine."""
+    mutants = soak(tmp_path / "soak.json", "--minutes", "5", "--only", "mutants", "--mutants", "12")["mutants"]
+    assert mutants["mutants"] == 12
+    assert not [fault for fault in mutants["faults"] if fault["kind"] in ("traceback", "hang")]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("DERMSSL_SOAK" not in os.environ, reason="kills at random moments; set DERMSSL_SOAK=1 to run them")
+def test_a_minute_of_kills(tmp_path):
+    kills = soak(tmp_path / "soak.json", "--minutes", "1", "--only", "kills")["kills"]
+    assert kills["kills"] > 0
+    assert not [fault for fault in kills["faults"] if "leftovers" not in fault["what"]]
