@@ -42,7 +42,11 @@ def own_image_size(model: nn.Module) -> int:
 def normalisation(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and std of the pixels (fractions of 1) that the model expects; ImageNet's if it names none."""
     config = pretrained_cfg(model)
-    return tuple(config.get("mean") or IMAGENET_MEAN), tuple(config.get("std") or IMAGENET_STD)
+    mean, std = tuple(config.get("mean") or IMAGENET_MEAN), tuple(config.get("std") or IMAGENET_STD)
+    for name, values in (("mean", mean), ("std", std)):
+        if not all(isinstance(value, int | float) for value in values):
+            raise DermsslError(f"the configuration of these weights is damaged: {name} {values!a}, not numbers")
+    return mean, std
 
 
 def framing(model: nn.Module) -> Framing:

@@ -120,11 +120,23 @@ def write_pages(folder: Path, name: str) -> None:
 
     Args:
         name: of the model, with or without ``ORG/``.
+
+    Raises:
+        DermsslError: the record in ``config.json`` is damaged; neither page is written.
     """
     config = read_config((folder / CONFIG_FILE).read_text(encoding="utf-8"), str(folder))
-    write_text(folder / CARD_FILE, card(config, name))
-    stated = provenance(config, sha256_of(folder / WEIGHTS_FILE), name.rpartition("/")[2])
-    write_text(folder / PROVENANCE_FILE, stated)
+    digest = sha256_of(folder / WEIGHTS_FILE)
+    try:
+        pages = {CARD_FILE: card(config, name), PROVENANCE_FILE: provenance(config, digest, name.rpartition("/")[2])}
+        for text in pages.values():
+            text.encode()
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise DermsslError(
+            f"{folder / CONFIG_FILE} is damaged: no card can be written from its record ({type(error).__name__}: "
+            f"{str(error)!a}); export the run again"
+        ) from error
+    for file, text in pages.items():
+        write_text(folder / file, text)
 
 
 def _claim(run: Path, folder: Path) -> tuple[str, ...]:

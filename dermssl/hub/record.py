@@ -88,6 +88,6 @@ def read_config(text: str, source: str) -> dict[str, Any]:
         config = json.loads(text)
         if "results" in config["dermssl"] and "architecture" in config:
             return config
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         pass
     raise DermsslError(f"{source}: not a config.json written by dermssl export")

@@ -89,7 +89,7 @@ def _training(run: RunDirectory, resolved: dict[str, Any]) -> dict[str, Any]:
     if not history:
         return {"epochs": 0, "finished": False}
     last = history[-1]
-    seconds = [line["seconds"] for line in history if "seconds" in line]
+    seconds = [line["seconds"] for line in history if isinstance(line.get("seconds"), int | float)]
     return {
         "epochs": last.get("epoch"),
         "steps": last.get("step"),

@@ -596,3 +596,26 @@ def test_check_of_a_folder_of_models(exported, tmp_path, capsys, monkeypatch):
     assert "their SHA-256 differs" in output
     assert "different licences" in output
     assert "config.json is missing; pytorch_model.bin may hold a pickle" in output
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda record: record["results"][0]["data"].pop("train_folder"),
+        lambda record: record["results"][0]["data"].update(classes={"nv": "../../etc"}),
+        lambda record: record["settings"].update(momentum_schedule="\ud800"),
+        lambda record: record.update(settings=[]),
+    ],
+)
+def test_a_damaged_record_is_one_error_and_writes_no_page(tmp_path, damage):
+
+    folder = tmp_path / "export"
+    folder.mkdir()
+    published = Path(__file__).parents[2] / "hub" / "tf_efficientnet_lite0.dermssl_ham10000_isic"
+    config = json.loads((published / "config.json").read_text())
+    damage(config["dermssl"])
+    (folder / "config.json").write_text(json.dumps(config))
+    shutil.copy(published / "model.safetensors", folder)
+    with pytest.raises(DermsslError, match=r"config.json is damaged: no card can be written.*export the run again"):
+        exporting.write_pages(folder, "x")
+    assert not (folder / "README.md").exists()
