@@ -61,7 +61,7 @@ def pretrain(data: str | Path, output: str | Path, *, resume: bool = True, **opt
         resume: False starts over; a run that stood there is renamed, not deleted.
         **options: the fields of ``dermssl.pretraining.config.PretrainConfig``: ``backbone="resnet18"``,
             ``epochs=200``, ``batch_size``, ``image_size``, ``lr=0.06``, ``rotation_weight=0.1``,
-            ``queue_size=8192``, ``temperature=0.2``, ``seed=0``, ... (``dermssl pretrain -h`` lists them all).
+            ``queue_size``, ``temperature=0.2``, ``seed=0``, ... (``dermssl pretrain -h`` lists them all).
 
     Returns:
         PretrainResult.
