@@ -1,6 +1,7 @@
 """Fixtures shared by all tests."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,15 @@ def private_caches(tmp_path_factory):
             os.environ.pop(name)
         else:
             os.environ[name] = value
+
+
+@pytest.fixture(autouse=True)
+def signals_as_before():
+    """Take back the handlers that the command line sets for its process, where a test runs it in this one."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")
