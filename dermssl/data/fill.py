@@ -190,7 +190,7 @@ def _fill(work: Path, plan: Plan, workers: int | None, max_bad: float, progress:
     chunk = max(threads, min(256, _CHUNK_BYTES // row_bytes))
 
     # Threads, not processes: PIL decodes and resizes without the interpreter lock, nothing needs pickling, and
-    # a script that calls dermssl.pretrain needs no __main__ guard. Measured in docs/guides/data.md.
+    # a script that calls dermssl.pretrain needs no __main__ guard. Measured in docs/measurements/performance.md.
     with (
         open(open_own(work / cache_files.IMAGES, os.O_RDWR | os.O_CREAT), "r+b", buffering=0) as images,
         open(open_own(work / _JOURNAL, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "a", encoding="utf-8") as journal,

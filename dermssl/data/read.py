@@ -44,7 +44,7 @@ def read_records(data: Any) -> Records:
     """Find out what ``data`` is and read who its images are. Nothing is decoded.
 
     Args:
-        data: a folder, table or archive in any layout of docs/guides/data.md, a prepared cache, one of timm's spellings
+        data: a folder, table or archive in any layout of docs/reference/layouts.md, a prepared cache, one of timm's spellings
             (``hfds/ORG/NAME`` ...), a map-style data set, or `Columns` around one of these.
 
     Raises:

@@ -43,7 +43,7 @@ class Embeddings:
         return len(self.ids)
 
     def save(self, path: str | Path) -> None:
-        """Write a .npz, .parquet or .csv file, whole or not at all; docs/guides/embed.md has its columns.
+        """Write a .npz, .parquet or .csv file, whole or not at all; docs/reference/files.md has its columns.
 
         Raises:
             DermsslError: the suffix is another one, or the file cannot be written.

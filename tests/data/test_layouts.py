@@ -315,7 +315,7 @@ def test_every_published_set_has_what_a_card_needs():
 
 
 def test_a_layout_is_one_file_and_one_line(tmp_path, monkeypatch):
-    """The drill of docs/guides/data.md: recogniser, reader and licence of a new set in one object."""
+    """The drill of docs/architecture.md: recogniser, reader and licence of a new set in one object."""
 
     def read(table: Table, files: Files):
         return match("moon", table, files, [Line(row["crater"], row["depth"]) for row in table.rows])
