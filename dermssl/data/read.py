@@ -44,8 +44,8 @@ def read_records(data: Any) -> Records:
     """Find out what ``data`` is and read who its images are. Nothing is decoded.
 
     Args:
-        data: a folder, table or archive in any layout of docs/reference/layouts.md, a prepared cache, one of timm's spellings
-            (``hfds/ORG/NAME`` ...), a map-style data set, or `Columns` around one of these.
+        data: a folder, table or archive in any layout of docs/reference/layouts.md, a prepared cache, one of timm's
+            spellings (``hfds/ORG/NAME`` ...), a map-style data set, or `Columns` around one of these.
 
     Raises:
         DermsslError: there is nothing there, no image, or no known layout; names what was looked for.

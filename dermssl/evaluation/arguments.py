@@ -36,7 +36,7 @@ WEIGHTINGS = ("uniform", "distance")
 DTYPES = ("float32", "float16")
 RECIPES = ("default", "paper")
 FRACTIONS = (0.01, 0.02, 0.04, 0.06, 0.08, 0.1)
-# Correlation of the detail from which two images count as one photograph: see docs/measurements/leakage.md for both errors.
+# Correlation of the detail from which two images count as one photograph: docs/measurements/leakage.md has both errors.
 THRESHOLD = 0.57
 
 OWN_SIZE = "that of the weights"
