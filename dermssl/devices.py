@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from dermssl.errors import DermsslError
-from dermssl.options import DEVICE, PRECISIONS
+from dermssl.options import DEVICE, PRECISIONS, check
 
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
@@ -51,8 +51,7 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
     """The autocast dtype of ``fp32``, ``bf16``, ``fp16`` or ``auto`` (bf16 where the hardware multiplies in it)."""
-    if precision not in PRECISIONS:
-        raise DermsslError(f"--precision {precision}: unknown; use one of {', '.join(PRECISIONS)}")
+    check("precision", precision, choices=PRECISIONS)
     if precision == "auto":
         return torch.bfloat16 if _has_bf16(device) else torch.float32
     return _DTYPES[precision]

@@ -32,7 +32,7 @@ DEVICE = (r"auto|cpu|cuda(:\d{1,3})?", "auto, cpu, cuda or cuda:N")  # what --de
 
 # What torch, NumPy and scikit-learn take, with room for the small numbers that are added to a seed.
 LARGEST_SEED = 2**31 - 1
-LARGEST_EDGE = 4096  # pixels
+LARGEST_EDGE = 4096  # pixels, of the largest image that anything here is made for
 MOST_EPOCHS = 1_000_000
 MOST_WORKERS = 1024
 HUGE = 1e9  # of rates and weights: beyond it float32 soon overflows
@@ -74,9 +74,9 @@ class Said:
 
     def wrong(self, value: Any) -> str | None:
         """Why a value of the right type is refused; None if it is not."""
+        if self.choices and value not in self.choices:
+            return f"unknown; use one of {', '.join(self.choices)}"
         if isinstance(value, str):
-            if self.choices and value not in self.choices:
-                return f"unknown; use one of {', '.join(self.choices)}"
             if self.pattern and not re.fullmatch(self.pattern[0], value):
                 return f"unknown; use {self.pattern[1]}"
             return None if value.strip() else "must not be empty"
@@ -144,6 +144,21 @@ def flag(name: str) -> str:
 def spelling(options: type, name: str) -> str:
     """The flag of a field."""
     return flag(said_of(options)[name].spelled or name)
+
+
+def check(name: str, value: Any, **said: Any) -> None:
+    """Refuse an argument of a public class in the words that are used for an option of that name.
+
+    Args:
+        name: of the argument, such as ``queue_size``.
+        value: a number, or text where ``choices`` are given.
+        **said: range or choices, as attributes of :class:`Said`.
+
+    Raises:
+        DermsslError: ``--queue-size 0: must be 1 or more``.
+    """
+    number = "choices" in said or (isinstance(value, numbers.Real) and not isinstance(value, bool))
+    _refuse(flag(name), value, Said("", **said).wrong(value) if number else "must be a number")
 
 
 def make_options(options: Callable[..., O], given: Mapping[str, Any], call: str) -> O:
@@ -239,11 +254,14 @@ def _checked(options: type, name: str, value: Any) -> Any:
         words = " or ".join(dict.fromkeys(_words(kind) for kind in kinds if kind is not type(None)))
         shown = repr(value) if isinstance(value, str) else value
         raise DermsslError(f"{named} {shown}: must be {words}")
-    why = said.wrong(value)
+    _refuse(named, value, said.wrong(value))
+    return value
+
+
+def _refuse(named: str, value: Any, why: str | None) -> None:
     if why is not None:
         shown = f"{value:g}" if isinstance(value, float) else value
         raise DermsslError(f"{named} {shown}: {why}")
-    return value
 
 
 def _kinds(hint: Any) -> tuple[Any, ...]:

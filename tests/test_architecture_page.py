@@ -78,7 +78,7 @@ def test_a_method_is_one_file_and_one_line(vicreg, tmp_path, monkeypatch):
     assert json.loads(outcome.stdout.splitlines()[-1])["metrics"]["loss"] == unbroken.history[-1]["loss"]
     assert json.loads((run / "config.json").read_text())["config"]["method_options"] == own
 
-    with pytest.raises(dermssl.DermsslError, match="--method vicreg: the weights of VICReg must be 0 or more"):
+    with pytest.raises(dermssl.DermsslError, match="--method vicreg: --covariance -1: must be 0 or more"):
         dermssl.pretrain(images, tmp_path / "wrong", method=vicreg, covariance=-1, **TINY)
 
     exported = dermssl.export(run, tmp_path / "exported")

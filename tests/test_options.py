@@ -1,6 +1,8 @@
 """Options: one field says name, default, help, range and choices for the call, its docstring and its command."""
 
+import ast
 import inspect
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,7 @@ import dermssl
 from dermssl import DermsslError
 from dermssl.cli.parse import options_of
 from dermssl.evaluation.arguments import FinetuneOptions, KnnOptions
-from dermssl.options import DEVICE, LARGEST_SEED, Options, describe, option, takes
+from dermssl.options import DEVICE, LARGEST_SEED, Options, check, describe, option, takes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,3 +143,36 @@ def test_public_calls_document_their_options(name, options):
 def test_help_texts_are_sentences():
     for options in (FinetuneOptions, KnnOptions):
         assert all(f.metadata["said"].help.endswith(".") for f in options.__dataclass_fields__.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said", "message"),
+    [
+        ("queue_size", 0, {"least": 1}, "--queue-size 0: must be 1 or more"),
+        ("momentum", 1.0, {"least": 0, "below": 1}, "--momentum 1: must be 0 or more and below 1"),
+        ("temperature", float("nan"), {"above": 0}, "--temperature nan: must be above 0"),
+        ("temperature", "hot", {"above": 0}, "--temperature hot: must be a number"),
+        ("temperature", None, {"above": 0}, "--temperature None: must be a number"),
+        ("key_norm", "layer", {"choices": ("batch", "ema")}, "--key-norm layer: unknown; use one of batch, ema"),
+        ("key_norm", 3, {"choices": ("batch", "ema")}, "--key-norm 3: unknown; use one of batch, ema"),
+    ],
+)
+def test_an_argument_is_refused_in_the_words_of_an_option(name, value, said, message):
+    with pytest.raises(DermsslError) as caught:
+        check(name, value, **said)
+    assert str(caught.value) == message
+
+
+def test_errors_have_one_grammar():
+    """``--k 0: must be ...`` or ``FILE: ...``; not ``k=0``, nor ``k is 0; it must be ...``."""
+    odd = []
+    for path in sorted(Path(dermssl.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "").endswith("Error") and node.args:
+                text = ast.unparse(node.args[0])
+                if re.search(r"^f?.\w+=\{| is \{[^}]*\}[;,] it must", text) or (
+                    re.search(r"must (not )?be |unknown[;,] ", text)
+                    and not re.search(r": .*(must (not )?be |unknown)", text)
+                ):
+                    odd.append(f"{path.name}:{node.lineno}: {text}")
+    assert not odd, "\n".join(odd)

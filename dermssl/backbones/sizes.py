@@ -8,9 +8,8 @@ from torch import nn
 
 from dermssl.backbones.facts import own_image_size
 from dermssl.errors import DermsslError
+from dermssl.options import LARGEST_EDGE, check
 
-# Edge in pixels of the largest image that anything here is made for; caches hold no larger ones either.
-LARGEST = 4096
 # How far from the asked size others are tried for the message, in multiples of the steps that architectures have.
 _STEPS = (32, 14, 16, 8)
 
@@ -28,8 +27,7 @@ def resolve_image_size(model: nn.Module, image_size: int | None, *, adapt: bool 
     """
     own = own_image_size(model)
     size = own if image_size is None else image_size
-    if not 1 <= size <= LARGEST:
-        raise DermsslError(f"--image-size {size}: must be 1 or more, and {LARGEST} px or less")
+    check("image_size", size, least=1, most=LARGEST_EDGE)
     if image_size is None:
         return own
     if (why := refusal(model, size, adapt=adapt)) is not None:
@@ -79,7 +77,7 @@ def _others(model: nn.Module, size: int, adapt: bool) -> str:
     for step in _STEPS:
         lower = size // step * step
         near |= {lower + step * k for k in (-1, 0, 1, 2)}
-    tried = sorted((s for s in near if 1 <= s <= LARGEST and s != size), key=lambda s: abs(s - size))[:12]
+    tried = sorted((s for s in near if 1 <= s <= LARGEST_EDGE and s != size), key=lambda s: abs(s - size))[:12]
     work = sorted(s for s in {*tried, own} if refusal(model, s, adapt=adapt) is None)
     return f"; sizes that work: {', '.join(map(str, work))}" if work else ""
 

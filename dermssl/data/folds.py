@@ -9,7 +9,7 @@ import numpy.typing as npt
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from dermssl.errors import DermsslError
-from dermssl.options import FOLD_SPLITS, LARGEST_SEED
+from dermssl.options import FOLD_SPLITS, LARGEST_SEED, check
 
 LOGGER = logging.getLogger("dermssl")
 
@@ -38,20 +38,17 @@ def make_folds(
         DermsslError: unknown labels, one class only, fewer images or groups than folds, a seed out of range.
     """
     labels = np.asarray(labels)
-    if split not in FOLD_SPLITS:
-        raise DermsslError(f"--split {split}: must be one of {', '.join(FOLD_SPLITS)}")
+    check("split", split, choices=FOLD_SPLITS)
+    check("seed", seed, least=0, most=LARGEST_SEED)
+    check("folds", folds, least=2)
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise DermsslError(f"labels must be (N,) integers, not {labels.dtype} {labels.shape}")
+        raise DermsslError(f"labels: must be (N,) integers, not {labels.dtype} {labels.shape}")
     if groups is not None and len(groups) != len(labels):
         raise DermsslError(f"{len(groups)} groups for {len(labels)} labels")
     if (labels < 0).any():
         raise DermsslError(
             f"{int((labels < 0).sum())} of {len(labels)} images have no label; use records.labelled() first"
         )
-    if not 0 <= seed <= LARGEST_SEED:
-        raise DermsslError(f"--seed {seed}: must be 0 or more and at most {LARGEST_SEED}")
-    if folds < 2:
-        raise DermsslError(f"--folds {folds}: must be 2 or more")
     classes = np.unique(labels)
     if len(classes) < 2:
         what = "no image has a label" if len(classes) == 0 else "all images are of one class"

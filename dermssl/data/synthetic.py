@@ -11,6 +11,7 @@ from dermssl.data.layouts.ham10000 import SYNTHETIC_STAMP
 from dermssl.data.synthetic_photographs import draw
 from dermssl.errors import DermsslError
 from dermssl.files import write_text
+from dermssl.options import check
 
 # HAM10000 has 67 % nv and 1.1 % df; a little flatter, so that 200 images still hold several of each.
 SHARES = {"nv": 0.60, "mel": 0.12, "bkl": 0.11, "bcc": 0.07, "akiec": 0.05, "vasc": 0.03, "df": 0.02}
@@ -40,10 +41,8 @@ def write_synthetic(
         DermsslError: too few images, or the folder holds another data set.
     """
     folder = Path(folder)
-    if images < FEWEST * len(SHARES):
-        raise DermsslError(f"images={images}: at least {FEWEST * len(SHARES)} are needed, {FEWEST} of each class")
-    if not 16 <= size <= 2048:
-        raise DermsslError(f"size={size}: must be between 16 and 2048 pixels")
+    check("images", images, least=FEWEST * len(SHARES))  # a few of each class
+    check("size", size, least=16, most=2048)
     kind = {"upright": True} if upright else {}
     made = json.dumps({"synthetic": _VERSION, "images": images, "size": size, "seed": seed, **kind})
     stamp, table = folder / SYNTHETIC_STAMP, folder / "HAM10000_metadata.csv"

@@ -11,7 +11,7 @@ from dermssl.data.folds import cut_groups, make_folds
 from dermssl.data.groups import copies, joined, read_pairs
 from dermssl.errors import DermsslError
 from dermssl.evaluation.labelled import LabelledImages
-from dermssl.options import SPLITS
+from dermssl.options import SPLITS, check
 
 # name of the test fold where a separate set is tested
 TEST_SET = 0
@@ -73,8 +73,7 @@ def make_protocol(
         DermsslError: one class only; fewer images of every class than folds; a test label that no training
             image carries; no such division; an option out of range.
     """
-    if split not in SPLITS:
-        raise DermsslError(f"--split {split}: must be one of {', '.join(SPLITS)}")
+    check("split", split, choices=SPLITS)
     if split == "given" and test is not None:
         raise DermsslError("--split given takes the test part of DATA: leave out --test, or --split")
     given = None

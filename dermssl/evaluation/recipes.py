@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from dermssl.data.augment import ViewPolicy
-from dermssl.errors import DermsslError
+from dermssl.options import check
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,5 @@ RECIPES = {
 
 def find_recipe(name: str) -> Recipe:
     """The recipe of a name. Raises DermsslError that lists the names."""
-    if name not in RECIPES:
-        raise DermsslError(f"--recipe {name}: unknown; use one of {', '.join(RECIPES)}")
+    check("recipe", name, choices=tuple(RECIPES))
     return RECIPES[name]

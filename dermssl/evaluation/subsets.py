@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dermssl.errors import DermsslError
+from dermssl.options import check
 
 
 def subset(labels: np.ndarray, fraction: float, *, seed: int, groups: np.ndarray | None = None) -> np.ndarray:
@@ -24,8 +24,7 @@ def subset(labels: np.ndarray, fraction: float, *, seed: int, groups: np.ndarray
     Raises:
         DermsslError: the fraction is out of range.
     """
-    if not 0 < fraction <= 1:
-        raise DermsslError(f"--fraction {fraction:g}: must be above 0 and at most 1; 0.1 is 10 %")
+    check("fraction", fraction, above=0, most=1)
     rng = np.random.default_rng(seed)
     number = np.arange(len(labels)) if groups is None else np.unique(groups, return_inverse=True)[1]
     stratum = _strata(labels, number)

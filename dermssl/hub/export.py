@@ -111,7 +111,7 @@ def files_of(record: dict[str, Any]) -> tuple[str, ...]:
     names = tuple(record.get("figures", ()))
     for name in names:
         if not isinstance(name, str) or Path(name).name != name or Path(name).suffix not in PICTURES:
-            raise DermsslError(f"{CONFIG_FILE} names a figure {name!r}; it must be a picture beside it")
+            raise DermsslError(f"{CONFIG_FILE}: the figure {name!r} must be a picture beside it")
     return (*FILES, *names)
 
 

@@ -13,7 +13,8 @@ from dermssl.methods.encoder import Encoder
 from dermssl.methods.heads import mlp_head
 from dermssl.methods.losses import cosine_distance
 from dermssl.methods.momentum import KEY_NORMS, MOMENTUM_SCHEDULES, MomentumEncoder, momentum_at
-from dermssl.methods.task import PretrainingTask, require
+from dermssl.methods.task import PretrainingTask
+from dermssl.options import check
 
 
 class PredictingEncoder(nn.Module):
@@ -69,12 +70,9 @@ class BYOL(PretrainingTask):
         verbose: bool = False,
     ) -> None:
         super().__init__(device=device, dtype=dtype, verbose=verbose)
-        require(0 <= momentum < 1, f"momentum is {momentum}; it must be in [0, 1)")
-        for name, value, choices in (
-            ("momentum_schedule", momentum_schedule, MOMENTUM_SCHEDULES),
-            ("key_norm", key_norm, KEY_NORMS),
-        ):
-            require(value in choices, f"{name} is {value!r}; use one of {', '.join(choices)}")
+        check("momentum", momentum, least=0, below=1)
+        check("momentum_schedule", momentum_schedule, choices=MOMENTUM_SCHEDULES)
+        check("key_norm", key_norm, choices=KEY_NORMS)
         self.momentum = self.momentum_start = momentum
         self.momentum_schedule = momentum_schedule
         network = PredictingEncoder(backbone, embedding_dim, hidden_dim).to(self.device, self.dtype)

@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from dermssl.backbones.create import create_backbone
 from dermssl.backbones.facts import feature_width
 from dermssl.distributed import gather
+from dermssl.errors import DermsslError
 from dermssl.methods.losses import info_nce
 from dermssl.methods.memory_bank import MemoryBank
-from dermssl.methods.task import PretrainingTask, require
+from dermssl.methods.task import PretrainingTask
+from dermssl.options import check
 
 
 class PuzzleEncoder(nn.Module):
@@ -76,11 +78,12 @@ class PIRL(PretrainingTask):
         verbose: bool = False,
     ) -> None:
         super().__init__(device=device, dtype=dtype, verbose=verbose)
-        require(images >= 2, f"images is {images}; it must be 2 or more")
-        require(queue_size >= 1, f"queue_size is {queue_size}; it must be 1 or more")
-        require(temperature > 0, f"temperature is {temperature}; it must be above 0")
-        require(0 <= patch_weight <= 1, f"patch_weight is {patch_weight}; it must be in [0, 1]")
-        require(0 <= memory_momentum < 1, f"memory_momentum is {memory_momentum}; it must be in [0, 1)")
+        if images < 2:
+            raise DermsslError(f"PIRL draws its negatives from the other images of the data set: {images} are too few")
+        check("queue_size", queue_size, least=1)
+        check("temperature", temperature, above=0)
+        check("patch_weight", patch_weight, least=0, most=1)
+        check("memory_momentum", memory_momentum, least=0, below=1)
         self.queue_size, self.temperature = queue_size, temperature
         self.patch_weight, self.memory_momentum = patch_weight, memory_momentum
         self.trainable_module = PuzzleEncoder(backbone, embedding_dim).to(self.device, self.dtype)

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from dermssl.methods.encoder import Encoder
 from dermssl.methods.losses import ROTATION_ACTIVATIONS, rotation_loss
-from dermssl.methods.task import PretrainingTask, require
+from dermssl.methods.task import PretrainingTask
+from dermssl.options import check
 
 
 class Rotation(PretrainingTask):
@@ -43,10 +44,7 @@ class Rotation(PretrainingTask):
         verbose: bool = False,
     ) -> None:
         super().__init__(device=device, dtype=dtype, verbose=verbose)
-        require(
-            rotation_activation in ROTATION_ACTIVATIONS,
-            f"rotation_activation is {rotation_activation!r}; use one of {', '.join(ROTATION_ACTIVATIONS)}",
-        )
+        check("rotation_activation", rotation_activation, choices=ROTATION_ACTIVATIONS)
         self.rotation_activation = rotation_activation
         self.trainable_module = Encoder(backbone, 4).to(self.device, self.dtype)
 

@@ -17,8 +17,9 @@ from dermssl.distributed import gather
 from dermssl.methods.losses import ROTATION_ACTIVATIONS, info_nce, rotation_loss
 from dermssl.methods.momentum import KEY_NORMS, MOMENTUM_SCHEDULES, MomentumEncoder, momentum_at
 from dermssl.methods.queue import KeyQueue
-from dermssl.methods.task import PretrainingTask, require
+from dermssl.methods.task import PretrainingTask
 from dermssl.methods.two_heads import TwoHeadEncoder
+from dermssl.options import check
 
 ROTATION_TASKS = ("query", "relative", "crop")
 
@@ -82,17 +83,14 @@ class RotInstDisc(PretrainingTask):
         verbose: bool = False,
     ) -> None:
         super().__init__(device=device, dtype=dtype, verbose=verbose)
-        require(queue_size >= 1, f"queue_size is {queue_size}; it must be 1 or more")
-        require(temperature > 0, f"temperature is {temperature}; it must be above 0")
-        require(0 <= momentum < 1, f"momentum is {momentum}; it must be in [0, 1)")
-        require(rotation_weight >= 0, f"rotation_weight is {rotation_weight}; it must be 0 or more")
-        for name, value, choices in (
-            ("momentum_schedule", momentum_schedule, MOMENTUM_SCHEDULES),
-            ("rotation_activation", rotation_activation, ROTATION_ACTIVATIONS),
-            ("rotation_task", rotation_task, ROTATION_TASKS),
-            ("key_norm", key_norm, KEY_NORMS),
-        ):
-            require(value in choices, f"{name} is {value!r}; use one of {', '.join(choices)}")
+        check("queue_size", queue_size, least=1)
+        check("temperature", temperature, above=0)
+        check("momentum", momentum, least=0, below=1)
+        check("rotation_weight", rotation_weight, least=0)
+        check("momentum_schedule", momentum_schedule, choices=MOMENTUM_SCHEDULES)
+        check("rotation_activation", rotation_activation, choices=ROTATION_ACTIVATIONS)
+        check("rotation_task", rotation_task, choices=ROTATION_TASKS)
+        check("key_norm", key_norm, choices=KEY_NORMS)
         self.temperature, self.momentum = temperature, momentum
         self.momentum_start, self.momentum_schedule = momentum, momentum_schedule
         self.rotation_weight, self.rotation_activation = rotation_weight, rotation_activation

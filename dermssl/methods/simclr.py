@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from dermssl import distributed
 from dermssl.methods.encoder import Encoder
 from dermssl.methods.losses import nt_xent
-from dermssl.methods.task import PretrainingTask, require
+from dermssl.methods.task import PretrainingTask
+from dermssl.options import check
 
 
 class SimCLR(PretrainingTask):
@@ -44,7 +45,7 @@ class SimCLR(PretrainingTask):
         verbose: bool = False,
     ) -> None:
         super().__init__(device=device, dtype=dtype, verbose=verbose)
-        require(temperature > 0, f"temperature is {temperature}; it must be above 0")
+        check("temperature", temperature, above=0)
         self.temperature = temperature
         self.trainable_module = Encoder(backbone, embedding_dim).to(self.device, self.dtype)
         self._choices = 1  # views that a view of the last batch was to be found among

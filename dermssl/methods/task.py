@@ -91,13 +91,3 @@ class PretrainingTask(TrainingTask):
             if state is None or name not in state:
                 raise DermsslError(f"the checkpoint holds no {name}; it is another method's")
             getattr(self, name).load_state_dict(state[name], strict=strict)
-
-
-def require(condition: bool, message: str) -> None:
-    """Refuse an argument.
-
-    Raises:
-        DermsslError: the condition does not hold.
-    """
-    if not condition:
-        raise DermsslError(message)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from dermssl.errors import DermsslError
 from dermssl.methods.registry import METHODS
 from dermssl.options import (
     DEVICE,
@@ -16,6 +15,7 @@ from dermssl.options import (
     PRECISIONS,
     Fit,
     Options,
+    check,
     flag,
     make_options,
     option,
@@ -173,8 +173,7 @@ def make_config(**options: Any) -> PretrainConfig:
         DermsslError: an option is unknown (close names are shown) or out of its range.
     """
     recipe = options.get("recipe", "default")
-    if recipe not in RECIPES:
-        raise DermsslError(f"--recipe {recipe}: unknown; use one of {', '.join(RECIPES)}")
+    check("recipe", recipe, choices=tuple(RECIPES))
     shared = said_of(PretrainConfig)
     method = options.get("method", PretrainConfig.method)
     own = {**(options.pop("method_options", None) or {}), **{n: options.pop(n) for n in options.keys() - shared}}

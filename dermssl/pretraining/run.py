@@ -125,7 +125,7 @@ def _refuse_empty(data: str | Path, output: str | Path) -> None:
     """Refuse an empty ``"$VARIABLE"``, which would mean the folder one stands in."""
     for name, value in (("DATA", data), ("--output", output)):
         if not str(value).strip():
-            raise DermsslError(f"{name} must not be empty")
+            raise DermsslError(f"{name}: must not be empty")
 
 
 def _refuse_method(config: PretrainConfig, device: torch.device) -> None:

@@ -29,7 +29,7 @@ def test_a_size_that_the_model_does_not_take_is_refused_with_sizes_that_work():
     assert vit(torch.zeros(1, 3, 224, 224)).shape == (1, 192)  # it was left as it is
     with pytest.raises(DermsslError, match=r"--image-size 0: must be 1 or more"):
         resolve_image_size(vit, 0)
-    with pytest.raises(DermsslError, match="4096 px or less"):
+    with pytest.raises(DermsslError, match="--image-size 9000: must be 1 or more and at most 4,096"):
         resolve_image_size(vit, 9000)
 
 

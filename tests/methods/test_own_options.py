@@ -83,7 +83,7 @@ def test_another_methods_option_is_none_of_this_one(images, tmp_path):
     assert "No such option: --patch-weight" in outcome.output or "No such option '--patch-weight'" in outcome.output
     with pytest.raises(DermsslError, match="pretrain has no option 'patch_weight'"):
         dermssl.pretrain(images, tmp_path / "run", method="moco", patch_weight=0.5, **TINY)
-    with pytest.raises(DermsslError, match=r"--method pirl: patch_weight is 1\.5"):
+    with pytest.raises(DermsslError, match=r"--method pirl: --patch-weight 1\.5: must be 0 or more and at most 1"):
         dermssl.pretrain(images, tmp_path / "run", method="pirl", patch_weight=1.5, **TINY)
 
 

@@ -273,14 +273,14 @@ def test_info_nce_takes_negatives_by_query():
     ("method", "options", "message"),
     [
         (Rotation, {"rotation_activation": "relu"}, "sigmoid, none"),
-        (SimCLR, {"temperature": 0.0}, "temperature"),
-        (BYOL, {"momentum": 1.0}, "momentum"),
+        (SimCLR, {"temperature": 0.0}, "--temperature 0: must be "),
+        (BYOL, {"momentum": 1.0}, "--momentum 1: must be "),
         (BYOL, {"key_norm": "layer"}, "batch, ema, shuffle"),
         (PIRL, {"images": 1}, "images"),
-        (PIRL, {"images": 5, "patch_weight": 1.5}, "patch_weight"),
-        (PIRL, {"images": 5, "memory_momentum": 1.0}, "memory_momentum"),
-        (PIRL, {"images": 5, "queue_size": 0}, "queue_size"),
-        (MoCo, {"queue_size": 0}, "queue_size"),
+        (PIRL, {"images": 5, "patch_weight": 1.5}, "--patch-weight 1.5: must be "),
+        (PIRL, {"images": 5, "memory_momentum": 1.0}, "--memory-momentum 1: must be "),
+        (PIRL, {"images": 5, "queue_size": 0}, "--queue-size 0: must be "),
+        (MoCo, {"queue_size": 0}, "--queue-size 0: must be "),
     ],
 )
 def test_bad_arguments_are_named(method, options, message):
