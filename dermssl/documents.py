@@ -13,6 +13,7 @@ A schema is a plain value that says what is expected:
 
 import errno
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,8 @@ def parse_json(text: bytes | str, where: str, what: str, schema: Any = object, *
         DamagedDocument: it is not JSON in UTF-8, or not of this schema.
     """
     try:
-        value = json.loads(text.decode("utf-8") if isinstance(text, bytes) else text)
+        # editors of Windows put a byte order mark in front
+        value = json.loads(text.decode("utf-8-sig") if isinstance(text, bytes) else text, object_pairs_hook=_object)
         fault = _unfit(value) or fault_of(value, schema)
     except RecursionError:
         fault = "nested too deep"
@@ -93,7 +95,7 @@ def parse_json(text: bytes | str, where: str, what: str, schema: Any = object, *
         fault = "not text in UTF-8"
     except json.JSONDecodeError as error:
         fault = f"not JSON: {error}" if text.strip() else "empty"
-    except ValueError as error:  # a number of thousands of digits
+    except ValueError as error:  # a number of thousands of digits, a field that is there twice
         fault = str(error)
     if fault:
         raise damaged(where, what, fault, remedy)
@@ -162,8 +164,20 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON; Python would take the last of two fields of one name, and other readers the first."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{_shown(next(name for name in names if names.count(name) > 1))} is there twice")
+    return fields
+
+
 def _unfit(value: Any) -> str | None:
-    """What no file of ours holds, and what would fail far from here: NUL, half of a surrogate pair, great depth."""
+    """What no file of ours holds, and what would fail far from here.
+
+    NUL, half of a surrogate pair, great depth, numbers that are not finite or larger than those of machines.
+    """
     waiting = [(value, 1)]
     while waiting:
         item, depth = waiting.pop()
@@ -174,6 +188,10 @@ def _unfit(value: Any) -> str | None:
                 return "a text holds NUL"
             if not item.isascii() and any("\ud800" <= character <= "\udfff" for character in item):
                 return "a text holds half of a surrogate pair"
+        elif isinstance(item, float) and not math.isfinite(item):
+            return f"a number is {item}"
+        elif isinstance(item, int) and abs(item) >= 2**64:
+            return f"a number has {len(str(abs(item)))} digits"
         elif isinstance(item, dict):
             waiting += [(part, depth + 1) for pair in item.items() for part in pair]
         elif isinstance(item, list):

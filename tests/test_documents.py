@@ -20,6 +20,8 @@ def read(path):
 def test_what_fits_is_read(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps(GOOD))
     assert read(tmp_path / "a.json") == GOOD
+    (tmp_path / "a.json").write_text(json.dumps(GOOD), encoding="utf-8-sig")
+    assert read(tmp_path / "a.json") == GOOD
 
 
 @pytest.mark.parametrize(
@@ -33,6 +35,13 @@ def test_what_fits_is_read(tmp_path):
         (b'{"a":' * 200_000 + b"1" + b"}" * 200_000, "nested too deep"),
         (b"[" * 500 + b"]" * 500, "nested too deep"),
         (b"1" * 10_000, "digits"),
+        (b"1" * 30, "a number has 30 digits"),
+        (b'{"size": 3, "names": [], "share": NaN}', "a number is nan"),
+        (b'{"size": 3, "names": [], "share": 1, "other": [{"a": -1e999}]}', "a number is -inf"),
+        (b'{"size": 3, "names": [], "share": 1, "size": 4}', '"size" is there twice'),
+        (b'{"size": 3, "names": [], "share": 1, "other": {"a": 1, "a": 1}}', '"a" is there twice'),
+        ('{"size": 3, "names": []}'.encode("utf-16"), "not text in UTF-8"),
+        ('{"size": 3, "names": ["\u00e9'.encode()[:-1], "not text in UTF-8"),
         (b'{"size": 3, "names": ["a\\u0000"], "share": 1}', "NUL"),
         (b'{"size": 3, "names": ["a\\ud800"], "share": 1}', "surrogate"),
         (b'{"size": 3, "names": [], "share": 1, "\\udfff": 1}', "surrogate"),

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tests.soak import commands
 from tests.soak.mutate import mutate
-from tests.soak.scenes import BACKBONE, PRETRAIN, content
+from tests.soak.scenes import BACKBONE, PRETRAIN, SMALL, content
 
 LIMIT = 40  # seconds for a command of one
 _KNN = ("--folds", "2", "--k", "3", "--device", "cpu", "--json")
@@ -66,12 +68,25 @@ READERS = (
         "half",
         exact=True,
     ),
-    Reader("run/evaluations/knn.json", lambda g: ("compare", g / "run/evaluations/knn.json", g / "other.json")),
+    Reader("a.json", lambda g: ("compare", g / "a.json", g / "b.json", "--json"), exact=True),
+    Reader("a.csv", lambda g: ("compare", g / "a.json", g / "b.json", "--json")),
     Reader("run/evaluations/knn.json", lambda g: ("info", g / "run")),
     Reader("paper/cells/*/*.json", _reproduce, "paper"),
     Reader("paper/reports/*/*.json", _reproduce, "paper"),
     Reader("paper/settings.json", _reproduce, "paper"),
     Reader("images/HAM10000_metadata.csv", lambda g: ("embed", g / "run", g / "images", "--output", g / "e.npz")),
+    Reader("cache/problems.csv", lambda g: ("eval-knn", g / "run", g / "cache", *_KNN), exact=True),
+    Reader("run/backbone/*", lambda g: ("info", g / "run")),
+    Reader("run/backbone/*", lambda g: ("export", g / "run", g / "anew"), "anew"),
+    Reader("run/*.json*", lambda g: ("export", g / "run", g / "anew"), "anew"),
+    Reader("exported/README.md", lambda g: ("push", g / "exported", "a/b", "--dry-run")),
+    Reader("exported/*.json", lambda g: ("push", g / "exported", "a/b", "--dry-run")),
+    Reader("fitted/*", lambda g: ("cam", g / "fitted", g / "images", "--limit", "1", "--output", g / "maps")),
+    Reader("images.npz", lambda g: ("eval-knn", g / "run", g / "images.npz", *_KNN)),
+    Reader("run/config.json", lambda g: ("eval-knn", g / "run", g / "cache", *_KNN)),
+    Reader(
+        "run/checkpoint*.pt", lambda g: ("pretrain", g / "cache", "--output", g / "run", "--epochs", "1", *PRETRAIN)
+    ),
     Reader("table/table.csv", lambda g: ("eval-knn", g / "run", g / "table", *_KNN)),
     Reader("images/HAM10000_images/*.jpg", lambda g: ("prepare", g / "images", "--output", g / "new", "--size", "32")),
     Reader("images/HAM10000_images/*.jpg", lambda g: ("embed", g / "run", g / "images", "--output", g / "e.npz")),
@@ -99,7 +114,16 @@ def prepare_readers(given: Path, log: Path) -> None:
             if len(list((given / "half" / "unfinished").glob("*"))) > 1:
                 break
     commands.run(*_reproduce(given), log=log)
-    shutil.copy(given / "run/evaluations/knn.json", given / "other.json")
+    for name, weights in (("a", given / "run"), ("b", f"random:{BACKBONE}")):
+        table = ("--predictions", given / f"{name}.csv")
+        said = commands.run("eval-knn", weights, given / "cache", *_KNN, *table, log=log).said
+        (given / f"{name}.json").write_text(said[said.index("{\n") :])
+    commands.run(
+        "finetune", given / "run", given / "cache", "--test", given / "cache", "--epochs", "1", *SMALL, "--output",
+        given / "fitted", log=log,
+    )  # fmt: skip
+    pixels = np.random.default_rng(0).integers(0, 255, (24, 16, 16, 3), np.uint8)
+    np.savez(given / "images.npz", images=pixels, labels=np.arange(24) % 2)
     (given / "table").mkdir()
     for path in images.glob("*"):
         shutil.copy(path, given / "table")

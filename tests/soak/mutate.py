@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 _VALUES = (
-    None, True, -1, 0, 10**400, 1e308, float("nan"), "", "x" * 300, "\0", "\ud800", "../../../etc/passwd", "<script>",
-    [], {}, [None], {"a": 1}, 9000, "nan", "\x1b[31m", "\r",
+    None, True, -1, 0, 10**400, 1e308, float("nan"), float("inf"), "", "x" * 300, "\0", "\ud800", "../../../etc/passwd",
+    "<script>", [], {}, [None], {"a": 1}, 9000, "nan", "\x1b[31m", "\r",
 )  # fmt: skip
 _CELLS = ("", "nan", "\r", "\x00", "é", "../x.jpg", "/etc/passwd", '"', "a,b", "x" * 300, "-1", "1e999", "\x1b[2J")
 SPECIAL = ("FIFO", "folder", "loop of links", "link to /dev/zero", "socket", "sparse file of 40 GB", "missing")
@@ -23,8 +23,10 @@ def mutate(path: Path, draw: random.Random) -> str:
     if kind < 0.12:
         return _special(path, draw.choice(SPECIAL))
     data = path.read_bytes()
-    text = path.suffix in (".json", ".jsonl", ".csv")
-    if text and kind < 0.65:
+    text = path.suffix in (".json", ".jsonl", ".csv") or path.name == "journal"
+    if text and kind < 0.25:
+        done, data = _text(data, draw)
+    elif text and kind < 0.7:
         done, data = (_cells if path.suffix == ".csv" else _json)(data, draw)
     elif path.suffix == ".safetensors" and kind < 0.5:
         size = int.from_bytes(data[:8], "little")
@@ -58,8 +60,32 @@ def _bytes(data: bytes, draw: random.Random) -> tuple[str, bytes]:
     return "200,000 brackets", b"[" * 200_000
 
 
+def _text(data: bytes, draw: random.Random) -> tuple[str, bytes]:
+    """What editors, tools and other systems do to a text."""
+    match draw.randrange(8):
+        case 0:
+            return "a BOM", b"\xef\xbb\xbf" + data
+        case 1:
+            return "UTF-16", data.decode().encode("utf-16")
+        case 2:
+            return "cut in the middle of a character", data[: draw.randrange(len(data) + 1)] + "é".encode()[:1]
+        case 3:
+            return "CRLF", data.replace(b"\n", b"\r\n")
+        case 4:
+            return "NUL in front", b"\0" + data
+        case 5:
+            return "the same twice", data + data
+        case 6:
+            return "lines backwards", b"\n".join(reversed(data.splitlines())) + b"\n"
+    return "in a list", b"[" + data + b"]"
+
+
 def _json(data: bytes, draw: random.Random) -> tuple[str, bytes]:
-    lines = data.decode().splitlines() if data.count(b"\n{") else [data.decode()]
+    try:
+        json.loads(data)
+        lines = [data.decode()]
+    except ValueError:  # a value on each line
+        lines = data.decode().splitlines()
     number = draw.randrange(len(lines))
     value = json.loads(lines[number])
     places: list[tuple[Any, Any]] = []
@@ -74,9 +100,19 @@ def _json(data: bytes, draw: random.Random) -> tuple[str, bytes]:
         lines[number] = json.dumps(new)
         return f"the whole is {new!r:.30}", "\n".join(lines).encode() + b"\n"
     holder, key = draw.choice(places)
-    if draw.random() < 0.2:
+    how = draw.random()
+    if how < 0.2:
         del holder[key]
         done = f"no {key}"
+    elif how < 0.3 and isinstance(holder, dict):
+        other, new = f"{key}\x00again", draw.choice(_VALUES)
+        holder[other] = new
+        done = f"{key} twice, the second {new!r:.30}"
+        lines[number] = json.dumps(value).replace(json.dumps(other), json.dumps(key))
+        return done, "\n".join(lines).encode() + b"\n"
+    elif how < 0.4:
+        holder[key] = [holder[key]]
+        done = f"{key} in a list"
     else:
         holder[key] = draw.choice(_VALUES)
         done = f"{key} = {holder[key]!r:.30}"
