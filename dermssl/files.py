@@ -37,8 +37,45 @@ def replaced_file(path: Path, needs: int | None = None) -> Iterator[Path]:
     except OSError as error:
         raise cannot_write(path, error, needs) from error
     finally:
+        _delete(temporary)
+
+
+@contextlib.contextmanager
+def new_folder(path: Path, needs: int | None = None) -> Iterator[Path]:
+    """Yield a temporary folder beside ``path``; on success its files are synced to disk and it is renamed to ``path``.
+
+    Args:
+        path: of the folder; not there, or empty.
+        needs: bytes that will be written, where they are known: said where the disk is full.
+
+    Raises:
+        DermsslError: the disk is full or the folder cannot be written; nothing is left of it.
+    """
+    temporary = path.with_name(f"{_draft(path)}{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
+        _delete(temporary)
+        temporary.mkdir()
+        yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                with open(file, "rb+") as opened:
+                    os.fsync(opened.fileno())
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise cannot_write(path, error, needs) from error
+    finally:
+        _delete(temporary)
+
+
+def _delete(draft: Path) -> None:
+    if draft.is_dir() and not draft.is_symlink():
+        shutil.rmtree(draft, ignore_errors=True)
+    else:
         with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            draft.unlink(missing_ok=True)
 
 
 def _draft(path: Path) -> str:
@@ -52,8 +89,7 @@ def _sweep(path: Path) -> None:
     for name in os.listdir(path.parent):
         process = name.removeprefix(start).removesuffix(".part")
         if name == f"{start}{process}.part" and process.isdigit() and not is_alive(int(process)):
-            with contextlib.suppress(OSError):
-                (path.parent / name).unlink()
+            _delete(path.parent / name)
 
 
 def is_alive(process: int) -> bool:
@@ -67,6 +103,17 @@ def is_alive(process: int) -> bool:
     return True
 
 
+def size_in_words(count: int) -> str:
+    """A number of bytes as people read it, to two digits or more: "512 bytes", "3.4 kB", "12 MB", "1,234 GB"."""
+    if count < 1000:
+        return f"{count} byte{'' if count == 1 else 's'}"
+    size, units = count / 1000, ["kB", "MB", "GB"]
+    while size >= 999.5 and len(units) > 1:
+        size /= 1000
+        units.pop(0)
+    return f"{size:,.{int(size < 9.95)}f} {units[0]}"
+
+
 def cannot_write(path: Path, error: OSError, needs: int | None = None) -> DermsslError:
     """The error for a file that cannot be written: with the bytes that are needed where the disk is full."""
     text = f"cannot write {path}: {error.strerror or error}"
@@ -74,8 +121,8 @@ def cannot_write(path: Path, error: OSError, needs: int | None = None) -> Dermss
         return DermsslError(text)
     with contextlib.suppress(OSError):
         free = shutil.disk_usage(next(place for place in path.absolute().parents if place.exists())).free
-        wanted = f"it takes {needs:,} bytes, and " if needs else ""
-        text += f" ({wanted}{free:,} are free); make room and give the same command again"
+        wanted = f"it takes {size_in_words(needs)}, and " if needs else ""
+        text += f" ({wanted}{size_in_words(free)} are free); make room and give the same command again"
     return DermsslError(text)
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import platform
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,12 @@ import pytest
 from dermssl import DermsslError
 from dermssl.files import (
     append_text,
+    new_folder,
     own_folder,
     refuse_unwritable,
     refuse_unwritable_folder,
     replaced_file,
+    size_in_words,
     write_text,
 )
 
@@ -100,9 +103,37 @@ def test_a_link_is_replaced_or_refused_but_never_followed(tmp_path):
 
 def test_a_full_disk_says_what_is_needed(tmp_path):
     with (
-        pytest.raises(DermsslError, match=r"No space left on device \(it takes 5,000 bytes, and [\d,]+ are free\)"),
+        pytest.raises(DermsslError, match=r"No space left on device \(it takes 5.0 kB, and [\d,.]+ \wB are free\)"),
         replaced_file(tmp_path / "a.txt", 5000),
     ):
         raise OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(DermsslError, match="cannot write /dev/full"):
         append_text(Path("/dev/full"), "x")
+
+
+def test_sizes_are_said_in_two_digits_or_more():
+    sizes = (0, 1, 999, 1000, 9949, 9951, 999_499, 999_500, 12_345_678, 999_600_000, 1_234 * 10**9)
+    assert [size_in_words(size) for size in sizes] == [
+        "0 bytes", "1 byte", "999 bytes", "1.0 kB", "9.9 kB", "10 kB", "999 kB", "1.0 MB", "12 MB", "1.0 GB",
+        "1,234 GB",
+    ]  # fmt: skip
+
+
+def test_a_folder_is_there_whole_or_not_at_all(tmp_path):
+    killed = tmp_path / f".model.{platform.node()}.{2**22 + 1}.part"  # above the largest number of a process
+    (killed / "deep").mkdir(parents=True)
+    with new_folder(tmp_path / "model") as draft:
+        (draft / "a").write_text("1")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+    def fail() -> None:
+        with new_folder(tmp_path / "other", 9) as draft:
+            (draft / "half").write_text("1")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(DermsslError, match=r"cannot write .*other: No space left"):
+        fail()
+    with pytest.raises(DermsslError, match=r"cannot write .*model: "), new_folder(tmp_path / "model") as draft:
+        (draft / "a").write_text("2")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert (tmp_path / "model" / "a").read_text() == "1"

@@ -1,9 +1,12 @@
 """A backbone as the two files that timm loads: ``model.safetensors`` and ``config.json``."""
 
+import contextlib
+import errno
 import json
 import os
+import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from torch import nn
 
 from dermssl.backbones.facts import INTERPOLATION, crop_mode, own_image_size, pretrained_cfg
 from dermssl.backbones.load import CONFIG_FILE, METADATA_KEY, WEIGHTS_FILE
+from dermssl.documents import parse_json
 from dermssl.errors import DermsslError
 from dermssl.files import replaced_file, write_text
 
@@ -59,14 +63,28 @@ def save_backbone(
     )
     text = json.dumps({**config, "dermssl": provenance}, indent=2) + "\n"
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
-    with replaced_file(folder / WEIGHTS_FILE) as temporary:
-        try:
+    with replaced_file(folder / WEIGHTS_FILE, bytes_of(model)) as temporary:
+        with told_by_the_disk():
             save_file(tensors, temporary, metadata={"format": "pt", METADATA_KEY: json.dumps(config)})
-        except SafetensorError as error:  # how it reports a full disk
-            raise DermsslError(f"cannot write {folder / WEIGHTS_FILE}: {error}") from error
         _settle_header(temporary)
     write_text(folder / CONFIG_FILE, text)
     shutil.copymode(folder / CONFIG_FILE, folder / WEIGHTS_FILE)  # safetensors makes files that only their owner reads
+
+
+def bytes_of(model: nn.Module) -> int:
+    """What the tensors of a model take on a disk."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
+
+
+@contextlib.contextmanager
+def told_by_the_disk() -> Iterator[None]:
+    """Raise what safetensors could not write as the OSError that it was: it has errors of its own for a full disk."""
+    try:
+        yield
+    except SafetensorError as error:
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        code = int(number[1]) if number else errno.EIO
+        raise OSError(code, os.strerror(code) if number else str(error)) from error
 
 
 def _settle_header(file: Path) -> None:
@@ -76,7 +94,7 @@ def _settle_header(file: Path) -> None:
     """
     with open(file, "rb+") as opened:
         length = int.from_bytes(opened.read(8), "little")
-        header = json.loads(opened.read(length))
+        header = parse_json(opened.read(length), str(file), "what safetensors wrote", dict, remedy="try again")
         header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
         text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
         if len(text) <= length:  # the format allows spaces behind it

@@ -11,6 +11,7 @@ from pathlib import Path
 from dermssl.data import cache_files
 from dermssl.data.cache_files import UNFINISHED
 from dermssl.errors import DermsslError
+from dermssl.files import size_in_words
 from dermssl.locks import locked
 
 LOGGER = logging.getLogger("dermssl")
@@ -26,13 +27,13 @@ def reporting_os_errors(folder: Path, file_bytes: int) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             where = next(path for path in (folder, *folder.parents) if path.exists())
-            needed = file_bytes / 2**20
-            there = 0.0
+            there = 0
             with contextlib.suppress(OSError):
-                there = (folder / UNFINISHED / cache_files.IMAGES).stat().st_blocks * 512 / 2**20
+                there = (folder / UNFINISHED / cache_files.IMAGES).stat().st_blocks * 512
             raise DermsslError(
-                f"no room left for {folder}: it needs {max(0.0, needed - there):,.0f} MB more of its {needed:,.0f} MB, "
-                f"and {shutil.disk_usage(where).free / 2**20:,.0f} MB free are there; free some, or name another "
+                f"no room left for {folder}: it needs {size_in_words(max(0, file_bytes - there))} more of its "
+                f"{size_in_words(file_bytes)}, and {size_in_words(shutil.disk_usage(where).free)} are free; free some, "
+                "or name another "
                 "--output or $DERMSSL_CACHE. What is done is kept, and the next run goes on from there"
             ) from error
         raise DermsslError(

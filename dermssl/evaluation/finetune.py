@@ -6,7 +6,7 @@ from torch import nn
 
 from dermssl.data.cache import Cache
 from dermssl.evaluation.arguments import FinetuneOptions
-from dermssl.evaluation.fitted import check_output
+from dermssl.evaluation.fitted import check_output, made_by
 from dermssl.evaluation.report import Report
 from dermssl.evaluation.transfer import Transfer
 from dermssl.files import refuse_unwritable
@@ -30,7 +30,7 @@ def finetune(weights: str | Path | nn.Module, data: str | Path | Cache, options:
     """
     if options.predictions is not None:
         refuse_unwritable(options.predictions, "--predictions")
-    if options.output is not None:
+    if options.output is not None and made_by(options.output) is None:
         check_output(options.output)
     transfer = Transfer.prepare(weights, data, options)
     return transfer.evaluate(fraction=options.fraction, predictions=options.predictions, output=options.output)

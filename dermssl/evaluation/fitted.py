@@ -1,9 +1,11 @@
 """The fitted model: a timm model with a classifier, and the folder that timm loads it from."""
 
 import copy
-import os
+import hashlib
+import json
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,12 @@ from timm.models import save_for_hf
 from torch import nn
 
 from dermssl.backbones.facts import INTERPOLATION, Framing, crop_mode
+from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE
+from dermssl.backbones.save import bytes_of, told_by_the_disk
+from dermssl.documents import read_json
 from dermssl.errors import DermsslError
 from dermssl.evaluation.frozen import LinearHead
-from dermssl.files import refuse_unwritable_folder
+from dermssl.files import new_folder, refuse_unwritable_folder, size_in_words
 
 SPARE = 1_000_000  # bytes beside the tensors: the classifier, the configuration
 
@@ -68,7 +73,6 @@ def save_fitted(
         fit: how its training images became square, ``"squash"`` or ``"crop"``: timm's transforms do the same.
     """
     folder = Path(folder)
-    check_output(folder)
     # safetensors refuses the strides of channels_last
     model = copy.deepcopy(model).cpu().to(memory_format=torch.contiguous_format)
     fixed = bool(model.pretrained_cfg.get("fixed_input_size"))
@@ -86,13 +90,10 @@ def save_fitted(
         "dermssl": about,
     }
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
-            whole = Path(temporary) / "model"
-            save_for_hf(model, str(whole), config, model_args=arguments, safe_serialization=True)
-            os.replace(whole, folder)
-    except (OSError, SafetensorError) as error:
-        raise DermsslError(f"cannot write {folder}: {error}; {_rescued(model, config, arguments)}") from error
+        with new_folder(folder, bytes_of(model) + SPARE) as draft, told_by_the_disk():
+            save_for_hf(model, str(draft), config, model_args=arguments, safe_serialization=True)
+    except DermsslError as error:
+        raise DermsslError(f"{error}; {_rescued(model, config, arguments)}") from error
 
 
 def _rescued(model: Any, config: dict[str, Any], arguments: dict[str, Any] | None) -> str:
@@ -101,20 +102,20 @@ def _rescued(model: Any, config: dict[str, Any], arguments: dict[str, Any] | Non
         whole = Path(tempfile.mkdtemp(prefix="dermssl-fitted-"))
         save_for_hf(model, str(whole), config, model_args=arguments, safe_serialization=True)
     except (OSError, SafetensorError) as error:
-        return f"nor can the fitted model be kept in {tempfile.gettempdir()} ({error}): free space, and run it again"
-    return f"the fitted model is kept in {whole}: move it to where there is room"
+        return f"nor can the fitted model be kept in {tempfile.gettempdir()} ({error})"
+    return f"until then the fitted model is kept in {whole}"
 
 
 def check_room(model: nn.Module, folder: str | Path) -> None:
     """Raises DermsslError if the disk of ``folder`` has no room for the tensors of ``model``: said before the work."""
     folder = Path(folder).absolute()
     there = next(place for place in (folder, *folder.parents) if place.exists())
-    needed = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values()) + SPARE
+    needed = bytes_of(model) + SPARE
     free = shutil.disk_usage(there).free
     if free < needed:
         raise DermsslError(
-            f"--output {folder}: needs {needed / 1e6:.0f} MB, and {free / 1e6:.0f} MB are free there; name a folder on "
-            "another disk, or free some space"
+            f"--output {folder}: needs {size_in_words(needed)}, and {size_in_words(free)} are free there; name a "
+            "folder on another disk, or free some space"
         )
 
 
@@ -131,3 +132,31 @@ def check_output(folder: str | Path) -> None:
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()):
         raise DermsslError(f"--output {folder}: is there already and not an empty folder; name another one")
+
+
+def made_by(folder: str | Path) -> str | None:
+    """The request that the fitted model in ``folder`` was made by, see `request_of`; None where there is none."""
+    schema = {"label_names": [str], "dermssl": {"request": str}}
+    folder = Path(folder)
+    try:
+        if not (folder / WEIGHTS_FILE).is_file():
+            return None
+        config = read_json(folder / CONFIG_FILE, "the configuration of a fitted model", schema, remedy="")
+    except DermsslError:
+        return None
+    return config["dermssl"]["request"]
+
+
+def request_of(model: nn.Module, options: dict[str, Any], images: Sequence[str]) -> str:
+    """sha256 of what a fitted model is made from.
+
+    Args:
+        model: that was started from.
+        options: of the training.
+        images: the content hash of each data set.
+    """
+    digest = hashlib.sha256(json.dumps([sorted(options.items()), list(images)], default=str).encode())
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()

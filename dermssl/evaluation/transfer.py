@@ -15,7 +15,16 @@ from torch import nn
 from dermssl.data.cache import Cache
 from dermssl.errors import DermsslError
 from dermssl.evaluation.arguments import TransferOptions
-from dermssl.evaluation.fitted import check_room, save_fitted, spoken_name, with_classifier, with_head
+from dermssl.evaluation.fitted import (
+    check_output,
+    check_room,
+    made_by,
+    request_of,
+    save_fitted,
+    spoken_name,
+    with_classifier,
+    with_head,
+)
 from dermssl.evaluation.frozen import ITERATIONS, STRENGTH, LinearHead, fit_head
 from dermssl.evaluation.late import NotSaved, save_answers
 from dermssl.evaluation.protocol import Protocol
@@ -83,7 +92,8 @@ class Transfer:
                 f"--epochs {epochs}: the frozen head of --recipe {self.options.recipe} is a logistic regression, "
                 "fitted to its optimum; leave the option out or use --recipe paper"
             )
-        if output is not None:
+        is_there = output is not None and self._is_there(output, fraction)
+        if output is not None and not is_there:
             check_room(self.setup.model, output)
         rounds, train, seed = self.protocol.rounds, self.protocol.train, self.options.seed
         subsets = [round_.train[self._share(round_.train, fraction, seed + round_.fold)] for round_ in rounds]
@@ -121,12 +131,12 @@ class Transfer:
             save_answers(report, predictions)
         except NotSaved as error:
             failure = error
-        if output is not None:
+        if output is not None and not is_there:
             if len(rounds) > 1:
                 every = self._share(np.arange(len(train)), fraction, self.options.seed)
                 fitted = self._fit(every, None, epochs, [], seed=self.options.seed, title="all images")
             try:
-                self._save(fitted, output)
+                self._save(fitted, output, fraction)
             except DermsslError as error:
                 failure = NotSaved(f"{failure}; {error}" if failure else str(error), report)
         if failure is not None:
@@ -154,7 +164,26 @@ class Transfer:
         """Whether a strength is chosen for each training."""
         return self.features is not None and self.recipe.head == "logistic"
 
-    def _save(self, fitted: LinearHead | nn.Module, output: str | Path) -> None:
+    def _is_there(self, output: str | Path, fraction: float) -> bool:
+        """Whether ``output`` holds the model of this very training: a kill may come between it and the report.
+
+        Raises:
+            DermsslError: it holds something else.
+        """
+        if made_by(output) != self._request(fraction):
+            check_output(output)
+            return False
+        LOGGER.info("%s holds the fitted model of this command: it is kept, and the report is made again", output)
+        return True
+
+    def _request(self, fraction: float) -> str:
+        """What the fitted model is made from, for its configuration."""
+        told = ("progress", "device", "by", "predictions", "output")  # move neither the model nor the figures
+        options = {name: value for name, value in vars(self.options).items() if name not in told}
+        hashes = (self.protocol.train.about["content_hash"], self.protocol.test.about["content_hash"])
+        return request_of(self.setup.model, {**options, "fraction": fraction, "dtype": self.setup.dtype}, hashes)
+
+    def _save(self, fitted: LinearHead | nn.Module, output: str | Path, fraction: float) -> None:
         """Write the model, or the backbone with the head, for timm."""
         train = self.protocol.train
         save_fitted(
@@ -166,6 +195,7 @@ class Transfer:
                 "weights": spoken_name(self.name),
                 "trained_on": spoken_name(self.data),
                 "recipe": self.options.recipe,
+                "request": self._request(fraction),
             },
             fit=train.about["fit"],
         )

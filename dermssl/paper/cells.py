@@ -3,18 +3,20 @@
 import contextlib
 import errno
 import json
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from dermssl.documents import DamagedDocument, MissingDocument, fault_of, read_json
 from dermssl.errors import DermsslError
 from dermssl.files import write_text
+from dermssl.locks import Held, locked
 from dermssl.regular import read_regular
+
+LOGGER = logging.getLogger("dermssl")
 
 DONE, FAILED, UNAVAILABLE = "done", "failed", "not available"
 AGAIN = "delete it, and the same command makes it again"
@@ -158,28 +160,37 @@ class Ledger:
     @contextlib.contextmanager
     def claimed(self, key: str) -> Iterator[bool]:
         """Hold a cell; yields False if another process holds it. A killed process holds nothing."""
-        lock = self._lock(key)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            yield False
-            return
-        try:
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(locked(self._lock(key)))
+            except Held:
+                yield False
+                return
+            except OSError as error:
+                raise self._unwritable(error) from error
             yield True
-        finally:
-            lock.release()
 
     @contextlib.contextmanager
     def alone(self, name: str) -> Iterator[None]:
         """Hold a part of the folder that is no cell, waiting for it if need be."""
-        with self._lock(name):
+
+        def wait(other: Held) -> None:
+            LOGGER.info("another process is at the %s of %s (%s): waiting for it", name, self.folder, other)
+
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(locked(self._lock(name), wait))
+            except OSError as error:
+                raise self._unwritable(error) from error
             yield
 
-    def _lock(self, name: str) -> FileLock:
+    def _lock(self, name: str) -> Path:
         path = self.folder / "locks" / f"{name.replace('/', '.')}.lock"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
         except OSError as error:
-            raise DermsslError(f"--output {self.folder}: cannot be written: {error.strerror}") from error
-        return FileLock(path)
+            raise self._unwritable(error) from error
+        return path
+
+    def _unwritable(self, error: OSError) -> DermsslError:
+        return DermsslError(f"--output {self.folder}: cannot be written: {error.strerror}; name another one")

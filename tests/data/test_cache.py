@@ -322,7 +322,7 @@ def test_a_full_disk_is_a_clear_error_and_the_next_run_goes_on(tmp_path, monkeyp
 
     with monkeypatch.context() as patch:
         patch.setattr(fill, "_allocate", full)
-        message = r"no room left for .*MB free" if code == errno.ENOSPC else "cannot be written: File too large"
+        message = r"no room left for .*B are free" if code == errno.ENOSPC else "cannot be written: File too large"
         with pytest.raises(DermsslError, match=message):
             prepare(folder, tmp_path / "out", size=8, progress=False)
     assert len(prepare(folder, tmp_path / "out", size=8, progress=False).images) == 4

@@ -229,7 +229,7 @@ def test_a_full_disk_says_what_is_needed(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(fill, "_allocate", full)
-    with pytest.raises(DermsslError, match=r"no room left for .*out: it needs 1 MB more of its 1 MB, and .* free"):
+    with pytest.raises(DermsslError, match=r"no room left for .*out: it needs 1.2 MB more of its 1.2 MB, and .* free"):
         prepare(write_images(tmp_path / "images", 6), tmp_path / "out", size=256, progress=False)
 
 

@@ -185,7 +185,7 @@ def test_a_model_that_its_disk_cannot_hold_is_kept_elsewhere(labelled, tmp_path,
 def test_a_disk_without_room_for_the_model_is_refused_before_the_work(labelled, tmp_path, monkeypatch):
     monkeypatch.setattr(fitted.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     monkeypatch.setattr(Transfer, "_fit", lambda *_, **__: pytest.fail("worked first"))
-    with pytest.raises(DermsslError, match=r"--output .*: needs \d+ MB, and 0 MB are free"):
+    with pytest.raises(DermsslError, match=r"--output .*: needs \d+ MB, and 1.0 kB are free"):
         finetune("random:resnet10t", labelled, freeze=True, output=tmp_path / "m", **FOLDS)
 
 
@@ -193,11 +193,25 @@ def test_a_saved_model_names_no_folder_of_this_machine(labelled, tmp_path):
     finetune("random:resnet10t", labelled, freeze=True, output=tmp_path / "model", **FOLDS)
     text = (tmp_path / "model" / "config.json").read_text()
     assert str(labelled.parent) not in text
-    assert json.loads(text)["dermssl"] == {
+    about = json.loads(text)["dermssl"]
+    assert len(about.pop("request")) == 64
+    assert about == {
         "weights": "random:resnet10t",
         "trained_on": "images.csv",
         "recipe": "default",
     }
+
+
+def test_a_command_that_was_killed_after_its_model_was_written_ends_as_it_would_have(labelled, tmp_path, monkeypatch):
+    options = FOLDS | {"folds": 2, "freeze": True}
+    report = finetune("random:resnet10t", labelled, output=tmp_path / "model", **options)
+    before = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in (tmp_path / "model").iterdir()}
+    monkeypatch.setattr("dermssl.evaluation.transfer.save_fitted", lambda *_, **__: pytest.fail("written again"))
+    assert finetune("random:resnet10t", labelled, output=tmp_path / "model", **options).to_json() == report.to_json()
+    assert {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in (tmp_path / "model").iterdir()} == before
+    for other in ({"seed": 1}, {"fraction": 0.5}, {"recipe": "paper"}):
+        with pytest.raises(DermsslError, match=r"--output .*: is there already"):
+            finetune("random:resnet10t", labelled, output=tmp_path / "model", **{**options, **other})
 
 
 def test_a_share_of_the_labels_is_counted_in_the_report(labelled):

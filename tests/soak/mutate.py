@@ -24,7 +24,9 @@ def mutate(path: Path, draw: random.Random) -> str:
         return _special(path, draw.choice(SPECIAL))
     data = path.read_bytes()
     text = path.suffix in (".json", ".jsonl", ".csv") or path.name == "journal"
-    if text and kind < 0.25:
+    if not data:
+        done, data = "a bracket", b"["
+    elif text and kind < 0.25:
         done, data = _text(data, draw)
     elif text and kind < 0.7:
         done, data = (_cells if path.suffix == ".csv" else _json)(data, draw)

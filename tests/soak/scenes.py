@@ -183,7 +183,7 @@ def _is_whole(path: Path) -> bool:
 
 def leftovers(folder: Path) -> list[str]:
     """What killed commands left and the next one should have cleaned, anywhere under ``folder``."""
-    signs = (".part", ".fit.", ".dermssl-", "unfinished", ".old-", "dermssl-push-")
+    signs = (".part", ".dermssl-", "unfinished", ".old-", "dermssl-push-")
     return [
         path.relative_to(folder).as_posix()
         for path in sorted(folder.rglob("*"))
