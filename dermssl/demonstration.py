@@ -14,8 +14,8 @@ from torch import nn
 from dermssl.backbones.create import create_backbone
 from dermssl.backbones.facts import pretrained_cfg
 from dermssl.data.augment import TwoViews
-from dermssl.data.cache import Cache, source_size
-from dermssl.data.prepare import cached
+from dermssl.data.cache import Cache
+from dermssl.data.prepare import evaluated
 from dermssl.data.synthetic import write_synthetic
 from dermssl.errors import DermsslError
 from dermssl.evaluation.compare import Comparison, compare
@@ -99,7 +99,7 @@ def demo(output: str | Path = "dermssl-demo") -> DemoResult:
     images = _draw_images(folder)
     result = pretrain(images, folder / "run", **OPTIONS)
     size = OPTIONS["image_size"]
-    labelled = cached(images, size=source_size(size))
+    labelled = evaluated(images, image_size=size)
     pretrained = evaluate_knn(result.run, labelled, k=NEIGHBOURS)
     random = evaluate_knn(f"random:{OPTIONS['backbone']}", labelled, k=NEIGHBOURS, image_size=size)
     difference = compare(random, pretrained)

@@ -29,6 +29,7 @@ class Cache:
         images: (N, S, S, 3) uint8, a read-only memory map; that of a part of a cache is in memory.
         size: S, the edge length in pixels.
         fit: "squash" or "crop", how the images were made square.
+        resize: "bicubic" of what `prepare` writes, "bilinear" of what evaluations decode for themselves.
         records: who the N images are, in the same order.
         content_hash: sha256 over ids, labels, groups and file contents.
         hashes: (N,) sha256 of each image's file.
@@ -40,6 +41,7 @@ class Cache:
     images: npt.NDArray[np.uint8]
     size: int
     fit: str
+    resize: str
     records: Records
     content_hash: str
     hashes: tuple[str, ...]
@@ -87,6 +89,7 @@ def open_cache(path: str | Path) -> Cache:
         images=images,
         size=manifest["size"],
         fit=manifest["fit"],
+        resize=manifest.get("resize", "bicubic"),
         records=records,
         content_hash=manifest["content_hash"],
         hashes=tuple(row.sha256 for row in rows),

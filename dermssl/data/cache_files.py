@@ -34,6 +34,7 @@ _SCHEMA = {
     "classes": [str],
     "layout?": str,
     "grouped?": bool,
+    "resize?": str,
     "unreadable?": int,
     "sha256?": {str: str},
 }

@@ -12,6 +12,7 @@ from dermssl.data.allowance import DECODING
 from dermssl.data.formats import FORMATS as FORMATS
 from dermssl.data.formats import UnreadableImage as UnreadableImage
 from dermssl.data.formats import open_image
+from dermssl.data.resize import Resize, resize_as_torchvision, resize_quickly
 from dermssl.documents import advice
 from dermssl.errors import DermsslError
 from dermssl.options import FITS as FITS
@@ -58,7 +59,7 @@ def read_bytes(path: str | Path) -> bytes:
     return data
 
 
-def decode(data: bytes, size: int, fit: Fit = "squash") -> npt.NDArray[np.uint8]:
+def decode(data: bytes, size: int, fit: Fit = "squash", *, resize: Resize = "bicubic") -> npt.NDArray[np.uint8]:
     """Decode an image into a square.
 
     Orientation is taken from EXIF; grey, palette, CMYK and 16-bit pictures become 8-bit RGB;
@@ -69,6 +70,8 @@ def decode(data: bytes, size: int, fit: Fit = "squash") -> npt.NDArray[np.uint8]
         data: the content of the file; its format is found from it, whatever the file is called.
         size: edge length S of the result, in pixels.
         fit: "squash" resizes both sides to ``size``, "crop" the shorter one and keeps the middle square.
+        resize: "bicubic" is for training: quick, with JPEGs decoded at a fraction of their size. "bilinear" is for
+            evaluations: to the pixel what timm's and torchvision's transforms make of the whole picture.
 
     Returns:
         (S, S, 3) uint8.
@@ -77,16 +80,24 @@ def decode(data: bytes, size: int, fit: Fit = "squash") -> npt.NDArray[np.uint8]
         UnreadableImage: no known format, truncated, damaged, or more than ``MAX_PIXELS`` pixels.
         MemoryError: there is not enough of it; says nothing about the image.
     """
-    return decode_shaped(data, size, fit)[0]
+    return decode_shaped(data, size, fit, resize=resize)[0]
 
 
-def decode_shaped(data: bytes, size: int, fit: Fit = "squash") -> tuple[npt.NDArray[np.uint8], float]:
+def decode_shaped(
+    data: bytes, size: int, fit: Fit = "squash", *, resize: Resize = "bicubic"
+) -> tuple[npt.NDArray[np.uint8], float]:
     """Decode an image into a square, and tell its shape; otherwise as `decode`.
 
     Returns:
         (S, S, 3) uint8, and the width / height of what was made square, as displayed: 1 for fit "crop".
     """
-    image, width, height = _decoded(data, lambda image: _resize(_rgb(image), size, fit), draft=size)
+
+    def square(image: Image.Image, orientation: int) -> Image.Image:
+        if resize == "bilinear":  # turned first: which pixel is the middle one depends on where the left is
+            return resize_as_torchvision(_upright(_rgb(image), orientation), size, fit)
+        return _upright(resize_quickly(_rgb(image), size, fit), orientation)
+
+    image, width, height = _decoded(data, square, draft=size if resize == "bicubic" else None)
     return np.asarray(image), 1.0 if fit == "crop" else width / height
 
 
@@ -99,15 +110,16 @@ def decode_whole(data: bytes) -> npt.NDArray[np.uint8]:
     Raises:
         UnreadableImage, MemoryError: as `decode`.
     """
-    return np.asarray(_decoded(data, _rgb)[0])
+    return np.asarray(_decoded(data, lambda image, orientation: _upright(_rgb(image), orientation))[0])
 
 
 def _decoded(
-    data: bytes, finish: Callable[[Image.Image], Image.Image], draft: int | None = None
+    data: bytes, finish: Callable[[Image.Image, int], Image.Image], draft: int | None = None
 ) -> tuple[Image.Image, int, int]:
-    """``finish`` of the opened image, turned upright, and the upright width and height that the file has.
+    """``finish`` of the opened image, and the upright width and height that the file has.
 
     Args:
+        finish: called with the image as it is stored and its EXIF orientation.
         draft: the edge in pixels that will be kept of it.
     """
     try:
@@ -125,7 +137,7 @@ def _decoded(
                 if image.size != unturned:  # PIL turns a TIFF upright itself while loading it, and takes the tag out
                     width, height = height, width
                 orientation = _orientation(image)
-                result = finish(image)
+                result = finish(image, orientation)
                 result.load()
     except (UnreadableImage, MemoryError):
         raise
@@ -133,11 +145,13 @@ def _decoded(
         raise UnreadableImage("not an image of a known format") from error
     except Exception as error:  # decoders raise nearly anything on a damaged file: struct.error, SyntaxError ...
         raise UnreadableImage(f"cannot be decoded: {error}") from error
-    if orientation in _TURNS:
-        result = result.transpose(_TURNS[orientation])
     if orientation in _SIDEWAYS:
         width, height = height, width
     return result, width, height
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
 def _bytes_needed(image: Image.Image, pixels: int) -> int:
@@ -193,15 +207,3 @@ def _strips(image: Image.Image) -> Iterator[tuple[tuple[int, int, int, int], Ima
         if "transparency" in image.info:
             strip.info["transparency"] = image.info["transparency"]
         yield box, strip
-
-
-def _resize(image: Image.Image, size: int, fit: Fit) -> Image.Image:
-    width, height = image.size
-    side = min(width, height)
-    box = (0.0, 0.0, float(width), float(height))
-    if fit == "crop":
-        left, top = (width - side) / 2, (height - side) / 2
-        box = (left, top, left + side, top + side)
-    # PIL widens the bicubic kernel with the ratio (antialiased); timm's own evaluation transforms use it too.
-    # reducing_gap averages whole blocks first, which makes 12 megapixels as quick as 1.
-    return image.resize((size, size), Image.Resampling.BICUBIC, box=box, reducing_gap=2.0)

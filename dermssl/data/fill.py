@@ -21,6 +21,7 @@ from dermssl.data.claim import held, reporting_os_errors
 from dermssl.data.decode import UnreadableImage
 from dermssl.data.journal import Line, still_holding
 from dermssl.data.records import Kind, Problem, Records
+from dermssl.data.resize import Resize
 from dermssl.documents import DamagedDocument, MissingDocument, read_json
 from dermssl.errors import DermsslError
 from dermssl.files import sync_folder, write_text
@@ -53,6 +54,7 @@ class Plan:
         render: gives the image of a record by its index, or raises `UnreadableImage`.
         request: sha256 of what makes this input this input; a cache made for another one is an error.
         size, fit: as in `dermssl.data.prepare.prepare`.
+        resize: as in `dermssl.data.decode.decode`.
     """
 
     records: Records
@@ -60,6 +62,7 @@ class Plan:
     request: str
     size: int
     fit: str
+    resize: Resize = "bicubic"
 
     @property
     def row_bytes(self) -> int:
@@ -75,7 +78,8 @@ class Plan:
     def summary(self) -> dict[str, Any]:
         """What the manifest says of it."""
         source = str(self.records.source.resolve())
-        return {"request": self.request, "source": source, "size": self.size, "fit": self.fit}
+        summary = {"request": self.request, "source": source, "size": self.size, "fit": self.fit}
+        return summary if self.resize == "bicubic" else {**summary, "resize": self.resize}
 
 
 def build(folder: Path, plan: Plan, *, workers: int | None, max_bad: float = 0.05, progress: bool = True) -> None:

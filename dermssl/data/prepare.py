@@ -13,7 +13,7 @@ from PIL import Image
 
 from dermssl.data import cache_files
 from dermssl.data.arguments import PrepareOptions
-from dermssl.data.cache import Cache, open_cache
+from dermssl.data.cache import Cache, open_cache, source_size
 from dermssl.data.cache_files import is_cache, relative_path
 from dermssl.data.columns import Columns, by_columns
 from dermssl.data.decode import Fit, decode_shaped
@@ -21,6 +21,7 @@ from dermssl.data.fill import Plan, Render, Rendered, build
 from dermssl.data.layouts.names import need_utf8
 from dermssl.data.read import path_of, read_records, renamed_cache
 from dermssl.data.records import Kind, Records
+from dermssl.data.resize import Resize
 from dermssl.errors import DermsslError
 from dermssl.options import takes
 
@@ -62,6 +63,7 @@ def cached(
     *,
     size: int,
     fit: Fit = "squash",
+    resize: Resize = "bicubic",
     workers: int | None = None,
     progress: bool = True,
 ) -> Cache:
@@ -75,6 +77,7 @@ def cached(
         data: any DATA argument (see docs/guides/data.md).
         size: edge length in pixels; `source_size` gives it for a training size.
         fit: "squash" or "crop"; a prepared cache has its own.
+        resize: as in `dermssl.data.decode.decode`; a prepared cache is reduced as it was made.
         workers: threads; default one per CPU core.
         progress: show a progress bar on standard error.
     """
@@ -91,12 +94,42 @@ def cached(
             return renamed_cache(cache, data)
         plan = _reduction(cache, size, data)
     else:
-        plan = _originals(data, size, fit)
+        plan = _originals(data, size, fit, resize)
     name = "".join(c if c.isalnum() else "-" for c in (source or plan.records.source).resolve().stem)[:40] or "data"
     key = hashlib.sha256(f"{plan.records.source.resolve()}\n{plan.request}".encode()).hexdigest()[:16]
     folder = _user_folder() / f"{name}-{size}-{plan.fit}-{key}"
     build(folder, plan, workers=workers, progress=progress)
     return open_cache(folder)
+
+
+def evaluated(
+    data: Any,
+    *,
+    image_size: int,
+    fit: Fit = "squash",
+    workers: int | None = None,
+    progress: bool = True,
+) -> Cache:
+    """The cache of ``data`` for a network that sees ``image_size`` pixels, as `cached` keeps it.
+
+    Files are decoded at that size, to the pixel as timm's own transform makes it of them, so that an evaluation gives
+    the features that a user of the weights gets. A prepared cache holds other pixels already: one that is larger is
+    reduced as for training.
+
+    Args:
+        data, fit, workers, progress: as in `cached`.
+        image_size: edge length in pixels.
+    """
+    source = path_of(data)
+    prepared = source is not None and is_cache(source)
+    return cached(
+        data,
+        size=source_size(image_size) if prepared else image_size,
+        fit=fit,
+        resize="bicubic" if prepared else "bilinear",
+        workers=workers,
+        progress=progress,
+    )
 
 
 def _output(output: str | Path) -> Path:
@@ -117,9 +150,10 @@ def _user_folder() -> Path:
     return Path(os.environ.get("DERMSSL_CACHE") or Path.home() / ".cache" / "dermssl")
 
 
-def _request(records: Records, size: int, fit: str) -> str:
+def _request(records: Records, size: int, fit: str, resize: Resize) -> str:
     """sha256 of all that decides what a cache will hold, without reading an image."""
-    digest = hashlib.sha256(json.dumps([cache_files.VERSION, size, fit, records.classes]).encode())
+    how = [] if resize == "bicubic" else [resize]
+    digest = hashlib.sha256(json.dumps([cache_files.VERSION, size, fit, records.classes, *how]).encode())
     for i, path in enumerate(records.paths):
         extra = [texts[i] for texts in records.attributes.values()]
         group = records.groups[i] if records.groups is not None else None
@@ -135,15 +169,16 @@ def _request(records: Records, size: int, fit: str) -> str:
     return digest.hexdigest()
 
 
-def _originals(data: Any, size: int, fit: Fit) -> Plan:
+def _originals(data: Any, size: int, fit: Fit, resize: Resize = "bicubic") -> Plan:
     records = read_records(data)
-    return Plan(records, _decoding(records, size, fit), _request(records, size, fit), size, fit)
+    render, request = _decoding(records, size, fit, resize), _request(records, size, fit, resize)
+    return Plan(records, render, request, size, fit, resize)
 
 
-def _decoding(records: Records, size: int, fit: Fit) -> Render:
+def _decoding(records: Records, size: int, fit: Fit, resize: Resize) -> Render:
     def render(index: int) -> Rendered:
         data = records.opener.read(records.paths[index])
-        pixels, aspect = decode_shaped(data, size, fit)
+        pixels, aspect = decode_shaped(data, size, fit, resize=resize)
         return Rendered(pixels, hashlib.sha256(data).hexdigest(), aspect)
 
     return render
@@ -160,7 +195,9 @@ def _reduction(cache: Cache, size: int, data: Any) -> Plan:
         return Rendered(np.asarray(smaller), cache.hashes[index], aspect)
 
     named = [data.label, data.group] if isinstance(data, Columns) else []
-    request = hashlib.sha256(json.dumps([cache_files.VERSION, cache.content_hash, size, *named]).encode()).hexdigest()
+    how = [] if cache.resize == "bicubic" else [cache.resize]
+    what = [cache_files.VERSION, cache.content_hash, size, *named, *how]
+    request = hashlib.sha256(json.dumps(what).encode()).hexdigest()
     # Duplicates are found again; the rest of what was wrong stays known.
     problems = tuple(problem for problem in cache.problems if problem.kind is not Kind.COPY)
     return Plan(replace(renamed_cache(cache, data).records, problems=problems), render, request, size, cache.fit)

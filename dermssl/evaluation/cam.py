@@ -18,7 +18,7 @@ from dermssl.backbones.borrowed import borrowed
 from dermssl.backbones.facts import Framing, normalisation
 from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE, load_backbone, weights_folder
 from dermssl.backbones.sizes import refusal, resolve_image_size
-from dermssl.data.cache import Cache, source_size
+from dermssl.data.cache import Cache
 from dermssl.errors import DermsslError
 from dermssl.evaluation.activation import activation_maps, positions
 from dermssl.evaluation.arguments import CamOptions
@@ -111,15 +111,12 @@ def class_activation(
             f"--class {target}: none of the weights has a classifier; give a folder that dermssl finetune --output "
             "wrote, or leave --class out"
         )
-    shapes = {view.shape for view in views}
+    shapes = {shape for view in views for shape in (view.shape, view.asked)}
     chosen, squares = choose(images, options.limit, shapes)
     drawn: dict[Shape, np.ndarray] = {}
     if len(chosen) > 1:
         drawn = choose(images, MEAN_OF, shapes, drawn_by=seed)[1]
-    results = [
-        _look(view, squares[view.shape], drawn.get(view.shape), method, one)
-        for view, one in zip(views, wanted, strict=True)
-    ]
+    results = [_look(view, squares, drawn, method, one) for view, one in zip(views, wanted, strict=True)]
     return Cam(str(images.records.source if isinstance(images, Cache) else images), chosen, tuple(results), method)
 
 
@@ -133,7 +130,13 @@ class _View:
 
     @property
     def shape(self) -> Shape:
-        return source_size(self.setup.image_size), self.setup.fit
+        return self.setup.image_size, self.setup.fit
+
+    @property
+    def asked(self) -> Shape:
+        """What the classifier is asked about: it was trained at its own size, if the network still takes that."""
+        fits = self.own_size == self.setup.image_size or refusal(self.setup.model, self.own_size) is None
+        return (self.own_size, self.setup.fit) if fits else self.shape
 
 
 def _view(weights: str | Path | nn.Module, options: CamOptions) -> _View:
@@ -154,15 +157,17 @@ def _view(weights: str | Path | nn.Module, options: CamOptions) -> _View:
     return _View(dataclasses.replace(own, image_size=size), own.image_size, there)
 
 
-def _look(view: _View, squares: np.ndarray, drawn: np.ndarray | None, method: str, wanted: int | None) -> CamMaps:
+def _look(
+    view: _View, squares: dict[Shape, np.ndarray], drawn: dict[Shape, np.ndarray], method: str, wanted: int | None
+) -> CamMaps:
     """The maps of all images, and the mean map of those drawn at random."""
     setup = view.setup
     with borrowed(setup.model, setup.device):
-        index, answers = _answers(view, squares, wanted)
-        maps = _maps(setup, squares, method, index)
+        index, answers = _answers(view, squares[view.asked], wanted)
+        maps = _maps(setup, squares[view.shape], method, index)
         mean = None
-        if drawn is not None:
-            others = _maps(setup, drawn, method, _answers(view, drawn, wanted)[0])
+        if drawn:
+            others = _maps(setup, drawn[view.shape], method, _answers(view, drawn[view.asked], wanted)[0])
             level = others.mean(axis=(1, 2), keepdims=True)
             mean = (others / np.where(level > 0, level, 1)).mean(axis=0)
     names = [] if index is None else _class_names(setup.model)
@@ -175,25 +180,19 @@ def _look(view: _View, squares: np.ndarray, drawn: np.ndarray | None, method: st
         image_size=setup.image_size,
         fit=setup.fit,
         mean=mean,
-        mean_of=0 if drawn is None else len(drawn),
+        mean_of=len(drawn[view.shape]) if drawn else 0,
         own_size=view.own_size,
         own_positions=view.own_positions,
     )
 
 
 def _answers(view: _View, squares: np.ndarray, wanted: int | None) -> tuple[torch.Tensor | None, np.ndarray]:
-    """(N,) the class to look for in each image, None without classes; (N,) its probability, NaN without.
-
-    The classifier is asked at its own size, which it was trained at, if the network still takes that.
-    """
+    """(N,) the class to look for in each image, None without classes; (N,) its probability, NaN without."""
     model = view.setup.model
     if wanted is None:
         return None, np.full(len(squares), np.nan)
-    fits = view.own_size != view.setup.image_size and refusal(model, view.own_size) is None
     with torch.no_grad():
-        logits = torch.cat(
-            [model(batch).cpu() for batch in _inputs(view.setup, squares, view.own_size if fits else None)]
-        )
+        logits = torch.cat([model(batch).cpu() for batch in _inputs(view.setup, squares, view.asked[0])])
     index = logits.argmax(dim=1) if wanted == -1 else torch.full((len(logits),), wanted)
     return index, logits.float().softmax(dim=1)[torch.arange(len(logits)), index].numpy()
 
@@ -201,7 +200,7 @@ def _answers(view: _View, squares: np.ndarray, wanted: int | None) -> tuple[torc
 def _maps(setup: Setup, squares: np.ndarray, method: str, index: torch.Tensor | None) -> np.ndarray:
     """(N, h, w) maps of the squares for the classes (N,), batch by batch."""
     maps = []
-    for number, inputs in enumerate(_inputs(setup, squares)):
+    for number, inputs in enumerate(_inputs(setup, squares, setup.image_size)):
         target = None if index is None else index[number * BATCH : (number + 1) * BATCH]
         maps.append(activation_maps(setup.model, inputs, method=method, target=target)[0].cpu().numpy())
     result = np.concatenate(maps)
@@ -210,12 +209,12 @@ def _maps(setup: Setup, squares: np.ndarray, method: str, index: torch.Tensor | 
     return result
 
 
-def _inputs(setup: Setup, squares: np.ndarray, size: int | None = None) -> Iterator[torch.Tensor]:
-    """Batches of the squares as the network sees them, or at another size."""
+def _inputs(setup: Setup, squares: np.ndarray, size: int) -> Iterator[torch.Tensor]:
+    """Batches of the squares as the network sees them at ``size``."""
     mean, std = normalisation(setup.model)
     for start in range(0, len(squares), BATCH):
         batch = torch.from_numpy(squares[start : start + BATCH]).to(setup.device)
-        yield to_input(batch, size or setup.image_size, mean, std)
+        yield to_input(batch, size, mean, std)
 
 
 def _load(weights: str | Path, *, seed: int) -> nn.Module:

@@ -3,13 +3,14 @@
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from dermssl.backbones.facts import Framing
-from dermssl.data.cache import Cache, open_cache
+from dermssl.data.cache import Cache, open_cache, source_size
 from dermssl.data.cache_files import is_cache
 from dermssl.data.decode import UnreadableImage, decode, decode_whole
 from dermssl.data.layouts.names import is_image
@@ -98,12 +99,16 @@ def _candidates(data: str | Path | Cache, drawn_by: int | None) -> Iterator[Cand
 
 
 def _of_file(path: Path, name: str, label: str, opener: Opener = FILES) -> Candidate:
-    return name, label, lambda: decode_whole(opener.read(path)), lambda size, fit: decode(opener.read(path), size, fit)
+    return name, label, lambda: decode_whole(opener.read(path)), partial(_square, path, opener)
+
+
+def _square(path: Path, opener: Opener, size: int, fit: Framing) -> np.ndarray:
+    return decode(opener.read(path), size, fit, resize="bilinear")
 
 
 def _of_cache(cache: Cache, row: int) -> Candidate:
     name, label = cache.records.ids[row], _label(cache.records, row)
-    return name, label, lambda: np.array(cache.images[row]), lambda size, _: _fit(cache.images[row], size)
+    return name, label, lambda: np.array(cache.images[row]), lambda size, _: _fit(cache.images[row], source_size(size))
 
 
 def _fit(pixels: np.ndarray, size: int) -> np.ndarray:

@@ -8,12 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from dermssl.data.cache import Cache, source_size
+from dermssl.data.cache import Cache
 from dermssl.data.columns import by_columns
-from dermssl.data.prepare import cached
+from dermssl.data.prepare import evaluated
 from dermssl.errors import DermsslError
 from dermssl.evaluation.arguments import EmbedOptions
 from dermssl.evaluation.embeddings import Embeddings, refuse_suffix
+from dermssl.evaluation.features import said_of_resizing
 from dermssl.evaluation.knn import BANK_CHUNK, QUERY_CHUNK, nearest
 from dermssl.evaluation.setup import Setup
 from dermssl.files import refuse_unwritable
@@ -43,9 +44,9 @@ def embed(weights: str | Path | nn.Module, data: Any, options: EmbedOptions) -> 
     cache = (
         data
         if isinstance(data, Cache)
-        else cached(
+        else evaluated(
             by_columns(data, options.label, options.group),
-            size=source_size(setup.image_size),
+            image_size=setup.image_size,
             fit=setup.fit,
             progress=options.progress,
         )
@@ -75,6 +76,7 @@ def embed(weights: str | Path | nn.Module, data: Any, options: EmbedOptions) -> 
             "image_size": setup.image_size,
             "cache_size": cache.size,
             "fit": cache.fit,
+            "resize": said_of_resizing(cache, setup.image_size),
             "precision": str(setup.dtype).removeprefix("torch."),
             "dtype": options.dtype,
         },

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dermssl.backbones.borrowed import borrowed
-from dermssl.backbones.facts import normalisation
+from dermssl.backbones.facts import INTERPOLATION, normalisation
+from dermssl.data.cache import Cache
 from dermssl.devices import autocast, resolve_device, resolve_precision
 from dermssl.errors import DermsslError
 from dermssl.progress import progress_bar
@@ -32,7 +33,7 @@ def extract_features(
         model: a timm model. Used in eval mode; its mode and device are as before afterwards. A classifier,
             if it has one, is left out.
         images: (P, S, S, 3) uint8, usually the memory map of a cache; read batch by batch.
-        image_size: edge length in pixels that the network sees; each whole image is resized to it on the
+        image_size: edge length in pixels that the network sees; images of another size are resized to it on the
             device.
         rows: (N,) which images, in which order; ``None`` for all.
         device: ``auto``, ``cpu``, ``cuda`` or a torch device.
@@ -65,6 +66,15 @@ def extract_features(
     result = np.concatenate(features)
     check_finite(result)
     return result
+
+
+def said_of_resizing(cache: Cache, image_size: int) -> str:
+    """How the images of a cache became ``image_size`` pixels wide, for a report's protocol."""
+    how = f"{INTERPOLATION}, antialiased"
+    if cache.resize == INTERPOLATION and cache.size == image_size:
+        return how
+    prepared = f"{cache.resize} to {cache.size} px when prepared"
+    return prepared if cache.size == image_size else f"{prepared}, then {how}"
 
 
 def read_batches(images: np.ndarray, batches: Sequence[np.ndarray], device: torch.device) -> Iterator[Tensor]:

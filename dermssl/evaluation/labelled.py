@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from dermssl.backbones.facts import Framing
-from dermssl.data.cache import Cache, source_size
+from dermssl.data.cache import Cache
 from dermssl.data.groups import copies, joined
-from dermssl.data.prepare import cached
+from dermssl.data.prepare import evaluated
 from dermssl.errors import DermsslError
+from dermssl.evaluation.features import said_of_resizing
 
 LOGGER = logging.getLogger("dermssl")
 
@@ -58,7 +59,7 @@ class LabelledImages:
 def open_labelled(
     data: str | Path | Cache, *, image_size: int, fit: Framing, option: str = "DATA", progress: bool = False
 ) -> LabelledImages:
-    """The labelled images of a data set, decoded once into a cache at the size that ``image_size`` needs.
+    """The labelled images of a data set, decoded once into a cache as timm's own transform would show them.
 
     Images whose files hold the same bytes are in one group, whatever the data says.
 
@@ -71,7 +72,7 @@ def open_labelled(
     Raises:
         DermsslError: no image carries a label.
     """
-    cache = data if isinstance(data, Cache) else cached(data, size=source_size(image_size), fit=fit, progress=progress)
+    cache = data if isinstance(data, Cache) else evaluated(data, image_size=image_size, fit=fit, progress=progress)
     records = cache.records
     rows = np.flatnonzero(records.labels >= 0)
     if not len(rows):
@@ -110,6 +111,7 @@ def open_labelled(
         "content_hash": cache.content_hash,
         "cache_size": cache.size,
         "fit": cache.fit,
+        "resize": said_of_resizing(cache, image_size),
     }
     return LabelledImages(
         source=str(records.source),

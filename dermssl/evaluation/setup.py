@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from dermssl.backbones.facts import INTERPOLATION, Framing, framing, name_of
+from dermssl.backbones.facts import Framing, framing, name_of
 from dermssl.backbones.load import load_backbone
 from dermssl.backbones.sizes import resolve_image_size
-from dermssl.data.cache import Cache
+from dermssl.data.cache import Cache, source_size
 from dermssl.data.columns import by_columns
+from dermssl.data.prepare import cached
 from dermssl.devices import resolve_device, resolve_precision
+from dermssl.errors import DermsslError
 from dermssl.evaluation.arguments import FeatureOptions, FoldOptions
 from dermssl.evaluation.features import extract_features
 from dermssl.evaluation.labelled import LabelledImages, open_labelled
@@ -109,6 +111,23 @@ class Setup:
         data = data if isinstance(data, Cache) else by_columns(data, self.label, self.group)
         return open_labelled(data, image_size=self.image_size, fit=self.fit, option=option, progress=self.progress)
 
+    def views(self, data: str | Path | Cache, of: LabelledImages) -> Cache:
+        """The same images as training cuts its views from them: larger than what the network sees, shapes known.
+
+        Args:
+            of: what `open` made of ``data``, or a part of it; its ``rows`` are those of the result.
+
+        Raises:
+            DermsslError: a file has changed since.
+        """
+        if isinstance(data, Cache):
+            return data
+        data = by_columns(data, self.label, self.group)
+        cache = cached(data, size=source_size(self.image_size), fit=self.fit, progress=self.progress)
+        if np.array(cache.hashes, dtype=str)[of.rows[of.rows < len(cache.hashes)]].tolist() != of.hashes.tolist():
+            raise DermsslError(f"{of.source}: its images have changed while they were read; start again")
+        return cache
+
     def features(self, images: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
         """(N, D) float32: the pooled features of images (P, S, S, 3) uint8, or of some rows of them."""
         return extract_features(
@@ -128,7 +147,7 @@ class Setup:
             "image_size": self.image_size,
             "cache_size": images.about["cache_size"],
             "fit": images.about["fit"],
-            "resize": f"{INTERPOLATION}, antialiased",
+            "resize": images.about["resize"],
             "precision": str(self.dtype).removeprefix("torch."),
             **{name: value for name, value in (("label", self.label), ("group", self.group)) if value is not None},
         }

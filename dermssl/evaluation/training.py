@@ -11,7 +11,7 @@ from timm.optim import create_optimizer_v2
 from torch import Tensor, nn
 
 from dermssl.backbones.facts import normalisation
-from dermssl.data.augment import draw_parameters
+from dermssl.data.augment import draw_parameters, known_aspects
 from dermssl.data.render import Renderer
 from dermssl.devices import autocast
 from dermssl.errors import DermsslError
@@ -50,6 +50,7 @@ def train_network(
     machine: Machine,
     seed: int,
     on_step: Callable[[int, float], None],
+    aspects: np.ndarray | None = None,
 ) -> None:
     """Train all of ``model``, a timm model with a classifier, in place, on the device.
 
@@ -58,6 +59,8 @@ def train_network(
         rows: (N,) the training images.
         labels: (N,) index of their classes.
         on_step: called now and then with the number of steps made and the loss.
+        aspects: (P,) width / height of the photographs that the images hold, whose views are cropped in that geometry;
+            default: they are square.
 
     Raises:
         DermsslError: the loss is no longer finite.
@@ -71,6 +74,7 @@ def train_network(
     render = Renderer(image_size, mean, std, torch.device(device))
     order = np.random.default_rng(seed)
     target = torch.from_numpy(labels)
+    known = known_aspects(None if aspects is None else aspects[rows], device)
     model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     step = 0
     for _ in range(epochs):
@@ -78,7 +82,8 @@ def train_network(
         batches = np.array_split(order.permutation(len(rows)), steps)
         for index, batch in zip(batches, read_batches(images, [rows[b] for b in batches], device), strict=True):
             pixels = batch.permute(0, 3, 1, 2).float()
-            view = draw_parameters(len(batch), recipe.policy, generator, rotate=recipe.turns)
+            shapes = None if known is None else known[torch.from_numpy(index).to(device)]
+            view = draw_parameters(len(batch), recipe.policy, generator, rotate=recipe.turns, aspects=shapes)
             inputs = render(pixels, view).contiguous(memory_format=torch.channels_last)
             with autocast(device, machine.dtype):
                 logits = model(inputs)

@@ -49,6 +49,7 @@ class Transfer:
     protocol: Protocol
     options: TransferOptions
     features: tuple[np.ndarray, np.ndarray] | None  # frozen: (N, D) of the training and of the test set
+    views: Cache | None  # not frozen: the training images as views are cut from them
     by: tuple[str, ...]  # columns whose subgroups get figures of their own
 
     @classmethod
@@ -63,6 +64,7 @@ class Transfer:
             protocol=protocol,
             options=options,
             features=features_of(setup, protocol) if options.freeze else None,
+            views=None if options.freeze else setup.views(data, protocol.train),
             by=columns,
         )
 
@@ -235,9 +237,10 @@ class Transfer:
             def show(step: int, loss: float) -> None:
                 bar.update(step - bar.done, f"epoch {math.ceil(step / steps)}/{passes}, loss {loss:.3f}")
 
+            assert self.views is not None
             train_network(
                 model,
-                train.images,
+                self.views.images,
                 train.rows[chosen],
                 labels,
                 self.recipe,
@@ -246,6 +249,7 @@ class Transfer:
                 machine=self._machine,
                 seed=seed,
                 on_step=show,
+                aspects=self.views.aspects,
             )
         return model
 

@@ -16,7 +16,7 @@ from dermssl import distributed
 from dermssl.backbones.load import load_backbone
 from dermssl.data.cache import Cache, source_size
 from dermssl.data.loader import Loader
-from dermssl.data.prepare import cached
+from dermssl.data.prepare import cached, evaluated
 from dermssl.devices import hardware_name, resolve_device, resolve_precision
 from dermssl.errors import DermsslError
 from dermssl.malloc import keep_freed_memory
@@ -213,5 +213,5 @@ def _online_knn(config: PretrainConfig, resolved: Resolved) -> OnlineKnn | None:
     """The evaluation on ``--eval-data``, opened before training starts so that a mistake in them shows at once."""
     if config.eval_data is None:
         return None
-    cache = cached(config.eval_data, size=source_size(resolved.image_size), fit=config.fit, workers=config.workers)
+    cache = evaluated(config.eval_data, image_size=resolved.image_size, fit=config.fit, workers=config.workers)
     return OnlineKnn(cache, resolved)
