@@ -58,6 +58,7 @@ def draw_parameters(
     generator: torch.Generator,
     *,
     rotate: bool = False,
+    told: bool = False,
     area: tuple[float, float] | None = None,
     aspects: Tensor | None = None,
 ) -> ViewParameters:
@@ -65,11 +66,12 @@ def draw_parameters(
 
     Args:
         rotate: False keeps all turns at 0.
+        told: the turn is to be told from the view, whose place must not give it away.
         area: least and greatest share of the area that a crop keeps; default: the policy's to 1.
         aspects: (count,) width / height of the photographs that the squares hold; default: they are square.
     """
     u = torch.rand(DRAWS, count, generator=generator, device=generator.device)
-    return parameters_from(u, policy, rotate=rotate, area=area, aspects=aspects)
+    return parameters_from(u, policy, rotate=rotate, told=told, area=area, aspects=aspects)
 
 
 def uniform(*shape: int, generator: torch.Generator) -> Tensor:
@@ -88,6 +90,7 @@ def parameters_from(
     policy: ViewPolicy,
     *,
     rotate: bool = False,
+    told: bool = False,
     area: tuple[float, float] | None = None,
     aspects: Tensor | None = None,
 ) -> ViewParameters:
@@ -97,22 +100,31 @@ def parameters_from(
     cache holds a photograph squeezed into a square; in its coordinates the crop is narrower on the longer edge, so
     that it is not stretched in the view, but for the jitter of its shape, which favours no axis. Cropped as if the
     squeezed image were the photograph, the stretch would tell how a view was turned (docs/measurements/decisions.md).
+
+    So would its place: light and skin change from the middle outwards, and a crop from the end of a wide photograph can
+    only lie left or right of it. A view whose turn is ``told`` lies as far from the middle along one edge as along the
+    other, which is within the middle square; all other views lie anywhere in the photograph.
     """
     least, greatest = area or (policy.crop_scale, 1.0)
     kept = least + (greatest - least) * u[0]
     aspect = torch.exp((2 * u[1] - 1) * math.log(4 / 3))
     width = (kept * aspect).sqrt().clamp_(max=1.0)
     height = (kept / aspect).sqrt().clamp_(max=1.0)
+    across: float | Tensor = 1.0  # edges of what the crop lies in, as shares of the image's
+    down: float | Tensor = 1.0
     if aspects is not None:
-        width, height = width / aspects.clamp(min=1.0), height * aspects.clamp(max=1.0)
+        middle = 1 / aspects.clamp(min=1.0), aspects.clamp(max=1.0)  # the middle square
+        width, height = width * middle[0], height * middle[1]
+        if told:
+            across, down = middle
     jittered = (u[7] < policy.jitter_probability).float()
 
     def factor(strength: float, draw: Tensor) -> Tensor:
         return 1 + jittered * strength * (2 * draw - 1)
 
     return ViewParameters(
-        x=(1 - width) * (2 * u[2] - 1),
-        y=(1 - height) * (2 * u[3] - 1),
+        x=(across - width) * (2 * u[2] - 1),
+        y=(down - height) * (2 * u[3] - 1),
         width=width,
         height=height,
         flip_x=_signs(u[4], policy.flip in ("horizontal", "both")),
@@ -145,7 +157,8 @@ class TwoViews:
         policy: how strongly views are changed.
         mean, std: normalisation of the three channels.
         generator: source of all randomness; its device must be that of the images.
-        rotate_query: turn the query view by 0, 90, 180 or 270 degrees; the key view is never turned.
+        rotate_query: turn the query view by 0, 90, 180 or 270 degrees, and crop it within the middle square of the
+            photograph; the key view is never turned, and lies anywhere in the photograph.
         with_key: False makes the query view alone.
         with_crop: makes a third view as well, a crop of 5 to 14 % of the area, which is turned: it has the label
             (E-SSL, Dangovski et al., ICLR 2022).
@@ -188,22 +201,22 @@ class TwoViews:
         """
         pixels = images.permute(0, 3, 1, 2).float().contiguous()
         aspects = aspects_of(self._aspects, index)
-        query = self._draw(len(images), aspects, rotate=self.rotate_query)
+        query = self._draw(len(images), aspects, turned=self.rotate_query)
         drawn = [query]
         if self.with_key:
             drawn.append(self._draw(len(images), aspects))
         views = [self._render(pixels, parameters) for parameters in drawn]
         if not self.with_crop:
             return tuple(views), query.turns
-        crop = self._draw(len(images), aspects, rotate=True, area=CROP_AREA)
+        crop = self._draw(len(images), aspects, turned=True, area=CROP_AREA)
         views.append(self._render_crop(pixels, crop))
         return tuple(views), crop.turns
 
     def _draw(
-        self, count: int, aspects: Tensor | None, *, rotate: bool = False, area: tuple[float, float] | None = None
+        self, count: int, aspects: Tensor | None, *, turned: bool = False, area: tuple[float, float] | None = None
     ) -> ViewParameters:
         u = uniform(DRAWS, count, generator=self.generator)
-        return parameters_from(u, self.policy, rotate=rotate, area=area, aspects=aspects)
+        return parameters_from(u, self.policy, rotate=turned, told=turned, area=area, aspects=aspects)
 
 
 def aspects_of(aspects: Tensor | None, index: Tensor | None) -> Tensor | None:

@@ -29,12 +29,14 @@ class Cache:
         images: (N, S, S, 3) uint8, a read-only memory map; that of a part of a cache is in memory.
         size: S, the edge length in pixels.
         fit: "squash" or "crop", how the images were made square.
-        resize: "bicubic" of what `prepare` writes, "bilinear" of what evaluations decode for themselves.
+        resize: how the images were resized: "bicubic" by `prepare` and for training, "bilinear" for an evaluation; of
+            a reduced cache both, in words.
         records: who the N images are, in the same order.
         content_hash: sha256 over ids, labels, groups and file contents.
         hashes: (N,) sha256 of each image's file.
         aspects: (N,) float64, width / height of each photograph as displayed, 1 for fit "crop"; None where a cache of
             dermssl 0.1.0 does not know.
+        views: the same images larger, for a training to cut its views from; None where they are these.
     """
 
     path: Path
@@ -46,6 +48,7 @@ class Cache:
     content_hash: str
     hashes: tuple[str, ...]
     aspects: npt.NDArray[np.float64] | None
+    views: "Cache | None" = None
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -61,6 +64,7 @@ class Cache:
             content_hash=hashlib.sha256(f"{self.content_hash} {index.tolist()}".encode()).hexdigest(),
             hashes=tuple(self.hashes[i] for i in index.tolist()),
             aspects=None if self.aspects is None else self.aspects[index],
+            views=None if self.views is None else self.views.select(index),
         )
 
 

@@ -59,7 +59,7 @@ def read_bytes(path: str | Path) -> bytes:
     return data
 
 
-def decode(data: bytes, size: int, fit: Fit = "squash", *, resize: Resize = "bicubic") -> npt.NDArray[np.uint8]:
+def decode(data: bytes, size: int, fit: Fit = "squash", resize: Resize = "bicubic") -> npt.NDArray[np.uint8]:
     """Decode an image into a square.
 
     Orientation is taken from EXIF; grey, palette, CMYK and 16-bit pictures become 8-bit RGB;
@@ -80,11 +80,11 @@ def decode(data: bytes, size: int, fit: Fit = "squash", *, resize: Resize = "bic
         UnreadableImage: no known format, truncated, damaged, or more than ``MAX_PIXELS`` pixels.
         MemoryError: there is not enough of it; says nothing about the image.
     """
-    return decode_shaped(data, size, fit, resize=resize)[0]
+    return decode_shaped(data, size, fit, resize)[0]
 
 
 def decode_shaped(
-    data: bytes, size: int, fit: Fit = "squash", *, resize: Resize = "bicubic"
+    data: bytes, size: int, fit: Fit = "squash", resize: Resize = "bicubic"
 ) -> tuple[npt.NDArray[np.uint8], float]:
     """Decode an image into a square, and tell its shape; otherwise as `decode`.
 

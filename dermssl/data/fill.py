@@ -21,7 +21,6 @@ from dermssl.data.claim import held, reporting_os_errors
 from dermssl.data.decode import UnreadableImage
 from dermssl.data.journal import Line, still_holding
 from dermssl.data.records import Kind, Problem, Records
-from dermssl.data.resize import Resize
 from dermssl.documents import DamagedDocument, MissingDocument, read_json
 from dermssl.errors import DermsslError
 from dermssl.files import sync_folder, write_text
@@ -54,7 +53,7 @@ class Plan:
         render: gives the image of a record by its index, or raises `UnreadableImage`.
         request: sha256 of what makes this input this input; a cache made for another one is an error.
         size, fit: as in `dermssl.data.prepare.prepare`.
-        resize: as in `dermssl.data.decode.decode`.
+        resize: how, in words; as in `dermssl.data.cache.Cache`.
     """
 
     records: Records
@@ -62,7 +61,7 @@ class Plan:
     request: str
     size: int
     fit: str
-    resize: Resize = "bicubic"
+    resize: str = "bicubic"
 
     @property
     def row_bytes(self) -> int:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from dermssl.data import cache_files
 from dermssl.data.arguments import PrepareOptions
-from dermssl.data.cache import Cache, open_cache, source_size
+from dermssl.data.cache import Cache, open_cache
 from dermssl.data.cache_files import is_cache, relative_path
 from dermssl.data.columns import Columns, by_columns
 from dermssl.data.decode import Fit, decode_shaped
@@ -21,7 +21,7 @@ from dermssl.data.fill import Plan, Render, Rendered, build
 from dermssl.data.layouts.names import need_utf8
 from dermssl.data.read import path_of, read_records, renamed_cache
 from dermssl.data.records import Kind, Records
-from dermssl.data.resize import Resize
+from dermssl.data.resize import Resize, smaller_square
 from dermssl.errors import DermsslError
 from dermssl.options import takes
 
@@ -51,9 +51,9 @@ def prepare(data: Any, output: str | Path, options: PrepareOptions) -> Cache:
         raise DermsslError(f"--output {folder} is the data itself or a folder around it; name another folder")
     if source is not None and is_cache(source):
         need_utf8(source)
-        plan = _reduction(open_cache(source), size, data)
+        plan = _reduction(open_cache(source), size, data, "bicubic")
     else:
-        plan = _originals(data, size, fit)
+        plan = _originals(data, size, fit, "bicubic")
     build(folder, plan, workers=options.workers, max_bad=options.max_bad, progress=options.progress)
     return open_cache(folder)
 
@@ -77,7 +77,7 @@ def cached(
         data: any DATA argument (see docs/guides/data.md).
         size: edge length in pixels; `source_size` gives it for a training size.
         fit: "squash" or "crop"; a prepared cache has its own.
-        resize: as in `dermssl.data.decode.decode`; a prepared cache is reduced as it was made.
+        resize: as in `dermssl.data.decode.decode`.
         workers: threads; default one per CPU core.
         progress: show a progress bar on standard error.
     """
@@ -92,7 +92,7 @@ def cached(
             if cache.size < size:
                 LOGGER.info("%s holds %d px images, fewer than the %d asked for", source, cache.size, size)
             return renamed_cache(cache, data)
-        plan = _reduction(cache, size, data)
+        plan = _reduction(cache, size, data, resize)
     else:
         plan = _originals(data, size, fit, resize)
     name = "".join(c if c.isalnum() else "-" for c in (source or plan.records.source).resolve().stem)[:40] or "data"
@@ -113,23 +113,14 @@ def evaluated(
     """The cache of ``data`` for a network that sees ``image_size`` pixels, as `cached` keeps it.
 
     Files are decoded at that size, to the pixel as timm's own transform makes it of them, so that an evaluation gives
-    the features that a user of the weights gets. A prepared cache holds other pixels already: one that is larger is
-    reduced as for training.
+    the features that a user of the weights gets. A prepared cache has been resized once already; a larger one is
+    reduced by the same arithmetic, which comes close.
 
     Args:
         data, fit, workers, progress: as in `cached`.
         image_size: edge length in pixels.
     """
-    source = path_of(data)
-    prepared = source is not None and is_cache(source)
-    return cached(
-        data,
-        size=source_size(image_size) if prepared else image_size,
-        fit=fit,
-        resize="bicubic" if prepared else "bilinear",
-        workers=workers,
-        progress=progress,
-    )
+    return cached(data, size=image_size, fit=fit, resize="bilinear", workers=workers, progress=progress)
 
 
 def _output(output: str | Path) -> Path:
@@ -169,7 +160,7 @@ def _request(records: Records, size: int, fit: str, resize: Resize) -> str:
     return digest.hexdigest()
 
 
-def _originals(data: Any, size: int, fit: Fit, resize: Resize = "bicubic") -> Plan:
+def _originals(data: Any, size: int, fit: Fit, resize: Resize) -> Plan:
     records = read_records(data)
     render, request = _decoding(records, size, fit, resize), _request(records, size, fit, resize)
     return Plan(records, render, request, size, fit, resize)
@@ -178,26 +169,26 @@ def _originals(data: Any, size: int, fit: Fit, resize: Resize = "bicubic") -> Pl
 def _decoding(records: Records, size: int, fit: Fit, resize: Resize) -> Render:
     def render(index: int) -> Rendered:
         data = records.opener.read(records.paths[index])
-        pixels, aspect = decode_shaped(data, size, fit, resize=resize)
+        pixels, aspect = decode_shaped(data, size, fit, resize)
         return Rendered(pixels, hashlib.sha256(data).hexdigest(), aspect)
 
     return render
 
 
-def _reduction(cache: Cache, size: int, data: Any) -> Plan:
+def _reduction(cache: Cache, size: int, data: Any, resize: Resize) -> Plan:
     if size > cache.size:
         raise DermsslError(f"{cache.path} holds {cache.size} px images: --size {size} needs the original files")
 
     def render(index: int) -> Rendered:
-        image = Image.fromarray(cache.images[index])
-        smaller = image.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=2.0)
+        smaller = smaller_square(Image.fromarray(cache.images[index]), size, resize)
         aspect = None if cache.aspects is None else float(cache.aspects[index])
         return Rendered(np.asarray(smaller), cache.hashes[index], aspect)
 
     named = [data.label, data.group] if isinstance(data, Columns) else []
-    how = [] if cache.resize == "bicubic" else [cache.resize]
-    what = [cache_files.VERSION, cache.content_hash, size, *named, *how]
+    how = "bicubic" if resize == cache.resize == "bicubic" else f"{cache.resize} to {cache.size} px, then {resize}"
+    what = [cache_files.VERSION, cache.content_hash, size, *named, *([] if how == "bicubic" else [how])]
     request = hashlib.sha256(json.dumps(what).encode()).hexdigest()
     # Duplicates are found again; the rest of what was wrong stays known.
     problems = tuple(problem for problem in cache.problems if problem.kind is not Kind.COPY)
-    return Plan(replace(renamed_cache(cache, data).records, problems=problems), render, request, size, cache.fit)
+    records = replace(renamed_cache(cache, data).records, problems=problems)
+    return Plan(records, render, request, size, cache.fit, how)

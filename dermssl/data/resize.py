@@ -22,6 +22,12 @@ def resize_quickly(image: Image.Image, size: int, fit: Fit) -> Image.Image:
     return image.resize((size, size), Image.Resampling.BICUBIC, box=box, reducing_gap=2.0)
 
 
+def smaller_square(image: Image.Image, size: int, resize: Resize) -> Image.Image:
+    """A square made smaller, as the functions here make it of a picture."""
+    made = resize_quickly if resize == "bicubic" else resize_as_torchvision
+    return made(image, size, "squash")
+
+
 def resize_as_torchvision(image: Image.Image, size: int, fit: Fit) -> Image.Image:
     """The square that torchvision's ``Resize`` and ``CenterCrop``, and so timm's transform, make of an upright picture.
 

@@ -10,13 +10,14 @@ import numpy as np
 from PIL import Image
 
 from dermssl.backbones.facts import Framing
-from dermssl.data.cache import Cache, open_cache, source_size
+from dermssl.data.cache import Cache, open_cache
 from dermssl.data.cache_files import is_cache
 from dermssl.data.decode import UnreadableImage, decode, decode_whole
 from dermssl.data.layouts.names import is_image
 from dermssl.data.opener import FILES, Opener
 from dermssl.data.read import path_of, read_records
 from dermssl.data.records import Records
+from dermssl.data.resize import smaller_square
 from dermssl.errors import DermsslError
 
 LOGGER = logging.getLogger("dermssl")
@@ -108,13 +109,13 @@ def _square(path: Path, opener: Opener, size: int, fit: Framing) -> np.ndarray:
 
 def _of_cache(cache: Cache, row: int) -> Candidate:
     name, label = cache.records.ids[row], _label(cache.records, row)
-    return name, label, lambda: np.array(cache.images[row]), lambda size, _: _fit(cache.images[row], source_size(size))
+    return name, label, lambda: np.array(cache.images[row]), lambda size, _: _fit(cache.images[row], size)
 
 
 def _fit(pixels: np.ndarray, size: int) -> np.ndarray:
     if len(pixels) <= size:  # a cache with smaller images is used as it is, as in the evaluations
-        size = len(pixels)
-    return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC, reducing_gap=2.0))
+        return np.array(pixels)
+    return np.asarray(smaller_square(Image.fromarray(pixels), size, "bilinear"))
 
 
 def _label(records: Records, row: int) -> str:

@@ -70,11 +70,10 @@ def extract_features(
 
 def said_of_resizing(cache: Cache, image_size: int) -> str:
     """How the images of a cache became ``image_size`` pixels wide, for a report's protocol."""
-    how = f"{INTERPOLATION}, antialiased"
-    if cache.resize == INTERPOLATION and cache.size == image_size:
-        return how
-    prepared = f"{cache.resize} to {cache.size} px when prepared"
-    return prepared if cache.size == image_size else f"{prepared}, then {how}"
+    if cache.size == image_size and cache.resize.endswith(INTERPOLATION):
+        return f"{cache.resize}, antialiased"
+    prepared = f"{cache.resize} to {cache.size} px"
+    return prepared if cache.size == image_size else f"{prepared}, then {INTERPOLATION}, antialiased"
 
 
 def read_batches(images: np.ndarray, batches: Sequence[np.ndarray], device: torch.device) -> Iterator[Tensor]:

@@ -121,7 +121,7 @@ class Setup:
             DermsslError: a file has changed since.
         """
         if isinstance(data, Cache):
-            return data
+            return data.views or data
         data = by_columns(data, self.label, self.group)
         cache = cached(data, size=source_size(self.image_size), fit=self.fit, progress=self.progress)
         if np.array(cache.hashes, dtype=str)[of.rows[of.rows < len(cache.hashes)]].tolist() != of.hashes.tolist():

@@ -10,7 +10,7 @@ import numpy as np
 
 from dermssl.backbones.create import create_backbone
 from dermssl.data.cache import Cache, source_size
-from dermssl.data.prepare import cached
+from dermssl.data.prepare import cached, evaluated
 from dermssl.devices import resolve_device
 from dermssl.documents import MissingDocument, read_json
 from dermssl.errors import DermsslError
@@ -69,7 +69,10 @@ def open_budget(
     config = make_config(**asked.pretraining())
     size = stored["resolved"]["image_size"] if stored else image_size(config, create_backbone(config.backbone))
     pool = cached(pretrain_data, size=source_size(size), progress=progress)
-    labelled = cached(eval_data, size=source_size(size), progress=progress)
+    labelled = dataclasses.replace(
+        evaluated(eval_data, image_size=size, progress=progress),
+        views=cached(eval_data, size=source_size(size), progress=progress),
+    )
     found = {"pretrain": _about(pool), "eval": _about(labelled)}
     if not found["eval"]["labelled"]:
         raise DermsslError(f"--eval-data {eval_data}: none of its images carries a label")

@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from dermssl.data.augment import TwoViews, ViewPolicy, draw_parameters
 from dermssl.data.jigsaw import PATCHES, JigsawViews, draw_patches
+from dermssl.data.render import Renderer
 
 PLAIN = ViewPolicy(brightness=0, contrast=0, saturation=0, hue=0, grayscale=0)
 ZERO, ONE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
@@ -19,18 +20,22 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+@pytest.mark.parametrize("told", [False, True])
 @pytest.mark.parametrize("aspect", [1.0, 4 / 3, 3 / 4, 2.5, 0.4])
-def test_crops_are_those_of_a_plain_loop_over_photographs(aspect):
+def test_crops_are_those_of_a_plain_loop_over_photographs(aspect, told):
     """In float64 and in pixels of a photograph whose shorter edge is 1."""
     policy, count = ViewPolicy(), 500
-    drawn = draw_parameters(count, policy, seeded(), aspects=torch.full((count,), aspect))
+    drawn = draw_parameters(count, policy, seeded(), told=told, aspects=torch.full((count,), aspect))
     u = torch.rand(13, count, generator=seeded()).double().numpy()
     across, down = max(1.0, aspect), max(1.0, 1 / aspect)  # the photograph
     for i in range(count):
         area = 0.2 + 0.8 * u[0, i]
         stretch = math.exp((2 * u[1, i] - 1) * math.log(4 / 3))
         width, height = min(1.0, math.sqrt(area * stretch)), min(1.0, math.sqrt(area / stretch))
-        left, top = (across - width) * u[2, i], (down - height) * u[3, i]
+        if told:  # in the middle square
+            left, top = (across - 1) / 2 + (1 - width) * u[2, i], (down - 1) / 2 + (1 - height) * u[3, i]
+        else:
+            left, top = (across - width) * u[2, i], (down - height) * u[3, i]
         found = [drawn.width[i] * across, drawn.height[i] * down]
         found += [(drawn.x[i] + 1) / 2 * across - width / 2, (drawn.y[i] + 1) / 2 * down - height / 2]
         assert [float(value) for value in found] == pytest.approx([width, height, left, top], abs=1e-6 * across * down)
@@ -63,6 +68,43 @@ def test_the_stretch_favours_no_axis_and_every_corner_is_seen(aspect):
             assert seen.float().mean() > 0.002
     assert (p.x.abs() + p.width).max() <= 1 + 1e-5
     assert (p.y.abs() + p.height).max() <= 1 + 1e-5
+
+
+@pytest.mark.parametrize("aspect", [4 / 3, 3 / 4, 3.0])
+@pytest.mark.parametrize("kind", ["query", "crop"])
+def test_the_place_of_a_view_does_not_tell_its_turn(monkeypatch, aspect, kind):
+    """A view that is turned lies as far from the middle along both edges; the others lie anywhere."""
+    drawn, count = [], 20_000
+    monkeypatch.setattr(Renderer, "__call__", lambda self, images, p: drawn.append(p) or images)
+    options = {"rotate_query": False, "with_crop": True} if kind == "crop" else {}
+    views = TwoViews(32, ViewPolicy(), ZERO, ONE, seeded(), aspects=np.full(count, aspect), **options)
+    views(torch.zeros(count, 2, 2, 3, dtype=torch.uint8), torch.arange(count))
+    across, down = max(1.0, aspect), max(1.0, 1 / aspect)
+    for number, p in enumerate(drawn):
+        x, y = p.x * across, p.y * down  # in half shorter edges
+        right, bottom = x.abs() + p.width * across, y.abs() + p.height * down
+        if number == (2 if kind == "crop" else 0):
+            assert len(p.turns.unique()) == 4
+            quantiles = torch.linspace(0.05, 0.95, 19)
+            torch.testing.assert_close(x.quantile(quantiles), y.quantile(quantiles), atol=0.03, rtol=0)
+            assert max(right.max(), bottom.max()) <= 1 + 1e-5
+            assert min(right.max(), bottom.max()) > 0.99, "all of the middle square is seen"
+            even = p.turns % 2 == 0
+            for axis in (x, y):
+                assert (axis[even].square().mean() - axis[~even].square().mean()).abs() < 0.01
+        else:
+            assert (p.turns == 0).all()
+            assert right.max() > across - 0.01
+            assert bottom.max() > down - 0.01, "all of the photograph is seen"
+
+
+def test_views_that_nobody_turns_lie_anywhere(monkeypatch):
+    drawn, count = [], 2_000
+    monkeypatch.setattr(Renderer, "__call__", lambda self, images, p: drawn.append(p) or images)
+    views = TwoViews(32, ViewPolicy(), ZERO, ONE, seeded(), rotate_query=False, aspects=np.full(count, 2.0))
+    views(torch.zeros(count, 2, 2, 3, dtype=torch.uint8), torch.arange(count))
+    assert len(drawn) == 2
+    assert all((p.x.abs() + p.width).max() > 0.99 for p in drawn)
 
 
 def squashed_circle(size: int = 240) -> tuple[torch.Tensor, float]:

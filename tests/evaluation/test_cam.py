@@ -13,7 +13,7 @@ from PIL import Image
 import dermssl
 from dermssl.backbones.load import load_backbone
 from dermssl.cli.cam import command
-from dermssl.data.prepare import prepare
+from dermssl.data.prepare import evaluated, prepare
 from dermssl.errors import DermsslError
 from dermssl.evaluation.activation import activation_maps
 from dermssl.evaluation.cam import class_activation
@@ -149,13 +149,18 @@ def test_labelled_images_are_taken_from_each_class_in_turn(labelled):
 
 
 def test_a_prepared_cache_gives_the_maps_of_its_files(labelled, tmp_path):
-    cache = prepare(labelled, tmp_path / "cache", size=72, progress=False)  # what SIZE needs
+    cache = evaluated(labelled, image_size=SIZE, progress=False)
     from_files = class_activation("random:resnet10t", labelled, limit=10, image_size=SIZE)
     from_cache = class_activation("random:resnet10t", cache, limit=10, image_size=SIZE)
     assert from_files.images.ids == from_cache.images.ids
     np.testing.assert_array_equal(from_files.results[0].maps, from_cache.results[0].maps)
     assert from_files.images.pixels(3).shape == (40, 40, 3)
     np.testing.assert_array_equal(from_cache.images.pixels(0), cache.images[cache.records.ids.index("bkl_0_0.png")])
+    prepare(labelled, tmp_path / "cache", size=72, progress=False)  # resized once already: close
+    nearly = class_activation("random:resnet10t", tmp_path / "cache", limit=10, image_size=SIZE).results[0].maps
+    exact = from_files.results[0].maps
+    assert np.abs(nearly - exact).max() < 0.3 * exact.max()
+    assert np.corrcoef(nearly.ravel(), exact.ravel())[0, 1] > 0.99
 
 
 def test_a_fitted_model_shows_its_prediction_or_the_class_asked_for(fitted, labelled):

@@ -12,8 +12,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from dermssl.backbones.load import load_backbone
 from dermssl.cli.eval_knn import command
-from dermssl.data.cache import source_size
-from dermssl.data.prepare import cached
+from dermssl.data.prepare import evaluated
 from dermssl.errors import DermsslError
 from dermssl.evaluation.features import extract_features
 from dermssl.evaluation.knn import evaluate_knn
@@ -27,7 +26,7 @@ OPTIONS = {"k": 5, "folds": 3, "image_size": 32, "device": "cpu"}
 
 def test_report_equals_scikit_learn_on_the_same_features_and_folds(labelled, tmp_path):
     report = evaluate_knn("random:resnet18", labelled, predictions=tmp_path / "p.csv", **OPTIONS)
-    cache = cached(labelled, size=source_size(32), progress=False)
+    cache = evaluated(labelled, image_size=32, progress=False)
     model = load_backbone("random:resnet18", seed=0)
     features = extract_features(model, cache.images, image_size=32, device="cpu", precision="fp32")
     answers = Predictions.load(tmp_path / "p.csv").sorted()
@@ -70,7 +69,7 @@ def test_majority_answer_stands_beside_the_accuracy(labelled):
 
 def test_a_module_is_evaluated_as_it_is_and_left_so(labelled):
     model = load_backbone("random:resnet18", seed=0).train()
-    cache = cached(labelled, size=source_size(32), progress=False)
+    cache = evaluated(labelled, image_size=32, progress=False)
     by_module = evaluate_knn(model, cache, **OPTIONS)
     by_name = evaluate_knn("random:resnet18", labelled, **OPTIONS)
     assert model.training

@@ -16,7 +16,7 @@ from dermssl.backbones.load import load_backbone
 from dermssl.cli import fewshot as fewshot_cli
 from dermssl.cli import finetune as finetune_cli
 from dermssl.data.cache import source_size
-from dermssl.data.prepare import cached, prepare
+from dermssl.data.prepare import evaluated, prepare
 from dermssl.errors import DermsslError
 from dermssl.evaluation import fitted
 from dermssl.evaluation.compare import compare
@@ -41,7 +41,7 @@ def load(folder):
 
 def answers_of(folder, data, image_size=32):
     """Probabilities of the saved model, through timm alone."""
-    cache = cached(data, size=source_size(image_size), progress=False)
+    cache = evaluated(data, image_size=image_size, progress=False)
     model = load(folder)
     inputs = to_input(torch.from_numpy(np.array(cache.images)), image_size, *normalisation(model))
     with torch.no_grad():

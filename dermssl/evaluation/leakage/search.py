@@ -17,7 +17,7 @@ from torch import Tensor
 from dermssl.data.cache import Cache
 from dermssl.data.columns import by_columns
 from dermssl.data.groups import read_pairs
-from dermssl.data.prepare import cached
+from dermssl.data.prepare import cached, evaluated
 from dermssl.data.read import path_of
 from dermssl.errors import DermsslError
 from dermssl.evaluation.arguments import LeakageOptions
@@ -199,7 +199,9 @@ def leakage(data: str | Path, other: str | Path | None = None, *, options: Leaka
         if setup is None or other is not None:
             raise DermsslError("--join: the ranking that it is looked up in needs --weights and one DATA")
         named = read_pairs(options.join, ids)[0]
-    features = [] if setup is None else [setup.features(cache.images) for cache in caches]
+    features = (
+        [] if setup is None else [_features(setup, *pair, progress) for pair in zip(sources, caches, strict=True)]
+    )
     found, by_embedding = _similar_pairs(pictures, split_at, features)
     LOGGER.info("%d pairs to compare in detail", len(found))
     scores, _ = likeness(pictures, found)
@@ -240,6 +242,14 @@ def leakage(data: str | Path, other: str | Path | None = None, *, options: Leaka
         lesions=ranking,
         caches=caches,
     )
+
+
+def _features(setup: Setup, source: Any, compared: Cache, progress: bool) -> np.ndarray:
+    """(N, D) of the images that are compared, as every other evaluation has them."""
+    seen = evaluated(source, image_size=setup.image_size, fit=setup.fit, progress=progress)
+    if seen.hashes != compared.hashes:
+        raise DermsslError(f"{compared.records.source}: its images have changed while they were read; start again")
+    return setup.features(seen.images)
 
 
 def _exact_pairs(caches: tuple[Cache, ...]) -> set[tuple[int, int]]:
