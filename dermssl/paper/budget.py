@@ -105,11 +105,6 @@ def resolve(
         eval_images: that carry labels.
     """
     recipe = find_recipe(asked.finetune_recipe)
-    if asked.queue_size is not None and asked.queue_size > images:
-        raise DermsslError(
-            f"--queue-size {asked.queue_size} is longer than the {images} images pretrained on; "
-            "give fewer, or leave it out"
-        )
     return dataclasses.replace(
         asked,
         epochs=config.epochs,

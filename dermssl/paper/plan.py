@@ -79,8 +79,8 @@ def make_plan(request: Request, settings: Settings, *, images: int, known: Colle
     """The tables and cells of a request.
 
     Args:
-        settings: resolved: queue size and image size are numbers.
-        images: that are pretrained on; no queue may be longer.
+        settings: resolved: epochs, batch size, queue size and image size are numbers.
+        images: that are pretrained on.
         known: the methods that this version can train.
     """
     runs = _Runs(settings, images, known)
@@ -170,7 +170,9 @@ class _Runs:
     """Collects cells, each once, after those that it needs."""
 
     def __init__(self, settings: Settings, images: int, known: Collection[str]) -> None:
-        self.settings, self.images, self.known = settings, images, known
+        self.settings, self.known = settings, known
+        batch = settings.batch_size or 1
+        self.keys = (settings.epochs or 1) * (images // batch) * batch  # that a run makes
         self.cells: dict[str, Cell] = {}
 
     def add(self, cell: Cell) -> str:
@@ -201,8 +203,8 @@ class _Runs:
         absent = ""
         if method not in self.known:
             absent = f"this version of dermssl has no method {method}"
-        elif queue_size is not None and queue_size > self.images:
-            absent = f"a queue of {queue_size} is longer than the {self.images} images pretrained on"
+        elif sweep[:1] == ["queue"] and queue_size is not None and queue_size > self.keys:
+            absent = f"a queue of {queue_size} is never full, as a run makes {self.keys} keys"
         return (self.add(Cell("pretrain", subject, options, absent=absent, only_for_others=True)),)
 
 
