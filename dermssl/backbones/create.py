@@ -1,6 +1,7 @@
 """Any timm architecture as a backbone with fresh weights, without its classifier."""
 
 import difflib
+from functools import partial
 from typing import Any
 
 import timm
@@ -9,6 +10,7 @@ from timm.models import get_pretrained_cfg_value, is_model
 from torch import nn
 
 from dermssl.backbones.facts import pretrained_cfg
+from dermssl.backbones.sizes import first_line, others_said, refusal
 from dermssl.errors import DermsslError
 
 
@@ -17,12 +19,13 @@ def create_backbone(name: str, *, image_size: int | None = None, seed: int = 0) 
 
     Args:
         name: architecture as timm lists it, e.g. ``"resnet18"``.
-        image_size: edge of the images in pixels, for architectures whose weights depend on it (ViTs); default: the
-            model's own.
+        image_size: edge of the images in pixels; default: the model's own. Architectures whose weights depend on it
+            (most ViTs) are made for it.
         seed: of the initial weights; the global random state is left as it was.
 
     Raises:
-        DermsslError: timm has no such model; the message names close ones.
+        DermsslError: timm has no such model (the message names close ones), cannot make it without a classifier, or
+            it does not take images of that size (the message names sizes that work).
     """
     if not is_model(name.split(".")[0]):
         close = difflib.get_close_matches(name, timm.list_models(), n=4)
@@ -31,12 +34,38 @@ def create_backbone(name: str, *, image_size: int | None = None, seed: int = 0) 
     architecture, _, tag = name.partition(".")
     if tag and name not in timm.list_pretrained(f"{architecture}.*"):
         raise DermsslError(f"--backbone {name}: timm knows no weights {tag!r} of it; use --backbone {architecture}")
-    options: dict[str, Any] = (
-        {"img_size": image_size} if image_size and get_pretrained_cfg_value(name, "fixed_input_size") else {}
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        model = timm.create_model(name, pretrained=False, num_classes=0, **options)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            model = _made(name, image_size)
+        why = None if image_size is None else refusal(model, image_size)
+    except Exception as error:  # timm's architectures fail in every way there is
+        if image_size is None:
+            raise DermsslError(
+                f"--backbone {name}: timm cannot make it without a classifier ({first_line(error)}); use another one"
+            ) from error
+        why = first_line(error)
+    if why is not None and image_size is not None:
+        own = (get_pretrained_cfg_value(name, "input_size") or (3, 224, 224))[-1]
+        sizes = others_said(partial(_refusal_when_made, name), image_size, own)
+        raise DermsslError(f"--image-size {image_size}: {name} cannot take it ({why}){sizes}")
     # timm's value belongs to weights that are not these; nothing was trained here, so nothing is cut off
     pretrained_cfg(model)["crop_mode"] = "squash"
     return model
+
+
+def _made(name: str, image_size: int | None) -> nn.Module:
+    options: dict[str, Any] = (
+        {"img_size": image_size} if image_size and get_pretrained_cfg_value(name, "fixed_input_size") else {}
+    )
+    return timm.create_model(name, pretrained=False, num_classes=0, **options)
+
+
+def _refusal_when_made(name: str, size: int) -> str | None:
+    """Why an architecture cannot be made for images of ``size``; no values are computed."""
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            model = _made(name, size)
+    except Exception as error:
+        return first_line(error)
+    return refusal(model, size)

@@ -1,6 +1,7 @@
 """The WEIGHTS argument: from its spelling to a timm model."""
 
 import json
+import shlex
 import tempfile
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import nn
 
+from dermssl.backbones.checkpoint import is_checkpoint
 from dermssl.backbones.create import create_backbone
 from dermssl.backbones.download import download, explain
 from dermssl.backbones.facts import pretrained_cfg
@@ -102,12 +104,13 @@ def _from_disk(spelling: str) -> nn.Module:
     if path.suffix == ".safetensors" and path.is_file():
         return _from_files(spelling, path.parent / CONFIG_FILE, path)
     folder = weights_folder(path)
-    if path.is_file():
+    if is_checkpoint(path):
         raise DermsslError(
-            f"weights {spelling}: is no .safetensors file, and others are not loaded, as a pickle may run code; "
-            "read it with torch.load(FILE, weights_only=True), load its tensors into a timm model with num_classes=0 "
-            "and strict=True, and save that with safetensors.torch.save_file beside a config.json of timm"
+            f"weights {spelling}: a checkpoint, whose architecture no one says and which may be a pickle; convert it "
+            f"once with `dermssl export {shlex.quote(spelling)} DIR --backbone NAME`, then give DIR"
         )
+    if path.is_file():
+        raise DermsslError(f"weights {spelling}: is no file of weights; give {SPELLINGS}")
     if folder is None:
         raise DermsslError(f"weights {spelling!r}: not found; give {SPELLINGS}")
     if not (folder / WEIGHTS_FILE).is_file():

@@ -12,6 +12,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import save_file
+from timm.models import get_pretrained_cfg_value
 from torch import nn
 
 from dermssl.backbones.facts import INTERPOLATION, crop_mode, own_image_size, pretrained_cfg
@@ -33,6 +34,7 @@ def save_backbone(
     tag: str = "dermssl",
     license: str | None = None,
     paper: str | None = None,
+    description: str | None = None,
 ) -> None:
     """Write ``model.safetensors`` and ``config.json``, loadable by ``timm.create_model("local-dir:FOLDER")``.
 
@@ -46,12 +48,13 @@ def save_backbone(
         tag: what timm calls this set of weights.
         license: SPDX name of the licence of the weights; None leaves it open.
         paper: of the method; without it a user of timm would see the paper of its ImageNet weights.
+        description: of the weights; default: that they were pretrained by dermssl.
 
     Raises:
         DermsslError: the model still has a classifier, takes another image size, or the folder cannot be written.
     """
     folder = Path(folder)
-    config = _config(
+    config = export_config(
         model,
         mean=mean,
         std=std,
@@ -60,6 +63,7 @@ def save_backbone(
         tag=tag,
         license=license,
         paper=paper,
+        description=description,
     )
     text = json.dumps({**config, "dermssl": provenance}, indent=2) + "\n"
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
@@ -102,20 +106,24 @@ def _settle_header(file: Path) -> None:
             opened.write(text.ljust(length))
 
 
-def _config(
+def export_config(
     model: nn.Module,
     *,
     mean: Sequence[float],
     std: Sequence[float],
     image_size: int,
-    fit: str,
-    tag: str,
-    license: str | None,
-    paper: str | None,
+    fit: str = "squash",
+    tag: str = "dermssl",
+    license: str | None = None,
+    paper: str | None = None,
+    description: str | None = None,
 ) -> dict[str, Any]:
-    """Content of ``config.json``: only fields of timm's ``PretrainedCfg``, an unknown one is a TypeError there."""
+    """Content of ``config.json``: only fields of timm's ``PretrainedCfg``, an unknown one is a TypeError there.
+
+    The arguments are those of :func:`save_backbone`, and so is what is raised.
+    """
     own = pretrained_cfg(model)
-    arguments = _arguments(model)
+    arguments = _arguments(model, image_size)
     fixed = bool(own.get("fixed_input_size", False)) and not arguments.get("dynamic_img_size", False)
     if getattr(model, "num_classes", 0):
         raise DermsslError(
@@ -138,7 +146,8 @@ def _config(
         "pool_size": None,
         "first_conv": own.get("first_conv"),
         "classifier": own.get("classifier"),
-        "description": f"{own['architecture']} pretrained without labels on dermoscopy images by dermssl",
+        "description": description
+        or f"{own['architecture']} pretrained without labels on dermoscopy images by dermssl",
     }
     if paper:
         cfg["paper_name"] = paper
@@ -153,7 +162,7 @@ def _config(
     return {**config, "model_args": arguments} if arguments else config
 
 
-def _arguments(model: nn.Module) -> dict[str, Any]:
+def _arguments(model: nn.Module, image_size: int) -> dict[str, Any]:
     """What the model was made with beyond its name, such as another pooling: without it timm builds another model.
 
     Rates of dropout are left out: they are a choice of each training.
@@ -161,6 +170,12 @@ def _arguments(model: nn.Module) -> dict[str, Any]:
     made_with: dict[str, Any] = getattr(model, "_model_args", {})
     dropped = ("num_classes", "img_size", "pretrained", "drop_rate", "drop_path_rate", "drop_block_rate")
     arguments = {key: value for key, value in made_with.items() if not key.endswith(dropped)}
-    if made_with.get("dynamic_img_size") and "img_size" in made_with:
+    if "img_size" not in made_with:
+        return arguments
+    architecture = pretrained_cfg(model)["architecture"]
+    if made_with.get("dynamic_img_size"):
         arguments["img_size"] = made_with["img_size"]  # size of the position embeddings; else it is input_size
+    elif image_size != (get_pretrained_cfg_value(architecture, "input_size") or (3, 0, 0))[-1]:
+        # timm hands input_size on as img_size, but some names (eva02, samvit) insist on a size of their own
+        arguments["img_size"] = image_size
     return arguments

@@ -1,10 +1,12 @@
 """Which image sizes a model takes: asked of timm on torch's meta device, where nothing is computed."""
 
 import copy
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dermssl.backbones.facts import own_image_size
 from dermssl.errors import DermsslError
@@ -31,29 +33,34 @@ def resolve_image_size(model: nn.Module, image_size: int | None, *, adapt: bool 
     if image_size is None:
         return own
     if (why := refusal(model, size, adapt=adapt)) is not None:
-        raise DermsslError(f"--image-size {size}: this backbone cannot take it ({why}){_others(model, size, adapt)}")
+        sizes = others_said(partial(refusal, model, adapt=adapt), size, own)
+        raise DermsslError(f"--image-size {size}: this backbone cannot take it ({why}){sizes}")
     if adapt and size != own and hasattr(model, "set_input_size"):
         model.set_input_size(img_size=(size, size))  # type: ignore[operator]
     return size
 
 
-def refusal(model: nn.Module, size: int, *, adapt: bool = False) -> str | None:
+def refusal(model: nn.Module, size: int, *, adapt: bool = False, training: bool = False) -> str | None:
     """Why a model does not take square images of ``size`` pixels, in its own words; None where it does.
 
     The model itself is left as it is: a copy without values is asked.
 
     Args:
         adapt: whether the model may be changed to that size.
+        training: ask it in training mode, of two images.
     """
     try:
         empty = _without_values(model)
         if adapt and size != own_image_size(model) and hasattr(empty, "set_input_size"):
             empty.set_input_size(img_size=(size, size))  # type: ignore[operator]
             empty.to("meta")
-        with torch.no_grad(), torch.device("meta"):
-            output = empty(torch.zeros(1, 3, size, size, device="meta"))
+        empty.train(training)
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), torch.device("meta"):
+            output = empty(torch.zeros(1 + training, 3, size, size, device="meta"))
     except Exception as error:  # timm's architectures fail in every way there is
-        return _first_line(error)
+        return first_line(error)
+    if not isinstance(output, Tensor):
+        return f"its output is a {type(output).__name__}, not one vector per image"
     if output.ndim != 2:
         return f"its output is of shape {tuple(output.shape)}, not one vector per image"
     if 0 in output.shape:
@@ -70,18 +77,18 @@ def _without_values(model: nn.Module) -> nn.Module:
     return copy.deepcopy(model, shared).eval()
 
 
-def _others(model: nn.Module, size: int, adapt: bool) -> str:
-    """Sizes near ``size`` that the model takes, for the end of a message."""
-    own = own_image_size(model)
+def others_said(refused: Callable[[int], str | None], size: int, own: int) -> str:
+    """The sizes near ``size``, and the model's own, that are not refused; for the end of a message."""
     near = {own}
     for step in _STEPS:
         lower = size // step * step
         near |= {lower + step * k for k in (-1, 0, 1, 2)}
     tried = sorted((s for s in near if 1 <= s <= LARGEST_EDGE and s != size), key=lambda s: abs(s - size))[:12]
-    work = sorted(s for s in {*tried, own} if refusal(model, s, adapt=adapt) is None)
+    work = sorted(s for s in {*tried, own} if refused(s) is None)
     return f"; sizes that work: {', '.join(map(str, work))}" if work else ""
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error says, without what follows."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

@@ -7,6 +7,9 @@ from typing import Any
 import click
 
 from dermssl.cli.logs import log_to_terminal
+from dermssl.cli.parse import Several
+
+RGB = Several(float)
 
 
 @click.command()
@@ -15,12 +18,21 @@ from dermssl.cli.logs import log_to_terminal
 @click.option("--license", metavar="ID", help="Licence of the weights.  [default: that of the images, if known]")
 @click.option("--attribution", metavar="TEXT", multiple=True, help="Source of the images; may be given several times.")
 @click.option("--description", metavar="TEXT", help="What the images are, for the card: which sets, how they were cut.")
+@click.option("--backbone", metavar="NAME", help="Architecture of a checkpoint, by its timm name.")
+@click.option("--image-size", type=int, help="Image size that a checkpoint was trained at.  [default: timm's]")
+@click.option("--mean", type=RGB, metavar="R,G,B", help="Mean that a checkpoint was trained with.  [default: timm's]")
+@click.option(
+    "--std", type=RGB, metavar="R,G,B", help="Deviation that a checkpoint was trained with.  [default: timm's]"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(run: Path, folder: Path, as_json: bool, **options: Any) -> None:
     """Write the backbone of RUN to DIR: weights, configuration, model card and provenance.
 
     It is written only once timm, in a process of its own, has loaded every tensor unchanged. Evaluations in
     RUN/evaluations (what `dermssl eval-knn --json` prints) go into the card.
+
+    RUN may also be a checkpoint of another program (.pth, .pth.tar, .pt, .bin, .ckpt), by torchvision, timm, MoCo,
+    DINO, SimCLR, lightly or solo-learn: with --backbone, its weights are converted. Pickled objects are not loaded.
     """
     log_to_terminal()
     from dermssl.hub.export import export
@@ -32,4 +44,5 @@ def command(run: Path, folder: Path, as_json: bool, **options: Any) -> None:
         return
     click.echo(f"Exported: {exported}")
     click.echo(f'Load it:  timm.create_model("{load}", pretrained=True, num_classes=7)')
-    click.echo(f"Next:     dermssl push {folder} ORG/NAME --dry-run")
+    if options["backbone"] is None:
+        click.echo(f"Next:     dermssl push {folder} ORG/NAME --dry-run")

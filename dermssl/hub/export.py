@@ -13,6 +13,8 @@ import torch
 from torch import nn
 
 import dermssl
+from dermssl.backbones.checkpoint import is_checkpoint
+from dermssl.backbones.convert import convert
 from dermssl.backbones.facts import pretrained_cfg
 from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE, load_backbone
 from dermssl.backbones.save import save_backbone
@@ -25,6 +27,7 @@ from dermssl.hub.provenance import provenance, sha256_of
 from dermssl.hub.record import EVALUATIONS, read_config, read_run
 from dermssl.hub.verify import verify
 from dermssl.methods.registry import METHODS
+from dermssl.options import flag
 
 LOGGER = logging.getLogger("dermssl")
 
@@ -42,16 +45,25 @@ def export(
     license: str | None = None,
     attribution: Sequence[str] = (),
     description: str | None = None,
+    backbone: str | None = None,
+    image_size: int | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
 ) -> Path:
     """Write a run's backbone, its card and its provenance; nothing is written unless timm has loaded it.
 
     Args:
-        run: a run directory. Reports of evaluations in its ``evaluations`` folder go into the card.
+        run: a run directory. Reports of evaluations in its ``evaluations`` folder go into the card. Or a checkpoint of
+            another program (``.pth``, ``.pth.tar``, ``.pt``, ``.bin``, ``.ckpt``): its backbone is converted, without
+            a card.
         folder: new, empty, or an earlier export, whose files are replaced. Its name becomes the model's.
         license: of the weights, as the Hub names it (``cc-by-4.0``); default: that of the images where they are a
             known public set.
         attribution: what the images' licence asks to be said, where they are not a known set.
         description: what the images are, in a sentence of the card: which sets, how they were cut.
+        backbone: architecture of a checkpoint, by its timm name; a run knows its own, and what follows, too.
+        image_size: edge in pixels of the images that a checkpoint was trained on; default: timm's.
+        mean, std: of the channels that a checkpoint was trained with, for values in [0, 1]; default: timm's.
 
     Returns:
         ``folder``.
@@ -61,6 +73,14 @@ def export(
             cannot be written, or timm does not load exactly these tensors.
     """
     run, folder = Path(run), Path(folder)
+    of_checkpoint: dict[str, Any] = {"backbone": backbone, "image_size": image_size, "mean": mean, "std": std}
+    if is_checkpoint(run):
+        if attribution or description:
+            raise DermsslError("--attribution and --description are for the card, which a converted checkpoint has not")
+        return convert(run, folder, license=license, **of_checkpoint)
+    for name, value in of_checkpoint.items():
+        if value is not None:
+            raise DermsslError(f"{flag(name)} is for checkpoints of other programs (.pth, .ckpt ...): {run} is none")
     earlier = _claim(run, folder)
     record = read_run(run, license=license, attribution=tuple(attribution), description=description)
     model = load_backbone(run)

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dermssl.backbones import timm_check
 from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE
 from dermssl.errors import DermsslError
 
-SCRIPT = Path(__file__).with_name("timm_check.py")
+SCRIPT = Path(timm_check.__file__)
 
 
 @dataclass(frozen=True)

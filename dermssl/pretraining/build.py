@@ -14,7 +14,7 @@ from dermssl import distributed
 from dermssl.backbones.create import create_backbone
 from dermssl.backbones.facts import pretrained_cfg
 from dermssl.backbones.load import load_backbone
-from dermssl.backbones.sizes import resolve_image_size
+from dermssl.backbones.sizes import refusal, resolve_image_size
 from dermssl.data.augment import TwoViews, ViewPolicy
 from dermssl.data.jigsaw import JigsawViews
 from dermssl.data.loader import Loader
@@ -23,7 +23,7 @@ from dermssl.methods.registry import METHODS
 from dermssl.options import flag, said_of
 from dermssl.pretraining.compiled import compile_network
 from dermssl.pretraining.config import PretrainConfig, make_config
-from dermssl.pretraining.decided import Resolved
+from dermssl.pretraining.decided import Resolved, image_size
 from dermssl.pretraining.trainer import Trainer
 
 LOGGER = logging.getLogger("dermssl")
@@ -33,10 +33,12 @@ def starting_backbone(config: PretrainConfig) -> nn.Module:
     """The backbone at step 0: random, or with the weights that ``--init`` names.
 
     Raises:
-        DermsslError: there are no such weights, or they are another architecture's.
+        DermsslError: there are no such weights, they are another architecture's, or it does not take such images.
     """
     if config.init is None:
-        return create_backbone(config.backbone, image_size=config.image_size, seed=config.seed)
+        backbone = create_backbone(config.backbone, image_size=config.image_size, seed=config.seed)
+        _refuse_untrainable(config, backbone)
+        return backbone
     try:
         backbone = load_backbone(config.init, seed=config.seed)
     except DermsslError as error:
@@ -48,7 +50,18 @@ def starting_backbone(config: PretrainConfig) -> nn.Module:
             f"use --backbone {architecture}"
         )
     resolve_image_size(backbone, config.image_size, adapt=True)
+    _refuse_untrainable(config, backbone)
     return backbone
+
+
+def _refuse_untrainable(config: PretrainConfig, backbone: nn.Module) -> None:
+    """Refuse a backbone that gives no features of a batch in training, or at its own size."""
+    size = image_size(config, backbone)
+    for training in (False, True):
+        if (why := refusal(backbone, size, training=training)) is not None:
+            raise DermsslError(
+                f"--backbone {config.backbone}: gives no features of images of {size} px ({why}); use another one"
+            )
 
 
 def build_trainer(

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from dermssl import distributed
-from dermssl.backbones.facts import own_image_size, pretrained_cfg
+from dermssl.backbones.facts import normalisation, own_image_size
 from dermssl.data.loader import Loader
 from dermssl.devices import precision_name
 from dermssl.pretraining.config import PretrainConfig
@@ -49,13 +49,14 @@ def resolve(
 ) -> Resolved:
     """Fill in what the configuration leaves open; a run that goes on has its ``lr`` already."""
     steps = config.epochs * len(loader)
+    mean, std = normalisation(backbone)
     return Resolved(
         images=len(loader.images),
         batch_size=loader.batch_size,
         steps=steps,
         image_size=image_size(config, backbone),
-        mean=tuple(pretrained_cfg(backbone)["mean"]),
-        std=tuple(pretrained_cfg(backbone)["std"]),
+        mean=mean,
+        std=std,
         lr=lr or scaled_lr(config, loader.batch_size),
         momentum=default_momentum(steps) if config.momentum is None else config.momentum,
         queue_size=config.queue_size or default_queue_size(len(loader.images), loader.batch_size, steps),

@@ -13,6 +13,8 @@ import torch
 from torch import nn
 
 from dermssl import distributed
+from dermssl.backbones.exportable import refuse_unexportable
+from dermssl.backbones.facts import normalisation
 from dermssl.backbones.load import load_backbone
 from dermssl.data.cache import Cache, source_size
 from dermssl.data.loader import Loader
@@ -82,6 +84,8 @@ def pretrain(data: str | Path, output: str | Path, *, resume: bool = True, **opt
             backbone = starting_backbone(config)
             run = RunDirectory(output)
             if distributed.is_main():
+                if not run.exists():
+                    _refuse_unexportable(config, backbone)
                 if run.exists() and not (resume or distributed.restarted()):
                     LOGGER.info("the earlier run was renamed to %s", run.move_aside())
                 _claim(run, config)
@@ -142,6 +146,12 @@ def _refuse_method(config: PretrainConfig, device: torch.device) -> None:
         )
     if config.sync_bn and device.type != "cuda":
         raise DermsslError("--sync-bn: torch synchronises BatchNorm between GPUs only, not on the CPU; leave it out")
+
+
+def _refuse_unexportable(config: PretrainConfig, backbone: nn.Module) -> None:
+    """Refuse a backbone whose weights could not be given away after the training."""
+    mean, std = normalisation(backbone)
+    refuse_unexportable(backbone, mean=mean, std=std, image_size=image_size(config, backbone), fit=config.fit)
 
 
 def _refuse_unlike(run: RunDirectory, cache: Cache, device: torch.device, dtype: torch.dtype) -> None:

@@ -1,13 +1,15 @@
-"""Load exported weights the way a user of timm does, and compare every tensor. A script: it must not import dermssl.
+"""Load weights the way a user of timm does, and compare every tensor. A script as well: it must not import dermssl.
 
     python -P timm_check.py '[{"model": "local-dir:FOLDER", "file": "FOLDER/model.safetensors", "config": {...}}, ...]'
 
-Prints one JSON object a line and a model: ``{"model", "tensors", "features_only", "problems"}``.
+Prints one JSON object per model, each on a line: ``{"model", "tensors", "features_only", "problems"}``.
 """
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import timm
@@ -16,20 +18,32 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 CLASSES = 7
+_WRAPPED = re.compile(r"^(model|body)\.")  # what timm's pyramids that wrap a whole model call it
+Create = Callable[..., nn.Module]  # of timm's create_model, all but num_classes and features_only given
 
 
-def check(model: str, file: str, config: dict[str, Any]) -> dict[str, Any]:
-    """What is wrong with ``model`` as timm loads it, against the tensors of ``file`` and the values of ``config``."""
-    wanted = load_file(file)
-    result: dict[str, Any] = {"model": model, "tensors": len(wanted), "features_only": None}
+def check(create: Create, wanted: dict[str, Tensor], config: dict[str, Any]) -> dict[str, Any]:
+    """What is wrong with a model as timm makes it.
+
+    Args:
+        create: makes it, with its weights.
+        wanted: the tensors that it must have.
+        config: the values of its ``pretrained_cfg``, and ``architecture``.
+
+    Returns:
+        ``tensors``: how many; ``features_only``: whether it can be a pyramid; ``problems``: a list of sentences.
+    """
+    result: dict[str, Any] = {"tensors": len(wanted), "features_only": None}
     steps = (strict_load, with_classes, features_only)
-    result["problems"] = [problem for step in steps for problem in step(model, wanted, config, result)]
+    result["problems"] = [problem for step in steps for problem in step(create, wanted, config, result)]
     return result
 
 
-def strict_load(name: str, wanted: dict[str, Tensor], config: dict[str, Any], result: dict[str, Any]) -> Iterator[str]:
+def strict_load(
+    create: Create, wanted: dict[str, Tensor], config: dict[str, Any], result: dict[str, Any]
+) -> Iterator[str]:
     """As it is: every tensor, and the preprocessing."""
-    model = timm.create_model(name, pretrained=True)
+    model = create()
     own = model.state_dict()
     yield from differences("as exported", own, wanted, missing=lambda key: key not in wanted)
     if model.num_classes != 0:
@@ -39,28 +53,29 @@ def strict_load(name: str, wanted: dict[str, Tensor], config: dict[str, Any], re
         value = data[key] if isinstance(data[key], str | float) else list(data[key])
         if value != config[key]:
             yield f"timm's data configuration has {key} {value}, not {config[key]}"
-    result["embedding"] = embedding(model, data["input_size"])
+    result["names"], result["embedding"] = own.keys(), embedding(model, data["input_size"])
 
 
-def with_classes(name: str, wanted: dict[str, Tensor], config: dict[str, Any], result: dict[str, Any]) -> Iterator[str]:
+def with_classes(
+    create: Create, wanted: dict[str, Tensor], config: dict[str, Any], result: dict[str, Any]
+) -> Iterator[str]:
     """With a new classifier: every tensor of the backbone, and the same embeddings before the classifier."""
-    model = timm.create_model(name, pretrained=True, num_classes=CLASSES)
-    classifier = config["classifier"]
-    heads = tuple(f"{head}." for head in ([classifier] if isinstance(classifier, str) else classifier))
+    model = create(num_classes=CLASSES)
     where = f"with num_classes={CLASSES}"
-    yield from differences(where, model.state_dict(), wanted, missing=lambda key: not key.startswith(heads))
-    before = result.pop("embedding")
+    names, before = result.pop("names"), result.pop("embedding")
+    # the classifier is what the model without one does not have: levit normalises in it, too
+    yield from differences(where, model.state_dict(), wanted, missing=lambda key: key in names)
     after = embedding(model, config["input_size"], before_classifier=True)
     if not torch.allclose(before, after, rtol=1e-4, atol=1e-5):
         yield f"{where}: the embeddings differ by up to {(before - after).abs().max().item():.2g}"
 
 
 def features_only(
-    name: str, wanted: dict[str, Tensor], config: dict[str, Any], result: dict[str, Any]
+    create: Create, wanted: dict[str, Tensor], config: dict[str, Any], result: dict[str, Any]
 ) -> Iterator[str]:
     """As a pyramid of features, where the architecture can: every tensor it keeps."""
     try:
-        model = timm.create_model(name, pretrained=True, features_only=True)
+        model = create(features_only=True)
     except Exception as error:
         try:
             timm.create_model(config["architecture"], pretrained=False, features_only=True)
@@ -72,7 +87,7 @@ def features_only(
     result["features_only"] = True
     # timm renames levels ("blocks.0" is "blocks_0") or wraps the model
     names = {key.replace(".", "_"): tensor for key, tensor in wanted.items()}
-    own = {key.removeprefix("model.").replace(".", "_"): tensor for key, tensor in model.state_dict().items()}
+    own = {_WRAPPED.sub("", key).replace(".", "_"): tensor for key, tensor in model.state_dict().items()}
     own = {key: tensor for key, tensor in own.items() if not key.startswith("head_")}
     yield from differences("features_only", own, names, missing=lambda key: True, all_used=False)
 
@@ -122,9 +137,10 @@ def embedding(model: nn.Module, size: Any, *, before_classifier: bool = False) -
 if __name__ == "__main__":
     for job in json.loads(sys.argv[1]):
         try:
-            answer = check(**job)
+            create = partial(timm.create_model, job["model"], pretrained=True)
+            answer = check(create, load_file(job["file"]), job["config"])
         except Exception as error:
-            answer = {"model": job["model"], "problems": [f"{type(error).__name__}: {error}"]}
-        print(json.dumps(answer), flush=True)
+            answer = {"problems": [f"{type(error).__name__}: {error}"]}
+        print(json.dumps({"model": job["model"], **answer}), flush=True)
     if "dermssl" in sys.modules:
         sys.exit("dermssl was imported")

@@ -1,0 +1,127 @@
+"""A checkpoint of another program as the two files that timm loads."""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dermssl.backbones.checkpoint import Part, find_backbone, read_checkpoint
+from dermssl.backbones.create import create_backbone
+from dermssl.backbones.exportable import refuse_unexportable
+from dermssl.backbones.facts import normalisation, own_image_size, pretrained_cfg
+from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE
+from dermssl.backbones.save import save_backbone
+from dermssl.errors import DermsslError
+
+LOGGER = logging.getLogger("dermssl")
+
+CONVERTED = "converted"  # key of the record under "dermssl" in config.json
+
+
+def convert(
+    file: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    *,
+    backbone: str | None,
+    image_size: int | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    license: str | None = None,
+) -> Path:
+    """Write the backbone in a checkpoint as ``model.safetensors`` and ``config.json``.
+
+    Every tensor is accounted for: all of the architecture's must be there, and what is left out is a head or another
+    network of the method, and said.
+
+    Args:
+        file: ``.pth``, ``.pth.tar``, ``.pt``, ``.bin``, ``.ckpt`` or ``.safetensors``, as torchvision, timm, MoCo,
+            DINO, SimCLR, lightly, solo-learn and Lightning write them. Pickled objects are not loaded.
+        folder: new, empty, or an earlier conversion, which is replaced.
+        backbone: the architecture, by its timm name.
+        image_size: edge in pixels of the images it was trained on; default: timm's for this architecture.
+        mean, std: of the channels it was trained with, for values in [0, 1]; default: timm's for this architecture.
+        license: of the weights, as the Hub names it; default: unknown.
+
+    Returns:
+        ``folder``.
+
+    Raises:
+        DermsslError: the file holds more than tensors, or they are not those of the architecture; the folder holds
+            something else or cannot be written; or timm would not load the result.
+    """
+    file, folder = Path(file), Path(folder)
+    if backbone is None:
+        raise DermsslError(
+            f"{file}: nothing in it says which architecture it is; name it with --backbone, e.g. resnet50"
+        )
+    _claim(folder)
+    model = create_backbone(backbone, image_size=image_size)
+    _refuse_channels(mean=mean, std=std)
+    part = find_backbone(read_checkpoint(file), model, str(file))
+    model.load_state_dict({**model.state_dict(), **part.tensors})
+    model.eval()
+    _say(file, part)
+    own_mean, own_std = normalisation(model)
+    size = image_size or own_image_size(model)
+    known: dict[str, Any] = {"mean": mean or own_mean, "std": std or own_std, "image_size": size, "fit": "crop"}
+    refuse_unexportable(model, **known)
+    record = {"file": file.name, "sha256": _sha256(file), "prefix": part.prefix, "license": license}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_backbone(
+            model,
+            folder,
+            **known,
+            provenance={CONVERTED: record},
+            tag="converted",
+            license=license,
+            description=f"{pretrained_cfg(model)['architecture']} converted from {file.name} by dermssl",
+        )
+    except OSError as error:
+        raise DermsslError(f"cannot write {folder}: {error.strerror or error}") from error
+    if license is None:
+        LOGGER.warning("the licence of these weights is unknown: name it with --license")
+    return folder
+
+
+def _claim(folder: Path) -> None:
+    """Refuse a folder that holds something else."""
+    if folder.exists() and not folder.is_dir():
+        raise DermsslError(f"{folder} is a file; name a folder")
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    try:
+        earlier = CONVERTED in json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))["dermssl"]
+    except (OSError, ValueError, KeyError, TypeError):
+        earlier = False
+    if not earlier or {path.name for path in folder.iterdir()} - {CONFIG_FILE, WEIGHTS_FILE}:
+        raise DermsslError(f"{folder} holds something that is not a converted checkpoint; name another folder")
+
+
+def _refuse_channels(**given: Sequence[float] | None) -> None:
+    for name, values in given.items():
+        if values is not None and (len(values) != 3 or not all(0 <= value <= 1 for value in values)):
+            shown = ",".join(f"{value:g}" for value in values)
+            raise DermsslError(f"--{name} {shown}: three numbers from 0 to 1 are needed, for red, green and blue")
+        if name == "std" and values is not None and 0 in values:
+            raise DermsslError("--std: must be above 0")
+
+
+def _say(file: Path, part: Part) -> None:
+    """What was taken and what was not."""
+    below = f" below {part.prefix}" if part.prefix else ""
+    heads = sorted({name.split(".")[0] for name in part.dropped})
+    others = [f"{name} ({count} tensors)" for name, count in part.others.items()]
+    LOGGER.info("%s: %d tensors%s are the backbone's", file.name, len(part.tensors), below)
+    if heads:
+        LOGGER.info("left out, as a head: %s (%d tensors)", ", ".join(heads), len(part.dropped))
+    if others:
+        LOGGER.info("left out, as no part of the backbone: %s", ", ".join(others))
+
+
+def _sha256(file: Path) -> str:
+    with open(file, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
