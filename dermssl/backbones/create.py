@@ -34,10 +34,13 @@ def create_backbone(name: str, *, image_size: int | None = None, seed: int = 0) 
     architecture, _, tag = name.partition(".")
     if tag and name not in timm.list_pretrained(f"{architecture}.*"):
         raise DermsslError(f"--backbone {name}: timm knows no weights {tag!r} of it; use --backbone {architecture}")
+    refused = partial(_refusal_when_made, name)
     try:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             model = _made(name, image_size)
+        if not _made_for_a_size(name):
+            refused = partial(refusal, model)
         why = None if image_size is None else refusal(model, image_size)
     except Exception as error:  # timm's architectures fail in every way there is
         if image_size is None:
@@ -47,7 +50,7 @@ def create_backbone(name: str, *, image_size: int | None = None, seed: int = 0) 
         why = first_line(error)
     if why is not None and image_size is not None:
         own = (get_pretrained_cfg_value(name, "input_size") or (3, 224, 224))[-1]
-        sizes = others_said(partial(_refusal_when_made, name), image_size, own)
+        sizes = others_said(refused, image_size, own)
         raise DermsslError(f"--image-size {image_size}: {name} cannot take it ({why}){sizes}")
     # timm's value belongs to weights that are not these; nothing was trained here, so nothing is cut off
     pretrained_cfg(model)["crop_mode"] = "squash"
@@ -55,10 +58,13 @@ def create_backbone(name: str, *, image_size: int | None = None, seed: int = 0) 
 
 
 def _made(name: str, image_size: int | None) -> nn.Module:
-    options: dict[str, Any] = (
-        {"img_size": image_size} if image_size and get_pretrained_cfg_value(name, "fixed_input_size") else {}
-    )
+    options: dict[str, Any] = {"img_size": image_size} if image_size and _made_for_a_size(name) else {}
     return timm.create_model(name, pretrained=False, num_classes=0, **options)
+
+
+def _made_for_a_size(name: str) -> bool:
+    """Whether the weights of an architecture depend on the size of the images."""
+    return bool(get_pretrained_cfg_value(name, "fixed_input_size"))
 
 
 def _refusal_when_made(name: str, size: int) -> str | None:

@@ -1,4 +1,4 @@
-"""The options of ``prepare``: of the Python call and of its command alike."""
+"""The options of ``prepare``, and of whatever reads labelled images: of the Python calls and their commands alike."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,22 @@ from dermssl.options import FITS, LARGEST_EDGE, MOST_WORKERS, Fit, Options, opti
 
 
 @dataclass(frozen=True, kw_only=True)
-class PrepareOptions(Options):
+class ColumnOptions(Options):
+    """Of everything that asks for the class or the lesion of an image."""
+
+    label: str | None = option(
+        None, "Column of the images' tables that holds the class.", metavar="COLUMN", unset="as their layout has it"
+    )
+    group: str | None = option(
+        None,
+        "Column of the images' tables that holds the lesion or the patient.",
+        metavar="COLUMN",
+        unset="as their layout has it",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareOptions(ColumnOptions):
     """Of ``prepare``."""
 
     size: int = option(256, "Edge length of the square images, in pixels.", least=8, most=LARGEST_EDGE)
@@ -17,13 +32,4 @@ class PrepareOptions(Options):
     )
     workers: int | None = option(None, "Threads that decode.", least=1, most=MOST_WORKERS, unset="one per CPU core")
     max_bad: float = option(0.05, "Share of unreadable images above which this is an error.", least=0, most=1)
-    label: str | None = option(
-        None, "Column of DATA's tables that holds the class.", metavar="COLUMN", unset="as its layout has it"
-    )
-    group: str | None = option(
-        None,
-        "Column of DATA's tables that holds the lesion or the patient.",
-        metavar="COLUMN",
-        unset="as its layout has it",
-    )
     progress: bool = option(True, "Show progress on standard error.", command=False)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dermssl.data.arguments import ColumnOptions
 from dermssl.options import (
     DEVICE,
     FITS,
@@ -40,21 +41,6 @@ FRACTIONS = (0.01, 0.02, 0.04, 0.06, 0.08, 0.1)
 THRESHOLD = 0.57
 
 OWN_SIZE = "that of the weights"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ColumnOptions(Options):
-    """Of everything that asks for the class or the lesion of an image."""
-
-    label: str | None = option(
-        None, "Column of DATA's tables that holds the class.", metavar="COLUMN", unset="as DATA's layout has it"
-    )
-    group: str | None = option(
-        None,
-        "Column of DATA's tables that holds the lesion or the patient.",
-        metavar="COLUMN",
-        unset="as DATA's layout has it",
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +147,7 @@ class FewshotOptions(TransferOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CamOptions(FeatureOptions):
+class CamOptions(FeatureOptions, ColumnOptions):
     """Of ``class_activation``."""
 
     # several images at a time, with their gradients: a larger edge would take the memory of most machines

@@ -19,6 +19,7 @@ from dermssl.backbones.facts import Framing, normalisation
 from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE, load_backbone, weights_folder
 from dermssl.backbones.sizes import refusal, resolve_image_size
 from dermssl.data.cache import Cache
+from dermssl.data.columns import by_columns
 from dermssl.errors import DermsslError
 from dermssl.evaluation.activation import activation_maps, positions
 from dermssl.evaluation.arguments import CamOptions
@@ -112,10 +113,11 @@ def class_activation(
             "wrote, or leave --class out"
         )
     shapes = {shape for view in views for shape in (view.shape, view.asked)}
-    chosen, squares = choose(images, options.limit, shapes)
+    named = by_columns(images, options.label, options.group)
+    chosen, squares = choose(named, options.limit, shapes)
     drawn: dict[Shape, np.ndarray] = {}
     if len(chosen) > 1:
-        drawn = choose(images, MEAN_OF, shapes, drawn_by=seed)[1]
+        drawn = choose(named, MEAN_OF, shapes, drawn_by=seed)[1]
     results = [_look(view, squares, drawn, method, one) for view, one in zip(views, wanted, strict=True)]
     return Cam(str(images.records.source if isinstance(images, Cache) else images), chosen, tuple(results), method)
 

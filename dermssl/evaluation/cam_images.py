@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -12,10 +13,11 @@ from PIL import Image
 from dermssl.backbones.facts import Framing
 from dermssl.data.cache import Cache, open_cache
 from dermssl.data.cache_files import is_cache
+from dermssl.data.columns import Columns
 from dermssl.data.decode import UnreadableImage, decode, decode_whole
 from dermssl.data.layouts.names import is_image
 from dermssl.data.opener import FILES, Opener
-from dermssl.data.read import path_of, read_records
+from dermssl.data.read import path_of, read_records, renamed_cache
 from dermssl.data.records import Records
 from dermssl.data.resize import smaller_square
 from dermssl.errors import DermsslError
@@ -48,11 +50,12 @@ class CamImages:
 
 
 def choose(
-    data: str | Path | Cache, limit: int, shapes: set[Shape], *, drawn_by: int | None = None
+    data: Any, limit: int, shapes: set[Shape], *, drawn_by: int | None = None
 ) -> tuple[CamImages, dict[Shape, np.ndarray]]:
     """Some readable images, and all of them as squares of the given shapes, (N, S, S, 3) uint8.
 
     Args:
+        data: an image file, a data set, `Columns` around one, or an open cache.
         limit: how many: each class in turn, or where ``drawn_by`` is a seed, a random draw.
 
     Raises:
@@ -83,15 +86,17 @@ def choose(
     return CamImages(tuple(ids), tuple(labels), tuple(readers)), stacked
 
 
-def _candidates(data: str | Path | Cache, drawn_by: int | None) -> Iterator[Candidate]:
+def _candidates(data: Any, drawn_by: int | None) -> Iterator[Candidate]:
     """Name, class, reader of the whole image, reader of the square that the evaluations see; one for each image."""
-    path = None if isinstance(data, Cache) else path_of(data)
-    if isinstance(data, Cache) or (path is not None and is_cache(path)):
-        cache = data if isinstance(data, Cache) else open_cache(data)
+    path, given = path_of(data), data.data if isinstance(data, Columns) else data
+    if isinstance(given, Cache) or (path is not None and is_cache(path)):
+        cache = renamed_cache(given if isinstance(given, Cache) else open_cache(given), data)
         for row in _order(cache.records, drawn_by):
             yield _of_cache(cache, row)
         return
     if path is not None and path.is_file() and is_image(path):
+        if isinstance(data, Columns):
+            raise DermsslError(f"--label and --group: {path} is one image, without a table; leave them out")
         yield _of_file(path, path.name, "")
         return
     records = read_records(data)

@@ -11,6 +11,7 @@ from torch import nn
 from dermssl.data.cache import Cache
 from dermssl.data.columns import by_columns
 from dermssl.data.prepare import evaluated
+from dermssl.data.read import renamed_cache
 from dermssl.errors import DermsslError
 from dermssl.evaluation.arguments import EmbedOptions
 from dermssl.evaluation.embeddings import Embeddings, refuse_suffix
@@ -41,11 +42,12 @@ def embed(weights: str | Path | nn.Module, data: Any, options: EmbedOptions) -> 
         refuse_suffix(Path(options.output))
         refuse_unwritable(options.output, "--output")
     setup = Setup.by(weights, options)
+    named = by_columns(data, options.label, options.group)
     cache = (
-        data
+        renamed_cache(data, named)
         if isinstance(data, Cache)
         else evaluated(
-            by_columns(data, options.label, options.group),
+            named,
             image_size=setup.image_size,
             fit=setup.fit,
             progress=options.progress,

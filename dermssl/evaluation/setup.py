@@ -15,6 +15,7 @@ from dermssl.backbones.sizes import resolve_image_size
 from dermssl.data.cache import Cache, source_size
 from dermssl.data.columns import by_columns
 from dermssl.data.prepare import cached
+from dermssl.data.read import renamed_cache
 from dermssl.devices import resolve_device, resolve_precision
 from dermssl.errors import DermsslError
 from dermssl.evaluation.arguments import FeatureOptions, FoldOptions
@@ -108,7 +109,8 @@ class Setup:
 
     def open(self, data: str | Path | Cache, *, option: str = "DATA") -> LabelledImages:
         """The labelled images of ``data``, in the size and framing that the network sees."""
-        data = data if isinstance(data, Cache) else by_columns(data, self.label, self.group)
+        named = by_columns(data, self.label, self.group)
+        data = renamed_cache(data, named) if isinstance(data, Cache) else named
         return open_labelled(data, image_size=self.image_size, fit=self.fit, option=option, progress=self.progress)
 
     def views(self, data: str | Path | Cache, of: LabelledImages) -> Cache:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from dermssl.data.arguments import ColumnOptions
 from dermssl.methods.registry import METHODS
 from dermssl.options import (
     DEVICE,
@@ -25,7 +26,7 @@ from dermssl.options import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainConfig(Options):
+class PretrainConfig(ColumnOptions):
     """The options of a run; what each means, its range and its choices stand beside it."""
 
     method: str = option("rotinstdisc", f"Self-supervised method: {', '.join(METHODS)}.")
@@ -136,7 +137,9 @@ class PretrainConfig(Options):
 
 
 # Options that may differ when a run is resumed: they do not change what is learned.
-FREE_ON_RESUME = ("device", "workers", "eval_data", "eval_every", "track", "checkpoint_every", "compile")
+FREE_ON_RESUME = (
+    "device", "workers", "eval_data", "label", "group", "eval_every", "track", "checkpoint_every", "compile",
+)  # fmt: skip
 
 # short: in a few hundred steps AdamW is far ahead of SGD, the old keys of a long queue mislead, and the rotation task
 # must weigh more to be learnt (docs/measurements/decisions.md).

@@ -42,6 +42,12 @@ def say_unused(config: PretrainConfig, images: int) -> None:
     unused = {
         "momentum_schedule": config.momentum_schedule != "constant" and "momentum" not in own and "no momentum encoder",
         "eval_every": config.eval_every is not None and config.eval_data is None and "no --eval-data",
+        "label": config.label is not None
+        and config.eval_data is None
+        and "no --eval-data, and training uses no labels",
+        "group": config.group is not None
+        and config.eval_data is None
+        and "no --eval-data, and training uses no groups",
         "sync_bn": config.sync_bn and distributed.world_size() == 1 and "one process only",
         "limit": config.limit is not None and config.limit >= images and f"{images} images in all",
         "init": config.init is not None and config.init.startswith("random:") and "random weights are the default",

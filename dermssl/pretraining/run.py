@@ -17,6 +17,7 @@ from dermssl.backbones.exportable import refuse_unexportable
 from dermssl.backbones.facts import normalisation
 from dermssl.backbones.load import load_backbone
 from dermssl.data.cache import Cache, source_size
+from dermssl.data.columns import by_columns
 from dermssl.data.loader import Loader
 from dermssl.data.prepare import cached, evaluated
 from dermssl.devices import hardware_name, resolve_device, resolve_precision
@@ -223,5 +224,6 @@ def _online_knn(config: PretrainConfig, resolved: Resolved) -> OnlineKnn | None:
     """The evaluation on ``--eval-data``, opened before training starts so that a mistake in them shows at once."""
     if config.eval_data is None:
         return None
-    cache = evaluated(config.eval_data, image_size=resolved.image_size, fit=config.fit, workers=config.workers)
+    labelled = by_columns(config.eval_data, config.label, config.group)
+    cache = evaluated(labelled, image_size=resolved.image_size, fit=config.fit, workers=config.workers)
     return OnlineKnn(cache, resolved)

@@ -33,7 +33,7 @@ from dermssl.methods.rotinstdisc import RotInstDisc
 from dermssl.pretraining.build import starting_backbone
 from dermssl.pretraining.config import make_config
 
-SIZES = (32, 64, 96, 128, 160, 192, 224, 256)
+SIZES = (32, 64, 128, 224)
 # Module of timm.models -> its smallest member, in timm 1.0.31: making all to find it takes minutes.
 SMALLEST = {
     "beit": "beit_base_patch16_224",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dermssl.data.layouts.classes import class_of_code, class_of_diagnosis
 from dermssl.data.layouts.found import Files, Found
-from dermssl.data.layouts.layout import DataSet, Layout, Line, match, unclear
+from dermssl.data.layouts.layout import OUTSIDE, DataSet, Layout, read_rows
 from dermssl.data.layouts.table import Table, known
 
 SOURCE = (
@@ -18,16 +18,13 @@ def _fits(path: Path, have: frozenset[str]) -> bool:
 
 
 def read(table: Table, files: Files) -> Found:
-    lines, outside = [], 0
-    for row in table.rows:
-        text = known(row.get("diagnosis")) or known(row.get("diagnosis_3"))
-        label = (class_of_code(text) or class_of_diagnosis(text)) if text else None
-        outside += text is not None and label is None
-        further = table.further(row, "bcn_filename", "lesion_id")
-        lines.append(Line(row["bcn_filename"], label, row.get("lesion_id"), None, further))
-    found = match(LAYOUT.name, table, files, lines)
-    found.problems += unclear(table, outside, "have a diagnosis outside the known classes")
-    return found
+    return read_rows(LAYOUT.name, table, files, image="bcn_filename", decide=_class, odd=OUTSIDE)
+
+
+def _class(row: dict[str, str]) -> tuple[str | None, bool]:
+    text = known(row.get("diagnosis")) or known(row.get("diagnosis_3"))
+    label = (class_of_code(text) or class_of_diagnosis(text)) if text else None
+    return label, text is not None and label is None
 
 
 LAYOUT = Layout(

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dermssl.data.layouts.found import Files, Found
-from dermssl.data.layouts.layout import DataSet, Layout, Line, match, unclear
+from dermssl.data.layouts.layout import DataSet, Layout, read_rows
 from dermssl.data.layouts.table import Table
 from dermssl.data.records import Problem
 
@@ -20,15 +20,15 @@ def _fits(path: Path, have: frozenset[str]) -> bool:
 
 def read(table: Table, files: Files) -> Found:
     table.need("DDI_file", "malignant")
-    labels = [_CLASSES.get(row["malignant"].strip().lower()) for row in table.rows]
-    lines = [
-        Line(row["DDI_file"], label, None, None, table.further(row, "DDI_file"))
-        for row, label in zip(table.rows, labels, strict=True)
-    ]
-    found = match(LAYOUT.name, table, files, lines)
-    found.problems += unclear(table, labels.count(None), "say neither True nor False as malignant")
+    odd = "say neither True nor False as malignant"
+    found = read_rows(LAYOUT.name, table, files, image="DDI_file", decide=_class, odd=odd)
     found.problems.append(Problem(table.path.name, "these are clinical photographs, not dermoscopic ones"))
     return found
+
+
+def _class(row: dict[str, str]) -> tuple[str | None, bool]:
+    label = _CLASSES.get(row["malignant"].strip().lower())
+    return label, label is None
 
 
 LAYOUT = Layout("ddi", _fits, read, DataSet("DDI", "ddi", "other", (SOURCE,)), table="ddi_metadata.csv")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dermssl.data.layouts.found import Files, Found
-from dermssl.data.layouts.layout import DataSet, Layout, Line, match, unclear
+from dermssl.data.layouts.layout import DataSet, Layout, read_rows
 from dermssl.data.layouts.table import Table
 
 SOURCE = (
@@ -19,11 +19,13 @@ def _fits(path: Path, have: frozenset[str]) -> bool:
 
 
 def read(table: Table, files: Files) -> Found:
-    labels = [_CLASSES.get(row["label"].strip().lower()) for row in table.rows]
-    lines = [Line(row["image"], label) for row, label in zip(table.rows, labels, strict=True)]
-    found = match(LAYOUT.name, table, files, lines)
-    found.problems += unclear(table, labels.count(None), "say neither benign nor malignant")
-    return found
+    odd = "say neither benign nor malignant"
+    return read_rows(LAYOUT.name, table, files, image="image", decide=_class, odd=odd, used=("label",))
+
+
+def _class(row: dict[str, str]) -> tuple[str | None, bool]:
+    label = _CLASSES.get(row["label"].strip().lower())
+    return label, label is None
 
 
 LAYOUT = Layout(

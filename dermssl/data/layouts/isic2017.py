@@ -3,15 +3,15 @@
 from pathlib import Path
 
 from dermssl.data.layouts.found import Files, Found
-from dermssl.data.layouts.layout import DataSet, Layout, Line, match, unclear
+from dermssl.data.layouts.layout import DataSet, Layout, number, read_rows
 from dermssl.data.layouts.table import Table
-from dermssl.errors import DermsslError
 
 SOURCE = (
     "International Skin Imaging Collaboration, ISIC Archive; Codella N. et al. Skin lesion analysis toward melanoma "
     "detection: a challenge at the 2017 International Symposium on Biomedical Imaging. ISBI 2018, "
     "doi:10.1109/ISBI.2018.8363547"
 )
+_MARKS = ("melanoma", "seborrheic_keratosis")
 
 
 def _fits(path: Path, have: frozenset[str]) -> bool:
@@ -20,19 +20,14 @@ def _fits(path: Path, have: frozenset[str]) -> bool:
 
 def read(table: Table, files: Files) -> Found:
     table.need("image_id", "melanoma", "seborrheic_keratosis")
-    lines, several = [], 0
-    for row in table.rows:
-        try:
-            melanoma, keratosis = (float(row[name] or 0) > 0.5 for name in ("melanoma", "seborrheic_keratosis"))
-        except ValueError as error:
-            raise DermsslError(f"{table.path}: {row['image_id']}: 0 or 1 is expected ({error})") from error
-        several += melanoma and keratosis
-        label = None if melanoma and keratosis else "mel" if melanoma else "bkl" if keratosis else "nv"
-        further = table.further(row, "image_id", "melanoma", "seborrheic_keratosis")
-        lines.append(Line(row["image_id"], label, None, None, further))
-    found = match(LAYOUT.name, table, files, lines)
-    found.problems += unclear(table, several, "mark both classes")
-    return found
+
+    def decide(row: dict[str, str]) -> tuple[str | None, bool]:
+        melanoma, keratosis = (number(row[name], table, name) > 0.5 for name in _MARKS)
+        label = "mel" if melanoma else "bkl" if keratosis else "nv"
+        return (None, True) if melanoma and keratosis else (label, False)
+
+    odd = "mark both classes"
+    return read_rows(LAYOUT.name, table, files, image="image_id", decide=decide, odd=odd, used=_MARKS)
 
 
 LAYOUT = Layout(

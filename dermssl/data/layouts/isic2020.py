@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dermssl.data.layouts.classes import class_of_diagnosis
 from dermssl.data.layouts.found import Files, Found
-from dermssl.data.layouts.layout import DataSet, Layout, Line, match, unclear
+from dermssl.data.layouts.layout import OUTSIDE, DataSet, Layout, read_rows
 from dermssl.data.layouts.table import Table, known
 
 SOURCE = (
@@ -19,16 +19,13 @@ def _fits(path: Path, have: frozenset[str]) -> bool:
 
 def read(table: Table, files: Files) -> Found:
     table.need("image_name")
-    lines, outside = [], 0
-    for row in table.rows:
-        text = known(row.get("diagnosis"))
-        label = class_of_diagnosis(text)
-        outside += text is not None and label is None
-        further = table.further(row, "image_name", "patient_id", "lesion_id")
-        lines.append(Line(row["image_name"], label, row.get("lesion_id"), row.get("patient_id"), further))
-    found = match(LAYOUT.name, table, files, lines)
-    found.problems += unclear(table, outside, "have a diagnosis outside the known classes")
-    return found
+    return read_rows(LAYOUT.name, table, files, image="image_name", decide=_class, odd=OUTSIDE)
+
+
+def _class(row: dict[str, str]) -> tuple[str | None, bool]:
+    text = known(row.get("diagnosis"))
+    label = class_of_diagnosis(text)
+    return label, text is not None and label is None
 
 
 LAYOUT = Layout(

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dermssl.data.layouts.found import Files, Found
-from dermssl.data.layouts.layout import DataSet, Layout, Line, match, unclear
+from dermssl.data.layouts.layout import DataSet, Layout, read_rows
 from dermssl.data.layouts.table import Table
 
 SOURCE = (
@@ -21,15 +21,12 @@ def _fits(path: Path, have: frozenset[str]) -> bool:
 def read(table: Table, files: Files) -> Found:
     table.need("isic_id")
     column = "target" if "target" in table.columns else "malignant"
-    lines, without = [], 0
-    for row in table.rows:
+
+    def decide(row: dict[str, str]) -> tuple[str | None, bool]:
         label = _CLASSES.get(row[column].strip())
-        without += label is None
-        further = table.further(row, "isic_id", "patient_id", "lesion_id")
-        lines.append(Line(row["isic_id"], label, row.get("lesion_id"), row.get("patient_id"), further))
-    found = match(LAYOUT.name, table, files, lines)
-    found.problems += unclear(table, without, f"have neither 0 nor 1 as {column}")
-    return found
+        return label, label is None
+
+    return read_rows(LAYOUT.name, table, files, image="isic_id", decide=decide, odd=f"have neither 0 nor 1 as {column}")
 
 
 LAYOUT = Layout(

@@ -5,7 +5,7 @@ from pathlib import Path
 from dermssl.data.layouts.classes import class_of_diagnosis
 from dermssl.data.layouts.diagnoses import class_of_levels
 from dermssl.data.layouts.found import Files, Found
-from dermssl.data.layouts.layout import Layout, Line, match, unclear
+from dermssl.data.layouts.layout import OUTSIDE, Layout, read_rows
 from dermssl.data.layouts.table import Table, known
 from dermssl.data.records import Problem
 
@@ -18,21 +18,19 @@ def _fits(path: Path, have: frozenset[str]) -> bool:
 
 def read(table: Table, files: Files) -> Found:
     table.need("isic_id")
-    lines, outside = [], 0
-    for row in table.rows:
-        levels = [text for text in (known(row.get(name)) for name in LEVELS) if text]
-        text = known(row.get("diagnosis"))
-        label = class_of_levels(levels) if levels else class_of_diagnosis(text)
-        outside += bool(levels or text) and label is None
-        further = table.further(row, "isic_id", "patient_id", "lesion_id")
-        lines.append(Line(row["isic_id"], label, row.get("lesion_id"), row.get("patient_id"), further))
-    found = match(LAYOUT.name, table, files, lines)
-    found.problems += unclear(table, outside, "have a diagnosis outside the known classes")
+    found = read_rows(LAYOUT.name, table, files, image="isic_id", decide=_class, odd=OUTSIDE)
     other = sum(known(row.get("image_type")) not in (None, "dermoscopic") for row in table.rows)
     if other:
         reason = f"{other} rows are not dermoscopic by their image_type: kept (isic image download --search "
         found.problems.append(Problem(table.path.name, reason + "'image_type:dermoscopic' leaves them out)"))
     return found
+
+
+def _class(row: dict[str, str]) -> tuple[str | None, bool]:
+    levels = [text for text in (known(row.get(name)) for name in LEVELS) if text]
+    text = known(row.get("diagnosis"))
+    label = class_of_levels(levels) if levels else class_of_diagnosis(text)
+    return label, bool(levels or text) and label is None
 
 
 LAYOUT = Layout("isic-cli", _fits, read, table="metadata.csv")

@@ -7,12 +7,11 @@ from dermssl.data.layouts import ham10000
 from dermssl.data.layouts.classes import class_of_code
 from dermssl.data.layouts.found import Files, Found
 from dermssl.data.layouts.isic2017 import SOURCE as ISIC_2017
-from dermssl.data.layouts.layout import DataSet, Layout, Line, match, unclear
+from dermssl.data.layouts.layout import DataSet, Layout, Line, match, number, unclear
 from dermssl.data.layouts.names import stem_of
 from dermssl.data.layouts.search import lesions_beside
 from dermssl.data.layouts.table import Table
 from dermssl.data.records import Kind, Problem
-from dermssl.errors import DermsslError
 
 BCN20000 = "Combalia M. et al. BCN20000: dermoscopic lesions in the wild. arXiv:1908.02288 (2019)"
 _BOTH = {"image", "mel", "nv", "bcc", "bkl", "df", "vasc"}
@@ -41,14 +40,6 @@ def read(name: str, table: Table, files: Files) -> Found:
         found.problems.append(Problem(table.path.name, reason, Kind.GROUP))
     found.problems += unclear(table, several, "mark several classes") + unclear(table, none, "mark no class")
     return found
-
-
-def number(text: str, table: Table, column: str) -> float:
-    """The 0 or 1 in a cell; a blank one is 0."""
-    try:
-        return float(text or 0)
-    except ValueError as error:
-        raise DermsslError(f"{table.path}: column {column!r} holds {text!r}, where 0 or 1 is expected") from error
 
 
 def _without_lesion(unnamed: int, images: int, sources: list[str]) -> str:

@@ -9,12 +9,16 @@ from dermssl.data.layouts.found import Files, Found, Row
 from dermssl.data.layouts.names import stem_of
 from dermssl.data.layouts.table import Table, known
 from dermssl.data.records import Kind, Problem
+from dermssl.errors import DermsslError
 
 # Where people keep photographs, whatever the set.
 FOLDERS = re.compile(
     r"(ham10000|isic|isbi|bcn|milk)[ _-]?\w*(images?|input|data)(_part_\d+)?|images?|imgs?|jpe?gs?|photos?",
     re.IGNORECASE,
 )
+
+
+OUTSIDE = "have a diagnosis outside the known classes"  # what `read_rows` says of such rows
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,43 @@ def match(layout: str, table: Table, files: Files, lines: Iterable[Line], *, lef
     return found
 
 
+def read_rows(
+    layout: str,
+    table: Table,
+    files: Files,
+    *,
+    image: str,
+    decide: Callable[[dict[str, str]], tuple[str | None, bool]],
+    odd: str,
+    used: tuple[str, ...] = (),
+) -> Found:
+    """A table with one row per image, and its lesion and patient in the columns that nearly all sets call alike.
+
+    Args:
+        image: column of the ids.
+        decide: from a row to its class (None = unknown), and whether it is one of those that ``odd`` speaks of.
+        odd: what is said of the rows without a clear class.
+        used: columns that are not kept as attributes, besides those of id, lesion and patient.
+    """
+    lines, count = [], 0
+    for row in table.rows:
+        label, is_odd = decide(row)
+        count += is_odd
+        further = table.further(row, image, "lesion_id", "patient_id", *used)
+        lines.append(Line(row[image], label, row.get("lesion_id"), row.get("patient_id"), further))
+    found = match(layout, table, files, lines)
+    found.problems += unclear(table, count, odd)
+    return found
+
+
 def unclear(table: Table, count: int, what: str) -> list[Problem]:
     """A problem that says how many rows have no class, if any do."""
     return [Problem(table.path.name, f"{count:,} rows {what}: label unknown", Kind.LABEL)] if count else []
+
+
+def number(text: str, table: Table, column: str) -> float:
+    """The 0 or 1 in a cell, also with a decimal comma; a blank one is 0."""
+    try:
+        return float(text.replace(",", ".") or 0)
+    except ValueError as error:
+        raise DermsslError(f"{table.path}: column {column!r} holds {text!r}, where 0 or 1 is expected") from error

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dermssl.data.layouts.found import Files, Found
-from dermssl.data.layouts.layout import DataSet, Layout, Line, match, unclear
+from dermssl.data.layouts.layout import DataSet, Layout, Line, match, number, unclear
 from dermssl.data.layouts.search import find_beside
 from dermssl.data.layouts.table import Table, known, read_table
 from dermssl.data.records import Kind, Problem
@@ -27,10 +27,7 @@ def read(table: Table, files: Files) -> Found:
         )
     labels: dict[str, str | None] = {}
     for row in table.rows:
-        try:
-            marked = [name.lower() for name in _CLASSES if float(row[name] or 0) > 0.5]
-        except ValueError as error:
-            raise DermsslError(f"{table.path}: {row['lesion_id']}: 0 or 1 is expected ({error})") from error
+        marked = [name.lower() for name in _CLASSES if number(row[name], table, name) > 0.5]
         labels[row["lesion_id"].strip()] = marked[0] if len(marked) == 1 else None
     images = read_table(path)
     other = [row["isic_id"] for row in images.rows if known(row["image_type"]) not in (None, "dermoscopic")]

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dermssl.data.layouts.found import Files, Found
-from dermssl.data.layouts.layout import DataSet, Layout, Line, match, unclear
+from dermssl.data.layouts.layout import OUTSIDE, DataSet, Layout, read_rows
 from dermssl.data.layouts.table import Table, known
 from dermssl.data.records import Problem
 
@@ -19,17 +19,15 @@ def _fits(path: Path, have: frozenset[str]) -> bool:
 
 
 def read(table: Table, files: Files) -> Found:
-    lines, outside = [], 0
-    for row in table.rows:
-        text = known(row["diagnostic"])
-        label = _CLASSES.get(text.lower()) if text else None
-        outside += text is not None and label is None
-        further = table.further(row, "img_id", "diagnostic", "patient_id", "lesion_id")
-        lines.append(Line(row["img_id"], label, row.get("lesion_id"), row.get("patient_id"), further))
-    found = match(LAYOUT.name, table, files, lines)
-    found.problems += unclear(table, outside, "have a diagnosis outside the known classes")
+    found = read_rows(LAYOUT.name, table, files, image="img_id", decide=_class, odd=OUTSIDE, used=("diagnostic",))
     found.problems.append(Problem(table.path.name, "these are photographs by smartphone, not by dermoscope"))
     return found
+
+
+def _class(row: dict[str, str]) -> tuple[str | None, bool]:
+    text = known(row["diagnostic"])
+    label = _CLASSES.get(text.lower()) if text else None
+    return label, text is not None and label is None
 
 
 LAYOUT = Layout(

@@ -4,7 +4,6 @@ import os
 import tarfile
 import threading
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -12,6 +11,7 @@ from typing import BinaryIO
 from dermssl.data.decode import UnreadableImage
 from dermssl.data.records import Kind, Problem
 from dermssl.data.sources.container import (
+    DAMAGE,
     MAX_IMAGE_BYTES,
     MAX_TABLE_BYTES,
     Container,
@@ -25,7 +25,6 @@ from dermssl.errors import DermsslError
 
 _ENCRYPTED = 0x1  # zip's general purpose flag
 _UTF8 = 0x800
-_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError)
 
 
 class ZipArchive(Container):
@@ -33,13 +32,13 @@ class ZipArchive(Container):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        with damage_said(path, *_DAMAGE):
+        with damage_said(path, *DAMAGE):
             self._zip = zipfile.ZipFile(path)
 
     def contents(self) -> Contents:
         found = Contents()
         room = MAX_TABLE_BYTES
-        with damage_said(self.path, *_DAMAGE):
+        with damage_said(self.path, *DAMAGE):
             for info in self._zip.infolist():
                 raw = _zip_name(info)
                 name = _listed(raw, found, link=_zip_link(info))
@@ -68,7 +67,7 @@ class ZipArchive(Container):
         try:
             with self._zip.open(key) as file:
                 return file.read(MAX_IMAGE_BYTES)
-        except (*_DAMAGE, OSError) as error:
+        except (*DAMAGE, OSError) as error:
             raise UnreadableImage(f"damaged in the archive: {error}") from error
 
 
@@ -84,14 +83,14 @@ class TarArchive(Container):
         self._lock = threading.Lock()
         self._file: BinaryIO | None = None
         self._spool: Spool | None = None
-        with damage_said(path, *_DAMAGE), open(path, "rb") as file:
+        with damage_said(path, *DAMAGE), open(path, "rb") as file:
             self.compressed = not _is_plain(file)
 
     def contents(self) -> Contents:
         found = Contents()
         room = MAX_TABLE_BYTES
         self._sizes = 0
-        with damage_said(self.path, *_DAMAGE):
+        with damage_said(self.path, *DAMAGE):
             for archive, info in self._walk():
                 link = info.issym() or info.islnk() or not (info.isfile() or info.isdir())
                 name = _listed(info.name, found, link=link)
@@ -141,7 +140,7 @@ class TarArchive(Container):
         with self._lock:
             if self._spool is None:
                 spool, seen = Spool(self.path, self._sizes), set[str]()
-                with damage_said(self.path, *_DAMAGE):
+                with damage_said(self.path, *DAMAGE):
                     for archive, info in self._walk():
                         name = clean(info.name)
                         if not info.isfile() or name is None or hidden(name) or kind(name) != "image" or name in seen:

@@ -2,7 +2,6 @@
 
 import threading
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,7 +12,7 @@ from dermssl.data.decode import UnreadableImage
 from dermssl.data.layouts.classes import CLASSES
 from dermssl.data.layouts.names import is_image
 from dermssl.data.sources import pixels
-from dermssl.data.sources.container import MAX_TABLE_BYTES, Container, Contents, Member, damage_said
+from dermssl.data.sources.container import DAMAGE, MAX_TABLE_BYTES, Container, Contents, Member, damage_said
 from dermssl.data.sources.extras import extra
 from dermssl.data.sources.names import clean
 from dermssl.data.sources.spool import Spool
@@ -23,7 +22,6 @@ from dermssl.errors import DermsslError
 SPLITS = ("train", "val", "test")
 # DermaMNIST numbers HAM10000's classes in the order of their codes (medmnist/info.py, version 3).
 NAMED = {"dermamnist": CLASSES}
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError)
 
 
 class NpzArrays(Container):
@@ -36,7 +34,7 @@ class NpzArrays(Container):
         super().__init__(path)
         self._lock = threading.Lock()
         self._spool: Spool | None = None
-        with damage_said(path, *_DAMAGE):
+        with damage_said(path, *DAMAGE):
             self._zip = zipfile.ZipFile(path)
 
     def contents(self) -> Contents:
@@ -51,7 +49,7 @@ class NpzArrays(Container):
             )
         labelled = NAMED.get(self.path.stem.split("_")[0].lower(), ())
         for split, images, labels in parts:
-            with damage_said(self.path, *_DAMAGE), self._zip.open(f"{images}.npy") as file:
+            with damage_said(self.path, *DAMAGE), self._zip.open(f"{images}.npy") as file:
                 shape, dtype = _header(file)
             if dtype != np.uint8 or not (len(shape) == 3 or (len(shape) == 4 and shape[3] in (1, 3))):
                 raise DermsslError(
@@ -88,7 +86,7 @@ class NpzArrays(Container):
                     for name in self._shapes:
                         with self._zip.open(f"{name}.npy") as file:
                             spool.stream(_rows(file, self._shapes[name]))
-                except (*_DAMAGE, OSError) as error:
+                except (*DAMAGE, OSError) as error:
                     raise DermsslError(f"{self.path} is damaged: {error}") from error
                 self._spool = spool
         return self._spool
@@ -98,7 +96,7 @@ class NpzArrays(Container):
         info = self._zip.getinfo(f"{name}.npy")
         if info.file_size > MAX_TABLE_BYTES:
             raise DermsslError(f"{self.path}: {name} takes more than {MAX_TABLE_BYTES / 2**20:,.0f} MiB")
-        with damage_said(self.path, *_DAMAGE), self._zip.open(info) as file:
+        with damage_said(self.path, *DAMAGE), self._zip.open(info) as file:
             values = np.lib.format.read_array(file, allow_pickle=False)
         if len(values) != count:
             raise DermsslError(f"{self.path}: {name} has {len(values)} rows for {count} images")

@@ -1,5 +1,8 @@
 """A container: one file, or a few of one kind, that hold many images."""
 
+import lzma
+import tarfile
+import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -14,6 +17,11 @@ from dermssl.errors import DermsslError
 
 MAX_IMAGE_BYTES = 2**29  # of one image's file; the largest of the ISIC Archive takes 30 MB
 MAX_TABLE_BYTES = 2**29  # of all tables of one container; ISIC 2024's metadata take 240 MB
+# What Python's own readers of archives raise where one is damaged; lzma's error is no relative of the others.
+DAMAGE = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, ValueError, NotImplementedError,
+    RuntimeError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
