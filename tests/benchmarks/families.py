@@ -27,6 +27,7 @@ from dermssl.backbones.exportable import refuse_unexportable
 from dermssl.backbones.facts import normalisation, own_image_size
 from dermssl.backbones.load import load_backbone
 from dermssl.backbones.save import export_config, save_backbone
+from dermssl.backbones.sizes import refusal
 from dermssl.backbones.timm_check import check
 from dermssl.errors import DermsslError
 from dermssl.methods.rotinstdisc import RotInstDisc
@@ -34,6 +35,7 @@ from dermssl.pretraining.build import starting_backbone
 from dermssl.pretraining.config import make_config
 
 SIZES = (32, 64, 128, 224)
+MOST = 100_000_000  # parameters of a model that is trained; the few families without a smaller one are tried by shapes
 # Module of timm.models -> its smallest member, in timm 1.0.31: making all to find it takes minutes.
 SMALLEST = {
     "beit": "beit_base_patch16_224",
@@ -145,6 +147,7 @@ class Tried:
         size: edge in pixels that it was tried at.
         no: why it was refused before the first step; "" = it was not.
         fault: what went wrong afterwards; "" = nothing.
+        light: tried without values: its size and the names and shapes of its tensors only.
     """
 
     family: str
@@ -155,6 +158,7 @@ class Tried:
     no: str = ""
     fault: str = ""
     seconds: float = 0.0
+    light: bool = False
 
 
 def families() -> dict[str, str]:
@@ -165,11 +169,19 @@ def families() -> dict[str, str]:
     }
 
 
+def parameters(name: str) -> int:
+    """Of an architecture."""
+    with torch.device("meta"):
+        return sum(p.numel() for p in timm.create_model(name, num_classes=0).parameters())
+
+
 def attempt(family: str, name: str, sizes: tuple[int, ...] = SIZES) -> Tried:
     """Try one model; nothing is raised."""
     begun = time.perf_counter()
     found = Tried(family, name, 0, 0, 0)
     try:
+        if (count := parameters(name)) > MOST:
+            return without_values(family, name, count)
         backbone, size, no = start(name, sizes)
         if backbone is None:
             return Tried(family, name, 0, size, 0, no=no)
@@ -187,6 +199,22 @@ def attempt(family: str, name: str, sizes: tuple[int, ...] = SIZES) -> Tried:
         fault = f"{type(error).__name__}: {error}"
     seconds = time.perf_counter() - begun
     return Tried(family, name, found.own, found.size, found.parameters, fault=fault, seconds=seconds)
+
+
+def without_values(family: str, name: str, count: int) -> Tried:
+    """A model that is too large to be trained here: whether it takes images, and whether timm makes it again alike."""
+    with torch.device("meta"):
+        model = timm.create_model(name, num_classes=0)
+    own = own_image_size(model)
+    for training in (False, True):
+        if (why := refusal(model, own, training=training)) is not None:
+            return Tried(family, name, own, own, count, no=why)
+    mean, std = normalisation(model)
+    config = export_config(model, mean=mean, std=std, image_size=own)
+    with torch.device("meta"):
+        again = timm.create_model(name, pretrained_cfg=config["pretrained_cfg"], **config.get("model_args", {}))
+    shapes, others = ({key: t.shape for key, t in m.state_dict().items()} for m in (model, again))
+    return Tried(family, name, own, own, count, fault="" if shapes == others else "timm makes it otherwise", light=True)
 
 
 def start(name: str, sizes: tuple[int, ...]) -> tuple[nn.Module | None, int, str]:
@@ -211,6 +239,7 @@ def one_step(backbone: nn.Module, size: int) -> None:
     if not torch.isfinite(result["loss"]):
         raise ValueError(f"the loss is {result['loss']}")
     result["loss"].backward()
+    nn.utils.clip_grad_norm_(task.parameters(), 1.0)  # BatchNorm over two images of one pixel each has steep gradients
     optimizer.step()
     if all(torch.equal(tensor, before[key]) for key, tensor in backbone.state_dict().items()):
         raise ValueError("the step changed nothing")
@@ -241,7 +270,15 @@ def to_markdown(tried: list[Tried]) -> str:
         "| --- | --- | ---: | ---: | ---: | --- |",
     ]
     for one in tried:
-        result = f"FAULT: {one.fault}" if one.fault else f"no: {one.no}" if one.no else "yes"
+        result = (
+            f"FAULT: {one.fault}"
+            if one.fault
+            else f"no: {one.no}"
+            if one.no
+            else "yes, by its shapes"
+            if one.light
+            else "yes"
+        )
         million = f"{one.parameters / 1e6:.1f} M" if one.parameters else ""
         lines.append(f"| {one.family} | {one.name} | {million} | {one.own or ''} | {one.size or ''} | {result} |")
     return "\n".join(lines) + "\n"
