@@ -90,7 +90,7 @@ READABLE = frozenset(suffix for suffix, module in _PLUGINS.items() if _there(mod
 _REMEDIES = {
     **dict.fromkeys(_PLUGINS, f"{INSTALL} reads it"),
     ".avif": 'pip install "pillow>=11.3" reads it',
-    **dict.fromkeys((".7z", ".rar", ".gz", ".bz2", ".xz", ".zst"), "unpack it"),
+    **dict.fromkeys((".7z", ".rar", ".gz", ".bz2", ".xz", ".zst", ".lzma", ".tlz", ".z", ".iso"), "unpack it"),
     **dict.fromkeys((".dng", ".cr2", ".nef", ".arw"), "raw photographs are not read: develop to JPEG"),
     **dict.fromkeys((".npy", ".pkl", ".pickle", ".mat", ".pt"), "not read: save the images as .npz or as files"),
     ".lmdb": "not read: write the images to files",

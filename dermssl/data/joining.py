@@ -1,6 +1,7 @@
 """Groups of records: from lesions and patients, from known pairs, and what in them looks wrong."""
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
@@ -10,7 +11,7 @@ from statistics import median
 
 from dermssl.data.groups import joined
 from dermssl.data.layouts.found import Row
-from dermssl.data.layouts.names import stem_of
+from dermssl.data.layouts.names import SHORTENED, stem_of
 from dermssl.data.records import Kind, Problem, Records
 
 HAM10000_PAIRS = "ham10000_same_lesion_pairs.csv"
@@ -24,10 +25,20 @@ def groups_of(rows: list[Row]) -> tuple[tuple[str, ...] | None, list[Problem]]:
     Joined rather than picked row by row, since a table may know the patient of one image of a lesion only. Lesions
     that are numbered anew in every patient link nothing across patients.
     """
-    lesions, patients = [row.lesion for row in rows], [row.patient for row in rows]
+    lesions, patients = [_whole(row.lesion) for row in rows], [_whole(row.patient) for row in rows]
     lesions, problems = _without_fillers(lesions, "lesion")
     patients, more = _without_fillers(patients, "patient")
     problems += more
+    problems += [
+        Problem(
+            what,
+            f"{len(some):,} images have ids such as {some[0]}, which a spreadsheet has shortened: what it made "
+            "alike is one group; format the column as text before you save it",
+            Kind.GROUP,
+        )
+        for what, ids in (("lesion_id", lesions), ("patient_id", patients))
+        if (some := [text for text in ids if text and SHORTENED.fullmatch(text)])
+    ]
     if not any(lesions) and not any(patients):
         return None, problems
     if _restart(lesions, patients):
@@ -52,6 +63,12 @@ def groups_of(rows: list[Row]) -> tuple[tuple[str, ...] | None, list[Problem]]:
         names.setdefault(root, own or f"image:{row.id}")
     groups = tuple(names[root] for root in roots)
     return groups, problems + _huge(groups)
+
+
+def _whole(text: str | None) -> str | None:
+    """``12`` for ``12.0``, as pandas writes whole numbers of a column that has blanks."""
+    number = re.fullmatch(r"(-?\d+)\.0+", text) if text else None
+    return number[1] if number else text
 
 
 def _without_fillers(ids: list[str | None], what: str) -> tuple[list[str | None], list[Problem]]:

@@ -31,6 +31,13 @@ from dermssl.errors import DermsslError
 
 LOGGER = logging.getLogger("dermssl")
 
+# What is said of a container that lies beside image files, where it may as well be a table of theirs.
+_BESIDE = {
+    ".parquet": (
+        "not read, as there are image files beside it; if it is their table, save it as CSV, else name it itself",
+        Kind.NOT_READ,
+    )
+}
 LOOKED_FOR = (
     "looked for: a prepared cache (manifest.json); the table of a known set ("
     + ", ".join(dict.fromkeys(layout.table for layout in LAYOUTS if layout.table))
@@ -88,8 +95,9 @@ def _read_path(data: str, columns: Columns) -> Records:
         found.problems += [
             Problem(
                 path.relative_to(source).as_posix(),
-                "not read, as there are image files beside it; name it itself",
-                Kind.LEFT_OUT,
+                *_BESIDE.get(
+                    path.suffix.lower(), ("not read, as there are image files beside it; name it itself", Kind.LEFT_OUT)
+                ),
             )
             for path in seen.containers
         ]
@@ -170,7 +178,7 @@ def _renamed(records: Records, columns: Columns) -> Records:
         for i, (id, path) in enumerate(zip(records.ids, records.paths, strict=True))
     ]
     bare = Found(records.layout, records.source, rows)
-    new = _records(named_rows(bare, records.source, columns.label, columns.group, only=Path()))
+    new = _records(named_rows(bare, records.source, columns.label, columns.group, only=Path()), one_each=False)
     records = replace(records, groups=records.groups if columns.group is None else new.groups)
     return records if columns.label is None else replace(records, labels=new.labels, classes=new.classes)
 
@@ -195,15 +203,20 @@ def _read_directory(folder: Path) -> Found:
         raise DermsslError(f"{error.filename} cannot be read: no permission") from error
 
 
-def _records(found: Found) -> Records:
+def _records(found: Found, one_each: bool = True) -> Records:
+    """The rows as records; with ``one_each``, no file by two rows that disagree."""
     problems = list(found.problems)
     rows: dict[str, Row] = {}
+    of_file: dict[Path, Row] = {}
     for row in found.rows:
-        if row.id not in rows:
+        first = rows.get(row.id) or of_file.setdefault(row.path, row)
+        apart = [what for what in ("label", "lesion", "patient") if getattr(row, what) != getattr(first, what)]
+        if row.id not in rows and not (one_each and apart):
             rows[row.id] = row
             continue
-        other = " with another label" if row.label != rows[row.id].label else ""
-        problems.append(Problem(row.id, f"a second row{other}: the first is used", Kind.REPEATED_ROW))
+        other = f" with another {' and '.join(apart)}" if apart else ""
+        named = "" if row.id in rows else f", of the file that {first.id} names"
+        problems.append(Problem(row.id, f"a second row{named}{other}: the first is used", Kind.REPEATED_ROW))
     if not rows:
         seen = f"; {len(problems):,} problems, first: {problems[0].path}: {problems[0].reason}" if problems else ""
         raise DermsslError(f"no images in {found.source} (read as {found.layout}){seen}; {LOOKED_FOR}")

@@ -353,13 +353,16 @@ def test_a_table_of_lesions_without_labels_is_named_where_it_would_have_grouped(
     assert read_records(tmp_path / "ages.csv").attributes == {"age_approx": ("50", "50")}
 
 
-def test_a_csv_one_level_below_is_named_where_no_table_was_read(tmp_path):
+def test_csvs_one_level_below_are_named_where_no_table_was_read(tmp_path):
     write_images(tmp_path, "images/a.jpg", "images/b.jpg")
     write_csv(tmp_path / "tables" / "set.csv", "image,label\na,x\nb,y")
+    assert read_records(tmp_path).class_counts() == {"x": 1, "y": 1}  # the only one, and it names the images
+    write_csv(tmp_path / "tables" / "other.csv", "image,label\na,z\nb,z")
     records = read_records(tmp_path)
     assert records.layout == "image folder"
+    reason = "not read: several CSVs lie below the folder: put the one you mean into it"
     assert {problem.path: problem.reason for problem in records.problems} == {
-        "tables/set.csv": "not read: a CSV is looked for in the folder itself only; name the file itself to use it"
+        f"tables/{name}.csv": reason for name in ("set", "other")
     }
     write_csv(tmp_path / "set.csv", "image,label\na,x\nb,y")
     assert read_records(tmp_path).problems == ()

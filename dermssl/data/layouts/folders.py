@@ -35,9 +35,11 @@ def read_folder(folder: Path) -> Found:
     inside = {path: path.relative_to(folder).parts for path in images}
     stray = [path for path, parts in inside.items() if len(parts) == 1]
     below = {path: parts for path, parts in inside.items() if len(parts) > 1}
-    if stray and len(stray) > STRAY * len(images):
-        below = {}
     labels, warnings = _labels(below)
+    if labels and len(stray) > STRAY * len(images):
+        names = ", ".join(sorted(set(labels.values()))[:3])
+        reason = f"{len(stray):,} images beside the folders {names} ...: read without labels; move them away for labels"
+        labels, warnings = {}, [Problem(_relative(stray[0], folder), reason, Kind.LABEL)]
     if not labels:
         rows = [Row(_relative(path, folder), path, attributes=_split(parts)) for path, parts in inside.items()]
         return Found("image folder", folder, rows, [*problems, *warnings])
@@ -45,8 +47,25 @@ def read_folder(folder: Path) -> Found:
     problems += [
         Problem(_relative(path, folder), "beside the folders of the classes: left out", Kind.LABEL) for path in stray
     ]
-    rows = [Row(_relative(path, folder), path, labels[path], attributes=_split(below[path])) for path in labels]
-    return Found("class folders", folder, rows, problems)
+    groups, said = _groups(below, folder)
+    rows = [
+        Row(_relative(path, folder), path, labels[path], groups.get(path), attributes=_split(below[path]))
+        for path in labels
+    ]
+    return Found("class folders", folder, rows, problems + said)
+
+
+def _groups(below: dict[Path, tuple[str, ...]], folder: Path) -> tuple[dict[Path, str], list[Problem]]:
+    """The folder of a patient or lesion that each image lies in, where all do, inside the folder of its class."""
+    groups = {}
+    for path, parts in below.items():
+        inner = [name for name in parts[1:-1] if _IDS.fullmatch(name)]
+        if not inner:
+            return {}, []
+        groups[path] = inner[0]
+    names = sorted(set(groups.values()))
+    reason = f"{len(names):,} folders inside those of the classes ({', '.join(names[:3])} ...) are taken as groups"
+    return groups, [Problem(_relative(next(iter(groups)), folder), reason, Kind.GROUP)]
 
 
 def _split(parts: tuple[str, ...]) -> dict[str, str]:
@@ -93,8 +112,8 @@ def _no_classes(counts: Counter[str]) -> str | None:
         return f"are named like patients, lesions or scans ({', '.join(sorted(names)[:3])} ...)"
     if middle < 20 and len(names) > 2 and sum(bool(_NUMBERED.fullmatch(name)) for name in names) >= 0.8 * len(names):
         return f"are named by numbers ({', '.join(sorted(names)[:3])} ...) and hold few images each"
-    if len(names) >= 10 and middle <= 2:
-        return "hold one or two images each"
+    if len(names) >= 10 and middle <= 4:
+        return "hold few images each"
     if len(names) > 200 and middle <= 10:
         return "are too many for classes"
     return None

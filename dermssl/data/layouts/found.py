@@ -16,6 +16,7 @@ from dermssl.data.layouts.names import (
     is_image,
     is_mask,
     is_utf8,
+    loose,
     printable,
     stem_of,
 )
@@ -132,12 +133,19 @@ class Files:
         self.images, self.masks, left_out = without_masks(listed, folder)
         self.problems += left_out
         self._stems: dict[str, list[Path]] = {}
+        self._loose: dict[str, set[str]] = {}
         for path in self.images:
             self._stems.setdefault(stem_of(path.name), []).append(path)
+        for stem in self._stems:
+            self._loose.setdefault(loose(stem), set()).add(stem)
 
     def stem(self, image: str) -> list[Path]:
-        """All files of an id, equal ones and others."""
-        return self._stems.get(stem_of(image), [])
+        """All files of an id, equal ones and others; of one that differs in spelling only, if there is no other."""
+        exact = self._stems.get(stem_of(image))
+        if exact is None:
+            alike = self._loose.get(loose(image), set())
+            exact = self._stems[next(iter(alike))] if len(alike) == 1 else []
+        return exact
 
     def named(self, image: str) -> list[Path]:
         """The different pictures that a bare name may mean; those with its very suffix, if there are any."""
@@ -153,8 +161,9 @@ class Files:
         return path.relative_to(self.folder).as_posix()
 
     def unnamed(self, named: set[str]) -> list[Path]:
-        """The photographs whose ids are not in ``named``, one an id."""
-        return [paths[0] for stem, paths in self._stems.items() if stem not in named]
+        """The photographs whose ids are not in ``named``, one per id."""
+        meant = {stem_of(path.name) for name in named for path in self.stem(name)[:1]}
+        return [paths[0] for stem, paths in self._stems.items() if stem not in meant]
 
     def _same(self, one: Path, other: Path) -> bool:
         if one.stat().st_size != other.stat().st_size:

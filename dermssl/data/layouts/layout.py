@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dermssl.data.layouts.found import Files, Found, Row
-from dermssl.data.layouts.names import stem_of
+from dermssl.data.layouts.names import SHORTENED, stem_of
 from dermssl.data.layouts.table import Table, known
 from dermssl.data.records import Kind, Problem
 from dermssl.errors import DermsslError
@@ -88,12 +88,19 @@ def match(layout: str, table: Table, files: Files, lines: Iterable[Line], *, lef
             row = Row(image, path, line.label, known(line.lesion), known(line.patient), line.further)
             found.rows.append(row)
         elif not problem:
-            reason = f"named in {table.path.name}, but there is no such file"
-            found.problems.append(Problem(image, reason, Kind.MISSING_FILE))
+            found.problems.append(missing(image, table.path.name))
     for path in files.unnamed(named):
         reason = f"in no row of {table.path.name}: left out"
         found.problems.append(Problem(files.relative(path), reason, Kind.NO_ROW))
     return found
+
+
+def missing(image: str, table: str) -> Problem:
+    """The problem of an id without a file."""
+    reason = f"named in {table}, but there is no such file"
+    if SHORTENED.fullmatch(image):
+        reason += ": a spreadsheet has shortened the number; format the column as text before you save it"
+    return Problem(image, reason, Kind.MISSING_FILE)
 
 
 def read_rows(

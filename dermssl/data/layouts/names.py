@@ -10,17 +10,20 @@ from dermssl.errors import DermsslError
 
 _SUFFIXES = "jpg jpeg jpe jfif png bmp dib tif tiff webp gif ppm pgm pnm jp2 mpo"
 IMAGE_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split()) | READABLE
+SHORTENED = re.compile(r"\d([.,]\d+)?E\+\d+", re.IGNORECASE)  # 1.23457E+11, as a spreadsheet writes 123456789012
 NOT_UTF8 = "the name is not UTF-8; rename it"
 # What is drawn from a photograph and lies beside it: the challenges' masks, PH2's, heat maps. Nobody wants to pretrain
 # on them, and their names are those of the photographs.
 _MASK = re.compile(r".*_(segmentation|superpixels|attribute_\w+|r\d+_label\d+)", re.IGNORECASE)
 _MAP = re.compile(
-    r"(.+)[_-](lesion|roi|\d*_?mask|seg|segmented|heat_?map|saliency|grad_?cam|overlay|contour|superpixel)",
+    r"(.+)[_-](lesion|roi|\d*_?mask|seg|segmented|segmentation|heat(_?map)?|saliency|(grad_?|score_?|eigen_?)?cam(\+\+|pp)?|"
+    r"overlay|contours?|superpixels?|occlusion|attentions?(_?map)?|attributions?|lime|shap|ig|bbox|annotated|annotation|gt)",
     re.IGNORECASE,
 )
 _MASKS = re.compile(
     r"(.*[ _-])?(masks?|segmentations?|heat[ _-]?maps?|superpixels?|saliency([ _-]maps?)?|grad-?cams?|overlays?|"
-    r"contours|attention_maps?)([ _-].*)?",
+    r"contours|cams?|occlusions?|attentions?([ _-]maps?)?|attributions?|explanations?|integrated[ _-]?gradients?|lime|"
+    r"shap)([ _-].*)?",
     re.IGNORECASE,
 )
 # Folders that hold something made from the photographs only where the same names occur elsewhere, too.
@@ -83,6 +86,19 @@ def need_utf8(path: Path) -> None:
     for name in (str(path), os.path.realpath(path)):  # a link may hide the name, or be what has it
         if not is_utf8(name):
             raise DermsslError(f"{printable(name)}: {NOT_UTF8}")
+
+
+def loose(image: str) -> str:
+    """The id without what is lost and added on the way through spreadsheets and other systems.
+
+    Capitals, further suffixes (``a.jpg.jpg``), doubled spaces, zeros in front of a number and ``.0`` behind it.
+    """
+    name = stem_of(image)
+    while is_image_name(name):
+        name = stem_of(name)
+    name = " ".join(name.casefold().split())
+    number = re.fullmatch(r"0*(\d+)(\.0+)?", name)
+    return number[1] if number else name
 
 
 def stem_of(image: str) -> str:

@@ -4,14 +4,16 @@ import unicodedata
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from dermssl.data.layouts.found import Files, Found, Row
-from dermssl.data.layouts.layout import Layout
+from dermssl.data.layouts.layout import FOLDERS, Layout, missing
 from dermssl.data.layouts.names import stem_of
 from dermssl.data.layouts.search import LABELS
 from dermssl.data.layouts.table import Table, known
+from dermssl.data.parts import COLUMN
 from dermssl.data.records import Kind, Problem
 
 IMAGES = ("image", "file_name", "filename", "image_path", "img_path", "filepath", "image_name", "image_id", "img_id")
-_LESION = ("group", "lesion_id", "lesion")  # the first of them that is there
+_LESION = ("group", "lesion_id", "lesion", "lesion_number", "lesion_no")  # the first of them that is there
+_PATIENT = ("patient_id", "patient", "patientid", "subject_id", "subject", "pid")
 _CLASS_WORDS = {"none", "na"}  # "no lesion", say: a class where a column of labels holds them
 
 
@@ -28,10 +30,17 @@ def read(table: Table, files: Files) -> Found:
     column = next((lower[name] for name in IMAGES if name in lower), "image")
     table.need(column)
     label_column = next((lower[name] for name in LABELS if name in lower), "")
-    lesion = next((name for name in _LESION if name in table.columns), None)
+    lesion, patient = (next((lower[name] for name in some if name in lower), "") for some in (_LESION, _PATIENT))
     found = Found(LAYOUT.name, files.folder, [], [*table.problems, *files.problems])
     labels, problems = _labels(table, label_column)
     found.problems += problems
+    others = [name for name in table.columns if name not in ("", column, lesion, patient, COLUMN)]
+    if not label_column and others:
+        reason = (
+            f"no column of the class ({', '.join(LABELS)}): read without labels; it has {', '.join(others)}, of which "
+            "--label takes one"
+        )
+        found.problems.append(Problem(table.path.name, reason, Kind.LABEL))
     named: set[str] = set()
     for row, label in zip(table.rows, labels, strict=True):
         image = _inside(row[column], files.folder)
@@ -43,14 +52,18 @@ def read(table: Table, files: Files) -> Found:
             continue
         named.add(stem_of(image))
         paths = _meant(image, files)
+        if len(paths) > 1 and "/" not in image:
+            path, problem = files.take(image, FOLDERS)
+            found.problems += [problem] if path and problem else []
+            paths = [path] if path else paths
         if len(paths) != 1:
-            kind = Kind.AMBIGUOUS_FILE if paths else Kind.MISSING_FILE
             reason = f"named in {table.path.name}, but {_why_not(paths, files)}"
-            found.problems.append(Problem(image, reason, kind))
+            problem = Problem(image, reason, Kind.AMBIGUOUS_FILE) if paths else missing(image, table.path.name)
+            found.problems.append(problem)
             continue
-        further = table.further(row, column, label_column, "patient_id", lesion or "")
-        lesion_id = known(row[lesion]) if lesion else None
-        found.rows.append(Row(image, paths[0], label, lesion_id, known(row.get("patient_id")), further))
+        further = table.further(row, column, label_column, patient, lesion)
+        lesion_id, patient_id = (known(row[name]) if name else None for name in (lesion, patient))
+        found.rows.append(Row(image, paths[0], label, lesion_id, patient_id, further))
     left = files.unnamed(named)
     if left:
         reason = f"{len(left):,} image files are in no row of it (first: {files.relative(left[0])}): left out"
@@ -105,8 +118,6 @@ def _meant(image: str, files: Files) -> list[Path]:
 
 
 def _why_not(paths: list[Path], files: Files) -> str:
-    if not paths:
-        return "there is no such file"
     names = ", ".join(files.relative(path) for path in paths[:3]) + (" ..." if len(paths) > 3 else "")
     return f"{len(paths)} files have this name ({names}): write the path"
 

@@ -38,6 +38,9 @@ _CANONICAL = frozenset(
         "class",
     ]
 )
+# Characters that nobody sees and that make two words of one: marks, spaces of no width and those that do not break.
+_INVISIBLE = str.maketrans({**dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u00ad"), "\u00a0": " ", "\u202f": " "})
+_FORMULA = re.compile(r'="(.*)"')  # how Excel is made to keep an id as it is
 _ISIC_ID = re.compile(r"ISIC_\d{7}(_downsampled)?")
 _NOT_TEXT = re.compile("[\x00-\x08\x0b\x0e-\x19\x1b-\x1f\ufffe\uffff\ufeff]")
 
@@ -142,6 +145,7 @@ def _rows(
                 )
             if len(cells) < len(columns):
                 short.append(first)
+            cells = [formula[1] if (formula := _FORMULA.fullmatch(cell.strip())) else cell for cell in cells]
             rows.append(dict(zip(columns, cells + [""] * (len(columns) - len(cells)), strict=False)))
     except csv.Error as error:
         raise DermsslError(f"{path}, line {reader.line_num}: cannot be read as a table: {error}") from error
@@ -206,7 +210,9 @@ def decoded(data: bytes, whole: bool = True) -> tuple[str | None, str]:
         text, encodings = data.decode(best, "replace"), [best]
     if _NOT_TEXT.search(text[:HEAD_BYTES]):
         return None, encodings[0]
-    return unicodedata.normalize("NFC", text), encodings[0][:6] if "utf" in encodings[0] else encodings[0]
+    return unicodedata.normalize("NFC", text.translate(_INVISIBLE)), encodings[0][:6] if "utf" in encodings[
+        0
+    ] else encodings[0]
 
 
 def _letters(text: str) -> int:

@@ -25,14 +25,20 @@ from dermssl.data.records import Kind, Problem
 from dermssl.errors import DermsslError
 
 _WANTED = {*LABELS, "lesion_id", "lesion", "group", "patient_id", COLUMN}
-_NO_TABLES = {".xlsx", ".xls", ".ods", ".numbers", ".jsonl"}
+_NO_TABLES = {
+    **dict.fromkeys(
+        (".xlsx", ".xlsm", ".xls", ".ods", ".numbers"), "a spreadsheet; save it as CSV (each sheet by itself)"
+    ),
+    ".jsonl": "save it as CSV",
+}
+_PERHAPS = dict.fromkeys((".json", ".xml", ".yaml", ".yml"), "if it holds labels, write a CSV with image,label,group")
 
 
 def read_folder_with_table(folder: Path) -> Found | None:
     """Read ``folder`` by the table in it; None if none is of a known layout. What is not read is said."""
     chosen = _chosen(folder)
     if chosen is None:
-        return _read_parts(folder)
+        return _read_parts(folder) or _read_below(folder)
     layout, paths = chosen
     table = _one(paths)
     found = layout.read(table, _files(folder, table.path))
@@ -67,6 +73,21 @@ def _read_parts(folder: Path) -> Found | None:
         whole.problems.append(Problem(name, reason, Kind.NO_ROW))
     whole.problems += tables_not_read(folder, whole, set(tables.values()), folder)
     return whole
+
+
+def _read_below(folder: Path) -> Found | None:
+    """By the only CSV with labels one level below, if it names most of the images: ``labels/labels.csv``."""
+    tables = [path for where in places(folder)[1:] for path in tables_in(where) if is_utf8(path.name)]
+    fitting = [path for path in tables if layout_of(path, read_columns(path)) is CSV]
+    labelled = [path for path in fitting if {name.lower() for name in read_columns(path)} & set(LABELS)]
+    if len(labelled) != 1:
+        return None
+    files = Files(folder)
+    found = CSV.read(read_table(labelled[0]), files)
+    if len(found.rows) <= len(files.images) / 2:
+        return None
+    found.problems += tables_not_read(folder, found, {labelled[0]}, labelled[0])
+    return found
 
 
 def read_table_file(path: Path) -> Found:
@@ -145,12 +166,11 @@ def tables_not_read(folder: Path, found: Found, read: set[Path], chosen: Path | 
             reason = _why_not_read(path, where == folder, chosen, found, images)
             if reason:
                 problems.append(_not_read(path, folder, reason))
+        others = _NO_TABLES if any(row.label for row in found.rows) else _NO_TABLES | _PERHAPS
         problems += [
-            _not_read(
-                path, folder, "a spreadsheet; save it as CSV" if path.suffix.lower() != ".jsonl" else "save it as CSV"
-            )
+            _not_read(path, folder, others[path.suffix.lower()])
             for path in sorted(where.iterdir())
-            if path.suffix.lower() in _NO_TABLES and path.is_file() and not path.name.startswith((".", "~$"))
+            if path.suffix.lower() in others and path.is_file() and not path.name.startswith((".", "~$"))
         ]
     return problems
 
@@ -172,7 +192,7 @@ def _why_not_read(path: Path, top: bool, chosen: Path | None, found: Found, imag
         return None
     layout = layout_of(path, columns)
     if layout is CSV and not top:
-        where = "a CSV is looked for in the folder itself only; name the file itself to use it"
+        where = "several CSVs lie below the folder: put the one you mean into it"
         return where if chosen is None else None
     if layout:
         return f"{chosen.name} was; name the file itself to use it" if chosen else None

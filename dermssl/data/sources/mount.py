@@ -32,6 +32,7 @@ _KINDS: dict[str, type[Container]] = {
     ".tgz": TarArchive,
     ".tar.bz2": TarArchive,
     ".tbz2": TarArchive,
+    ".tbz": TarArchive,
     ".tar.xz": TarArchive,
     ".txz": TarArchive,
     ".npz": NpzArrays,

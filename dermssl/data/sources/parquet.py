@@ -38,6 +38,7 @@ class ParquetTables(Container):
         for number, file in enumerate(self.files):
             with damage_said(file, self._arrow.ArrowException, ValueError):
                 table, paths, classes = self._rows(number)
+            found.problems += self._other_images(number)
             split = split_of(file.name)
             id_column = next((name for name in IDS if name in table.column_names), None)
             label = label_column(table.column_names, list(classes))
@@ -113,6 +114,19 @@ class ParquetTables(Container):
                 f"{', '.join(schema.names)}"
             )
         return name, found[name]
+
+    def _other_images(self, number: int) -> list[Problem]:
+        schema, types = self._file(number).schema_arrow, self._arrow.types
+        return [
+            Problem(
+                f"{self.files[number].name}/{name}",
+                f"a second column of images beside {self._columns[number][0]!r}: left out",
+                Kind.LEFT_OUT,
+            )
+            for name, kind in zip(schema.names, schema.types, strict=True)
+            if name != self._columns[number][0]
+            and (types.is_binary(kind) or (types.is_struct(kind) and kind.get_field_index("bytes") >= 0))
+        ]
 
     def _rows(self, number: int) -> tuple[Any, list[str | None], dict[str, list[str]]]:
         """The columns besides the images, the images' paths, and the names of the columns that are classes."""

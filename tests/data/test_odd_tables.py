@@ -1,0 +1,257 @@
+"""Data as people have it, of the kinds of ../shared/cases: nothing is lost or changed without a word."""
+
+import io
+import unicodedata
+import zipfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from dermssl.data.layouts.names import loose
+from dermssl.data.read import read_records
+from dermssl.data.records import Kind
+from dermssl.errors import DermsslError
+
+
+def draw(folder: Path, *names: str) -> None:
+    for index, name in enumerate(names):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (6, 5), (index * 67 % 255, index * 31 % 255, 60)).save(path, "JPEG")
+
+
+def write(folder: Path, text: str, name: str = "t.csv", encoding: str = "utf-8") -> None:
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(text.encode(encoding))
+
+
+def labels_of(records) -> dict[str, str | None]:
+    return {
+        name: records.classes[label] if label >= 0 else None
+        for name, label in zip(records.ids, records.labels, strict=True)
+    }
+
+
+def said(records, kind: Kind) -> str:
+    return " | ".join(f"{problem.path}: {problem.reason}" for problem in records.problems if problem.kind is kind)
+
+
+# --- ids on their way through spreadsheets and systems
+
+
+@pytest.mark.parametrize(
+    ("files", "ids"),
+    [
+        (("IMG1.JPG", "img2.jpg"), ("img1.jpg", "IMG2.JPG")),
+        (("isic_0000001.jpg", "isic_0000002.jpg"), ("ISIC_0000001", "ISIC_0000002")),
+        (("a.jpg.jpg", "b.jpg.jpg"), ("a", "b.jpg")),
+        (("a.jpg", "b.jpg"), ("a.jpg.jpg", "b.png")),
+        (("case 1 left.jpg", "case 2 left.jpg"), (" case 1 left ", "case  2 left")),
+        (("00001.jpg", "00012.jpg"), ("1", "12")),
+        (("1.jpg", "12.jpg"), ("1.0", "12.0")),
+        (("a.jpg", "b.jpg"), ('"=""a.jpg"""', "b\u00a0")),
+        (("lésion.jpg", "b.jpg"), (unicodedata.normalize("NFD", "lésion"), "b\u200b")),
+    ],
+)
+def test_ids_are_found_however_they_are_spelled(files, ids, tmp_path):
+    draw(tmp_path, *files)
+    write(tmp_path, f"image,label\n{ids[0]},mel\n{ids[1]},nv\u200b\n")
+    records = read_records(tmp_path)
+    assert [path.name for path in records.paths] == list(files)
+    assert list(labels_of(records).values()) == ["mel", "nv"]
+    assert records.problems == ()
+
+
+def test_an_exact_name_goes_before_one_that_is_alike(tmp_path):
+    draw(tmp_path, "a.jpg", "A.jpg", "7.jpg", "07.jpg")
+    write(tmp_path, "image,label\na,mel\nA,nv\n7,mel\n07,nv\n")
+    records = read_records(tmp_path)
+    assert {path.name: label for path, label in zip(records.paths, labels_of(records).values(), strict=True)} == {
+        "a.jpg": "mel",
+        "A.jpg": "nv",
+        "7.jpg": "mel",
+        "07.jpg": "nv",
+    }
+
+
+def test_what_is_alike_to_several_is_none_of_them(tmp_path):
+    draw(tmp_path, "7.jpg", "07.jpg", "b.jpg")
+    write(tmp_path, "image,label\n007,mel\nb,nv\n")
+    records = read_records(tmp_path)
+    assert [path.name for path in records.paths] == ["b.jpg"]
+    assert "007: named in t.csv, but there is no such file" in said(records, Kind.MISSING_FILE)
+
+
+def test_loose_keeps_apart_what_is_different():
+    assert len({loose(name) for name in ("a1", "a01", "1a", "1", "10", "1.5", "a b", "ab", "a_b")}) == 9
+
+
+def test_two_rows_of_one_file_that_disagree_are_said(tmp_path):
+    draw(tmp_path, "a.jpg", "b.jpg")
+    write(tmp_path, "image,label,group\na,mel,g\na.jpg,nv,g\nb,nv,h\nb,nv,i\n")
+    records = read_records(tmp_path)
+    assert labels_of(records) == {"a": "mel", "b": "nv"}
+    assert "a.jpg: a second row, of the file that a names with another label" in said(records, Kind.REPEATED_ROW)
+    assert "b: a second row with another lesion" in said(records, Kind.REPEATED_ROW)
+
+
+def test_numbers_that_a_spreadsheet_has_shortened_are_named(tmp_path):
+    draw(tmp_path, "123456789017.jpg", "b.jpg")
+    write(tmp_path, "image,label,group\n1.23457E+11,mel,1.23457E+11\nb,nv,1.23457E+11\n")
+    records = read_records(tmp_path)
+    assert "a spreadsheet has shortened the number" in said(records, Kind.MISSING_FILE)
+    assert "have ids such as 1.23457E+11, which a spreadsheet has shortened" in said(records, Kind.GROUP)
+
+
+def test_groups_of_whole_numbers_are_the_same_with_and_without_a_point(tmp_path):
+    draw(tmp_path, "a.jpg", "b.jpg", "c.jpg")
+    write(tmp_path, "image,label,group\na,mel,12.0\nb,nv,12\nc,nv,12.5\n")
+    assert read_records(tmp_path).groups == ("12", "12", "12.5")
+
+
+# --- tables
+
+
+@pytest.mark.parametrize(
+    ("encoding", "separator"), [("cp1252", ";"), ("utf-16", "\t"), ("utf-8-sig", "|"), ("mac-roman", ";")]
+)
+def test_tables_of_other_systems(encoding, separator, tmp_path):
+    draw(tmp_path, "a.jpg", "b.jpg")
+    rows = (("Image", "Label", "Patient"), ("a.jpg", "Nävus", "Müller"), ("b.jpg", "Melanom", "Müller"))
+    write(tmp_path, "\r\n".join(separator.join(row) for row in rows), "liste.csv", encoding)
+    records = read_records(tmp_path)
+    assert labels_of(records) == {"a.jpg": "Nävus", "b.jpg": "Melanom"}
+    assert records.groups == ("Müller", "Müller")
+
+
+def test_one_hot_with_decimal_commas(tmp_path):
+    draw(tmp_path, "ISIC_0000001.jpg", "ISIC_0000002.jpg", "ISIC_0000003.jpg")
+    rows = "ISIC_0000001;1,0;0,0;0;0;0;0;0\nISIC_0000002;0,0;1,0;0;0;0;0;0\nISIC_0000003;1,0;1,0;0;0;0;0;0\n"
+    write(tmp_path, "image;MEL;NV;BCC;AKIEC;BKL;DF;VASC\n" + rows)
+    records = read_records(tmp_path)
+    assert labels_of(records) == {"ISIC_0000001": "mel", "ISIC_0000002": "nv", "ISIC_0000003": None}
+    assert "1 rows mark several classes" in said(records, Kind.LABEL)
+
+
+def test_a_table_without_a_column_of_the_class_says_so(tmp_path):
+    draw(tmp_path, "a.jpg", "b.jpg")
+    write(tmp_path, "image,melanoma,nevus\na,1,0\nb,0,1\n")
+    records = read_records(tmp_path)
+    assert records.classes == ()
+    assert "no column of the class" in records.why_unlabelled()
+    assert "melanoma, nevus, of which --label takes one" in records.why_unlabelled()
+    write(tmp_path, "image,group,split\na,g,train\nb,g,test\n")  # without labels on purpose
+    assert read_records(tmp_path).problems == ()
+
+
+def test_an_index_without_a_name_is_no_group(tmp_path):
+    draw(tmp_path, "a.jpg", "b.jpg")
+    write(tmp_path, ",image,label\n0,a,mel\n1,b,nv\n")
+    assert read_records(tmp_path).groups is None
+
+
+@pytest.mark.parametrize("patient", ["patient", "Patient", "subject_id", "PID"])
+@pytest.mark.parametrize("lesions", ["123", "ABC"])
+def test_lesions_that_restart_in_every_patient_join_no_patients(patient, lesions, tmp_path):
+    rows = [(f"p{p}{lesion}{k}", lesion, f"pat{p}") for p in range(5) for lesion in lesions for k in range(2)]
+    draw(tmp_path, *(f"{image}.jpg" for image, *_ in rows))
+    table = "".join(f"{image},{'mel' if lesion == lesions[0] else 'nv'},{lesion},{p}\n" for image, lesion, p in rows)
+    write(tmp_path, f"image,label,lesion,{patient}\n{table}")
+    records = read_records(tmp_path)
+    assert records.groups == tuple(p for *_, p in rows)
+    assert "lesion numbers start again in every patient" in said(records, Kind.GROUP)
+
+
+def test_labels_in_a_folder_of_their_own_are_read(tmp_path):
+    draw(tmp_path, *(f"data/images/{i}.jpg" for i in range(4)))
+    write(tmp_path, "image,label\n" + "".join(f"{i},c{i % 2}\n" for i in range(4)), "labels/labels.csv")
+    assert read_records(tmp_path).class_counts() == {"c0": 2, "c1": 2}
+    write(tmp_path, "image,label\n9,c1\n", "labels/labels.csv")  # of other images
+    records = read_records(tmp_path)
+    assert records.classes == ()
+    assert "labels/labels.csv" in said(records, Kind.NOT_READ)
+
+
+@pytest.mark.parametrize("name", ["a.xlsx", "a.ods", "metadata.jsonl", "annotations.json", "data.xml"])
+def test_files_that_may_hold_labels_are_named(name, tmp_path):
+    draw(tmp_path, "a.jpg", "b.jpg")
+    write(tmp_path, "{}", name)
+    assert f"{name}: not read" in read_records(tmp_path).why_unlabelled()
+
+
+# --- folders and masks
+
+
+@pytest.mark.parametrize("folder", ["occlusion", "attributions_ig", "cams", "explanations", "shap values", "gradcam"])
+def test_folders_of_maps_are_left_out(folder, tmp_path):
+    draw(tmp_path, *(f"{where}/{i}.jpg" for where in ("photographs", folder) for i in range(3)))
+    records = read_records(tmp_path)
+    assert {path.parent.name for path in records.paths} == {"photographs"}
+    assert folder in said(records, Kind.MASK)
+
+
+@pytest.mark.parametrize("end", ["_heat", "_cam", "-gradcam", "_scorecam", "_occlusion", "_gt", "_bbox"])
+def test_maps_beside_their_photographs_are_left_out(end, tmp_path):
+    draw(tmp_path, *(f"{name}/{name}{i}{more}.jpg" for name in ("mel", "nv") for i in range(3) for more in ("", end)))
+    records = read_records(tmp_path)
+    assert records.class_counts() == {"mel": 3, "nv": 3}
+    assert len([problem for problem in records.problems if problem.kind is Kind.MASK]) == 6
+
+
+def test_of_several_pictures_of_an_id_a_csv_takes_that_of_the_images(tmp_path):
+    draw(tmp_path, "images/a.jpg", "lime_green/a.jpg", "images/b.jpg", "images/longer.jpg")
+    write(tmp_path, "image,label\na,mel\nb,nv\n")
+    records = read_records(tmp_path)
+    assert {path.parent.name for path in records.paths} == {"images"}
+    assert "2 different pictures have this id" in said(records, Kind.AMBIGUOUS_FILE)
+
+
+def test_folders_of_persons_are_no_classes(tmp_path):
+    names = "Mueller Schmidt Meier Huber Kern Lang Wolf Fuchs Braun Gross Klein Weiss".split()  # noqa: SIM905
+    draw(tmp_path, *(f"{name}/{i}.jpg" for name in names for i in range(3)))
+    records = read_records(tmp_path)
+    assert records.classes == ()
+    assert "12 folders hold few images each" in said(records, Kind.LABEL)
+
+
+def test_folders_of_patients_inside_those_of_the_classes_are_groups(tmp_path):
+    draw(tmp_path, *(f"{name}/patient{p}/{i}.jpg" for name in ("mel", "nv") for p in range(3) for i in range(2)))
+    records = read_records(tmp_path)
+    assert records.class_counts() == {"mel": 6, "nv": 6}
+    assert records.groups is not None
+    assert set(records.groups) == {"patient0", "patient1", "patient2"}
+    assert "3 folders inside those of the classes" in said(records, Kind.GROUP)
+
+
+def test_classes_with_many_pictures_beside_them_say_why_they_are_not_read(tmp_path):
+    draw(tmp_path, *(f"{name}/{i}.jpg" for name in ("mel", "nv") for i in range(5)), "p1.jpg", "p2.jpg", "p3.jpg")
+    records = read_records(tmp_path)
+    assert records.classes == ()
+    assert "3 images beside the folders mel, nv ...: read without labels" in records.why_unlabelled()
+
+
+# --- archives
+
+
+def picture() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (6, 5)).save(file, "JPEG")
+    return file.getvalue()
+
+
+def test_an_archive_in_an_archive_is_named(tmp_path):
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as file:
+        file.writestr("c.jpg", picture())
+    with zipfile.ZipFile(tmp_path / "outer.zip", "w") as file:
+        file.writestr("more.zip", inner.getvalue())
+        file.writestr("a.jpg", picture())
+    assert "more.zip: an archive in an archive" in said(read_records(tmp_path), Kind.LEFT_OUT)
+
+
+@pytest.mark.parametrize("suffix", [".zst", ".tar.lzma", ".tlz", ".7z", ".iso"])
+def test_archives_that_are_not_read_are_named(suffix, tmp_path):
+    write(tmp_path, "x", f"a{suffix}")
+    with pytest.raises(DermsslError, match=r"left out: unpack it"):
+        read_records(tmp_path)
