@@ -200,7 +200,7 @@ def test_maps_beside_their_photographs_are_left_out(end, tmp_path):
 
 
 def test_of_several_pictures_of_an_id_a_csv_takes_that_of_the_images(tmp_path):
-    draw(tmp_path, "images/a.jpg", "lime_green/a.jpg", "images/b.jpg", "images/longer.jpg")
+    draw(tmp_path, "images/a.jpg", "elsewhere/a.jpg", "images/b.jpg", "images/longer.jpg")
     write(tmp_path, "image,label\na,mel\nb,nv\n")
     records = read_records(tmp_path)
     assert {path.parent.name for path in records.paths} == {"images"}
