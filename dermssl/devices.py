@@ -17,7 +17,7 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     """The torch device of ``auto`` (CUDA if there is one, else CPU), ``cpu``, ``cuda`` or ``cuda:N``.
 
     Raises:
-        DermsslError: there is no such device here, or it is of a kind that nothing here was tried on.
+        DermsslError: there is no such device here, or devices of its kind are not supported.
     """
     pattern, words = DEVICE
     if not re.fullmatch(pattern, str(device)):
@@ -35,7 +35,7 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
 
 
 def hardware_name(device: torch.device) -> str:
-    """What ``device`` is called by its maker, such as ``NVIDIA H100 80GB HBM3``; a CPU with its number of threads."""
+    """The maker's name of ``device``, such as ``NVIDIA H100 80GB HBM3``; for a CPU with the number of threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     name = platform.processor() or platform.machine()
@@ -89,7 +89,7 @@ def exact_float32(device: torch.device, dtype: torch.dtype = torch.float32) -> I
 
 @contextlib.contextmanager
 def tuned_for_fixed_shapes() -> Iterator[None]:
-    """Let cuDNN try which of its algorithms is the fastest for each shape: pays where a shape comes many times."""
+    """Let cuDNN find its fastest algorithm for each shape: worth it where one shape occurs many times."""
     before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = True
     try:

@@ -46,7 +46,7 @@ def local_rank() -> int:
 
 
 def is_main() -> bool:
-    """Whether this process writes and prints; also true or false of torchrun's processes before and after the group."""
+    """Whether this process writes and prints; also right in torchrun's processes before and after the group exists."""
     if dist.is_initialized() or not dist.is_torchelastic_launched():
         return rank() == 0
     return os.environ.get("RANK", "0") == "0"
@@ -249,8 +249,8 @@ def agreed() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def one_a_machine_first() -> Iterator[None]:
-    """A body that one process a machine goes through before the others of that machine do."""
+def one_per_machine_first() -> Iterator[None]:
+    """A body that one process per machine goes through before the others on that machine."""
     if local_rank() > 0:
         with agreed():
             pass

@@ -21,7 +21,7 @@ from dermssl.errors import DermsslError
 from dermssl.regular import read_regular
 
 MAX_BYTES = 256 * 2**20
-MAX_DEPTH = 100  # of lists and objects in one another; the deepest file of ours has 8
+MAX_DEPTH = 100  # of lists and objects inside one another; our deepest file has 8
 _NAMES = {
     int: "a whole number",
     float: "a number",
@@ -54,7 +54,7 @@ def read_json(path: str | Path, what: str, schema: Any = object, *, remedy: str,
     Raises:
         MissingDocument: there is no such file.
         DamagedDocument: it is not JSON in UTF-8, too deep or too large, or not of this schema.
-        DermsslError: the system does not let it be read, which says nothing about its content.
+        DermsslError: the system refuses to read it, which says nothing about its content.
     """
     return parse_json(_read(Path(path), what, remedy, max_bytes), f"{path}", what, schema, remedy=remedy)
 
@@ -90,7 +90,7 @@ def parse_json(text: bytes | str, where: str, what: str, schema: Any = object, *
         value = json.loads(text.decode("utf-8-sig") if isinstance(text, bytes) else text, object_pairs_hook=_object)
         fault = _unfit(value) or fault_of(value, schema)
     except RecursionError:
-        fault = "nested too deep"
+        fault = "nested too deeply"
     except UnicodeDecodeError:
         fault = "not text in UTF-8"
     except json.JSONDecodeError as error:
@@ -182,7 +182,7 @@ def _unfit(value: Any) -> str | None:
     while waiting:
         item, depth = waiting.pop()
         if depth > MAX_DEPTH:
-            return "nested too deep"
+            return "nested too deeply"
         if isinstance(item, str):
             if "\0" in item:
                 return "a text holds NUL"
@@ -217,7 +217,7 @@ def _read(path: Path, what: str, remedy: str, max_bytes: int) -> bytes:
 
 
 def advice(error: OSError, otherwise: str) -> str:
-    """What to do about a file that the system does not let be read; ``otherwise`` where only its owner can say."""
+    """What to do about a file that the system refuses to read; ``otherwise`` where only its owner can say."""
     return {
         errno.EACCES: "give yourself permission to read it",
         errno.EPERM: "give yourself permission to read it",

@@ -127,7 +127,7 @@ def cannot_write(path: Path, error: OSError, needs: int | None = None) -> Dermss
 
 
 def own_folder(path: Path) -> Path:
-    """Make a folder of ours inside another of ours: what is written into it must not end elsewhere.
+    """Make a folder of ours inside another of ours: what is written into it must not end up elsewhere.
 
     Raises:
         DermsslError: a link or a file stands there, or it cannot be made.
@@ -137,7 +137,7 @@ def own_folder(path: Path) -> Path:
     except OSError as error:
         raise cannot_write(path, error) from error
     if path.is_symlink():
-        raise DermsslError(f"{path} is a link, where a folder of its own is expected; remove it")
+        raise DermsslError(f"{path} is a link, where a real folder is expected; remove it")
     return path
 
 

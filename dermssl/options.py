@@ -57,7 +57,7 @@ class Said:
         unset: what None stands for.
         metavar: of the value in ``-h``.
         spelled: the flag, where a Python keyword or clearer words stand in the way of the field's name.
-        command: whether the command has it, too.
+        command: whether the command has it too.
     """
 
     help: str
@@ -111,7 +111,7 @@ def option(default: Any, help: str, **said: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Base of the options of a call: refuses what is of the wrong type, out of range or no choice."""
+    """Base of the options of a call: refuses a value of the wrong type, out of range or not among the choices."""
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
@@ -172,7 +172,7 @@ def make_options(options: Callable[..., O], given: Mapping[str, Any], call: str)
 
 
 def refuse_unknown(given: Iterable[str], names: Sequence[str], call: str) -> None:
-    """Refuse an option that is none of ``names``, the options of ``call``.
+    """Refuse an option that is not among ``names``, the options of ``call``.
 
     Raises:
         DermsslError: close names are shown.

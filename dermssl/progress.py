@@ -18,7 +18,7 @@ def be_quiet(quiet: bool) -> None:
 
 
 class Progress:
-    """What is told of one piece of work; made by :func:`progress_bar`."""
+    """The progress of one piece of work; made by :func:`progress_bar`."""
 
     def __init__(self, total: int, what: str, unit: str, start: int, bar: tqdm | None, lines: bool) -> None:
         self.total, self.done, self.what, self.unit = total, start, what, unit

@@ -20,7 +20,7 @@ _KINDS = (
 
 
 class NotRegular(OSError):
-    """What stands there cannot be read as a file, or is too large to; ``strerror`` says what it is."""
+    """What is there cannot be read as a file, or is too large to; ``strerror`` says what it is."""
 
     def __init__(self, path: str | Path, reason: str) -> None:
         super().__init__(errno.EINVAL, reason, str(path))
@@ -79,7 +79,7 @@ def open_own(path: str | Path, flags: int) -> int:
         descriptor = os.open(path, flags | more, 0o666)
     except OSError as error:
         if error.errno == errno.ELOOP and os.path.islink(path):
-            raise NotRegular(path, "is a link, where a file of its own is expected") from error
+            raise NotRegular(path, "is a link, where a regular file is expected") from error
         if error.errno == errno.ENXIO:  # a FIFO without a reader, a socket
             raise NotRegular(path, "is a FIFO or a socket, not a file") from error
         raise
@@ -93,7 +93,7 @@ def open_own(path: str | Path, flags: int) -> int:
 
 def _refuse(path: str | Path, found: os.stat_result, max_bytes: int | None) -> None:
     if stat.S_ISLNK(found.st_mode):
-        raise NotRegular(path, "is a link, where a file of its own is expected")
+        raise NotRegular(path, "is a link, where a regular file is expected")
     for is_kind, reason in _KINDS:
         if is_kind(found.st_mode):
             raise NotRegular(path, reason)

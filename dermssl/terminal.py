@@ -72,7 +72,7 @@ def progress_due() -> bool:
 def safe_streams() -> Iterator[None]:
     """Print without failing while the body runs: to streams that are full, closed, or know few characters.
 
-    What control characters a result holds (names of files, of classes) is spelled out.
+    Control characters in a result (in names of files or classes) are spelled out.
     """
     global _lost
     _lost = None

@@ -14,7 +14,7 @@ from dermssl.pretraining.trainer import Trainer
 @pytest.fixture
 def small(monkeypatch):
     monkeypatch.setattr(demo_module, "IMAGES", 60)
-    options = {"backbone": "resnet10t", "image_size": 32, "epochs": 1, "batch_size": 16, "queue_size": 32}
+    options = {"backbone": "test_resnet", "image_size": 32, "epochs": 1, "batch_size": 16, "queue_size": 32}
     monkeypatch.setattr(demo_module, "OPTIONS", {**demo_module.OPTIONS, **options})
 
 

@@ -15,7 +15,7 @@ from dermssl.errors import DermsslError
 
 
 def create_backbone(name: str, *, image_size: int | None = None, seed: int = 0) -> nn.Module:
-    """A timm model with fresh weights and without classifier (``num_classes=0``).
+    """A timm model with fresh weights and without a classifier (``num_classes=0``).
 
     Args:
         name: architecture as timm lists it, e.g. ``"resnet18"``.

@@ -29,12 +29,12 @@ BACKBONE_FOLDER = "backbone"
 CHECKPOINT_FILE = "checkpoint.pt"
 # key under which the file itself holds its config.json, so that it can be used alone
 METADATA_KEY = "timm_config"
-# spellings of weights that are no path
+# spellings of weights that are not paths
 _ELSEWHERE = ("hf-hub:", "timm:", "random:", "module:")
 
 
 def load_backbone(weights: str | Path, *, seed: int = 0) -> nn.Module:
-    """The timm model that ``weights`` names, without classifier (``num_classes=0``), in eval mode on the CPU.
+    """The timm model that ``weights`` names, without a classifier (``num_classes=0``), in eval mode on the CPU.
 
     Args:
         weights: a run directory, an exported directory, a ``.safetensors`` file, ``hf-hub:org/name[@revision]``,
@@ -154,7 +154,7 @@ def _build(spelling: str, config: str) -> nn.Module:
         raise
     except Exception as error:
         raise DermsslError(
-            f"weights {spelling}: {CONFIG_FILE} is not one that timm can use ({type(error).__name__}: {error})"
+            f"weights {spelling}: {CONFIG_FILE} cannot be used by timm ({type(error).__name__}: {error})"
         ) from error
     for key in ("file", "source"):  # they name the temporary folder
         pretrained_cfg(model).pop(key, None)

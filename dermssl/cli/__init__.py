@@ -63,7 +63,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 def main() -> None:
     """Run the command line of this process.
 
-    Exit status: 0; 1 for an error that is told in one line; 2 for a wrong command line; 3 for pairs that ``leakage``
+    Exit status: 0; 1 for an error, reported in one line; 2 for a wrong command line; 3 for pairs that ``leakage``
     found; 128 + the number of the signal that ended it (130 for Ctrl-C, 143 for SIGTERM).
     """
     keep_freed_memory()

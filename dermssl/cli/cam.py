@@ -27,7 +27,7 @@ def command(weights: tuple[str, ...], images: str, output: Path, as_json: bool, 
 
     WEIGHTS are run directories, exported directories, folders that finetune --output wrote, .safetensors files,
     hf-hub:ORG/NAME, timm:NAME or random:NAME; the last argument is IMAGES: an image file or a data set. A fitted
-    folder shows its predicted class or --class; a backbone without classifier shows what makes up its features.
+    folder shows its predicted class or --class; a backbone without a classifier shows what makes up its features.
     """
     log_to_terminal()
     refuse_unwritable_folder(output, "--output")

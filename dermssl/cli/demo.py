@@ -48,5 +48,5 @@ def command(output: Path, as_json: bool) -> None:
         f"Gain by pretraining: {100 * gain:+.1f} points of accuracy "
         f"(95 % interval {100 * low:+.1f} to {100 * high:+.1f})"
     )
-    click.echo(f"Turns told: {result.rotation_accuracy:.0%} of the views (guessing: 25 %)")
+    click.echo(f"Rotation told correctly for {result.rotation_accuracy:.0%} of the views (guessing: 25 %)")
     click.echo(f"Report: {result.report.resolve()}  ({result.seconds:.0f} s)\n\nNext, on your own images:\n{NEXT}")

@@ -16,7 +16,7 @@ from dermssl.evaluation.arguments import EmbedOptions
 @options_of(EmbedOptions)
 @json_option("Print one JSON object instead of text.")
 def command(weights: str, data: str, as_json: bool, **options: Any) -> None:
-    """Write the features of every image to a file, and with --neighbours each image's nearest others.
+    """Write the features of every image to a file, and, with --neighbours, the nearest other images of each.
 
     WEIGHTS is a run directory, an exported directory, a .safetensors file, hf-hub:ORG/NAME, timm:NAME or
     random:NAME. DATA is a set of images, labelled or not.

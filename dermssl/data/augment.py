@@ -164,7 +164,7 @@ class TwoViews:
             (E-SSL, Dangovski et al., ICLR 2022).
         crop_size: edge of the third view in pixels; default 3/7 of ``size`` (96 of 224), at least 32.
         aspects: (N,) width / height of the photographs of the data set, as a cache knows them; None where all images
-            are square, or nobody knows.
+            are square, or their shapes are unknown.
     """
 
     def __init__(

@@ -15,7 +15,7 @@ from dermssl.errors import DermsslError
 
 LOGGER = logging.getLogger("dermssl")
 
-# Up to here all pixels are checked when a cache is opened first: 0.5 s a gigabyte that is in memory, and what comes
+# Up to here all pixels are checked when a cache is opened first: 0.5 s per gigabyte that is in memory, and what comes
 # next reads them anyway. Of a larger cache a share of this size, evenly spread, is checked.
 CHECKED_BYTES = 4 * 2**30
 
@@ -77,7 +77,7 @@ def open_cache(path: str | Path) -> Cache:
     """Open a folder written by `dermssl.data.prepare.prepare`.
 
     Raises:
-        DermsslError: it is no cache, an unfinished or a damaged one.
+        DermsslError: it is not a cache, or an unfinished or damaged one.
     """
     folder = Path(path).expanduser()
     manifest = cache_files.read_manifest(folder)

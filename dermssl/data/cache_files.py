@@ -49,7 +49,7 @@ class Row(NamedTuple):
 
 
 def is_cache(folder: Path) -> bool:
-    """Whether a folder holds a prepared cache, whole or damaged; a manifest.json of somebody else makes none."""
+    """Whether a folder holds a prepared cache, whole or damaged; somebody else's manifest.json does not make one."""
     try:
         if not (folder / MANIFEST).is_file():
             return False
@@ -154,7 +154,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except MissingDocument:
         unfinished = " (an unfinished one: run dermssl prepare again to finish it)"
         more = unfinished if (folder / UNFINISHED).is_dir() else ""
-        raise DermsslError(f"{folder} is no prepared cache: {MANIFEST} is missing{more}") from None
+        raise DermsslError(f"{folder} is not a prepared cache: {MANIFEST} is missing{more}") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise DermsslError(f"{path} is not the manifest of a prepared cache; name a folder made by dermssl prepare")
     version = manifest.get("version")
@@ -171,7 +171,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if manifest["size"] < 1 or manifest["images"] < 0:
         raise damaged(path, what, "no valid size or images", _remedy(folder))
     if version > 1 and manifest.get("checksum") != _seal(manifest):
-        raise damaged(path, what, "its fields do not give its checksum", _remedy(folder))
+        raise damaged(path, what, "its fields do not match its checksum", _remedy(folder))
     return dict(manifest)
 
 
@@ -209,7 +209,7 @@ def read_records_table(folder: Path, manifest: dict[str, Any]) -> tuple[Records,
         if len(ids) != manifest["images"]:
             raise ValueError(f"{len(ids)} rows for {manifest['images']} images")
         if hash_rows([header, *cells], manifest["size"], manifest["fit"]) != manifest["content_hash"]:
-            raise ValueError("its rows do not give the content hash of the manifest")
+            raise ValueError("its rows do not match the content hash in the manifest")
         aspects = [_aspect(text, manifest["fit"]) for text in columns.get("aspect", ("",) * len(ids))]
         crcs = columns.get("crc32", ("",) * len(ids))
         groups = columns["group"] if manifest.get("grouped") else None
@@ -254,7 +254,7 @@ def _read_csv(folder: Path, name: str, manifest: dict[str, Any]) -> list[list[st
         data = read_regular(path, _TABLE_BYTES)
         wanted = manifest.get("sha256", {}).get(name) if manifest["version"] > 1 else None
         if wanted is not None and hashlib.sha256(data).hexdigest() != wanted:
-            raise damaged(path, what, "its bytes do not give the checksum of the manifest", _remedy(folder))
+            raise damaged(path, what, "its bytes do not match the checksum in the manifest", _remedy(folder))
         text = data.decode("utf-8")
         if "\0" in text:
             raise damaged(path, what, "it holds NUL", _remedy(folder))
@@ -278,7 +278,7 @@ def _refused(path: Path, error: OSError | MemoryError, folder: Path) -> DermsslE
 
 
 def first_altered(images: npt.NDArray[np.uint8], rows: Iterable[Row]) -> int | None:
-    """The first image whose pixels do not give their checksum; images of version 1 have none."""
+    """The first image whose pixels do not match their checksum; images of version 1 have none."""
     for index, row in enumerate(rows):
         if row.crc32 and checksum(images[index]) != row.crc32:
             return index

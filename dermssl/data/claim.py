@@ -56,11 +56,11 @@ def held(folder: Path) -> Iterator[None]:
         ours = {UNFINISHED, _LOCK, cache_files.IMAGES, cache_files.RECORDS, cache_files.PROBLEMS, cache_files.MANIFEST}
         there = {path.name for path in folder.iterdir()}
         if there - ours or (there - {_LOCK} and not there & {UNFINISHED, cache_files.MANIFEST}):
-            raise DermsslError(f"{folder} is not empty and holds no prepared cache; name another --output")
+            raise DermsslError(f"{folder} is not empty and does not hold a prepared cache; name another --output")
         odd = sorted(n for n in there - {UNFINISHED, _LOCK} if not (folder / n).is_file())
         odd += [UNFINISHED] if (folder / UNFINISHED).is_symlink() else []
         if odd:
-            raise DermsslError(f"{folder / odd[0]} is not what dermssl puts there; delete it or name another --output")
+            raise DermsslError(f"{folder / odd[0]} was not put there by dermssl; delete it or name another --output")
     folder.mkdir(parents=True, exist_ok=True)
     with locked(
         folder / _LOCK,

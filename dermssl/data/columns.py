@@ -124,7 +124,7 @@ def _joined(found: Found, table: Table, name: str) -> tuple[list[str | None], li
         missing += key is None
         values.append(None if key is None or key in unclear else cells[key])
     if missing:
-        problems.append(Problem(table.path.name, f"{missing:,} images are in no row of it: their {name} is unknown"))
+        problems.append(Problem(table.path.name, f"{missing:,} images have no row in it: their {name} is unknown"))
     return values, problems
 
 

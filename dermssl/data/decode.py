@@ -45,7 +45,7 @@ def read_bytes(path: str | Path) -> bytes:
     """The content of an image file.
 
     Raises:
-        UnreadableImage: it is missing, empty, may not be read, is no regular file or larger than ``MAX_BYTES``.
+        UnreadableImage: it is missing, empty, may not be read, is not a regular file or is larger than ``MAX_BYTES``.
         DermsslError: the system is out of something that has nothing to do with this file.
     """
     try:

@@ -50,7 +50,7 @@ def read_pairs(path: str | Path, ids: Sequence[str]) -> tuple[list[tuple[int, in
 
     Args:
         path: with a header or without; ``pairs.csv`` of ``dermssl leakage`` is such a file.
-        ids: (N,) names of the images. A name in the table may have a suffix (.jpg) more or less.
+        ids: (N,) names of the images. A name in the table may or may not have a suffix (.jpg).
 
     Returns:
         pairs of rows of ``ids`` (all of them where a name occurs twice), and how many pairs of the table name an
@@ -79,7 +79,7 @@ def read_pairs(path: str | Path, ids: Sequence[str]) -> tuple[list[tuple[int, in
         elif number or one or other:  # a first line that names no image at all is the header
             missing += 1
     if not found and not missing:
-        raise DermsslError(f"--join {path}: holds no pair")
+        raise DermsslError(f"--join {path}: holds no pairs")
     if not found:
         raise DermsslError(
             f"--join {path}: none of its {missing} pairs names two images of the data, e.g. "

@@ -1,4 +1,4 @@
-"""A view and a jigsaw puzzle of it: nine shuffled patches a picture, made for the whole batch at once."""
+"""A view and a jigsaw puzzle of it: nine shuffled patches per picture, made for the whole batch at once."""
 
 from dataclasses import replace
 

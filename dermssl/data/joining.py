@@ -80,7 +80,7 @@ def _without_fillers(ids: list[str | None], what: str) -> tuple[list[str | None]
         if others and counts[zero] > max(5, 3 * median(others)):
             fillers.add(zero)
     problems = [
-        Problem(f"{what}_id", f"{counts[text]:,} images have {text} as {what}: taken as not known", Kind.GROUP)
+        Problem(f"{what}_id", f"{counts[text]:,} images have {text} as {what}: taken as unknown", Kind.GROUP)
         for text in sorted(fillers)
     ]
     return [None if text in fillers else text for text in ids], problems

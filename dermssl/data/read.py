@@ -108,7 +108,7 @@ def _read_path(data: str, columns: Columns) -> Records:
     elif source.is_file() and suffix_of(source):
         return _read_mounted(source, [source], columns, _tables_beside(source))
     elif source.is_file():
-        kind = "one image" if is_image(source) else "no folder, table or archive that is known"
+        kind = "one image" if is_image(source) else "not a folder, table or archive of a known kind"
         raise DermsslError(f"{source} is {kind}: give the folder that holds the images; {LOOKED_FOR}")
     elif source.exists():
         raise DermsslError(f"{source} is a FIFO, socket or device, not a file; give a folder, a CSV or an archive")

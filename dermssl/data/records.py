@@ -51,8 +51,8 @@ _MEANINGS = {
     Kind.MASK: "a mask, not a photograph",
     Kind.LABEL: "the label is not clear",
     Kind.JOINED: "images of two lesion ids made one group",
-    Kind.LEFT_OUT: "looks like an image or holds some, but was not read",
-    Kind.GROUP: "the lesion is not known",
+    Kind.LEFT_OUT: "looks like an image, or holds images, but was not read",
+    Kind.GROUP: "the lesion is unknown",
 }
 
 

@@ -15,7 +15,7 @@ from dermssl.options import check
 
 # HAM10000 has 67 % nv and 1.1 % df; a little flatter, so that 200 images still hold several of each.
 SHARES = {"nv": 0.60, "mel": 0.12, "bkl": 0.11, "bcc": 0.07, "akiec": 0.05, "vasc": 0.03, "df": 0.02}
-FEWEST = 5  # images, and lesions, of a class: one a fold
+FEWEST = 5  # images, and lesions, of a class: one per fold
 IMAGES_PER_LESION = 1.34  # as in HAM10000: 10,015 of 7,470
 
 _VERSION = 1

@@ -29,7 +29,7 @@ class Coat:
         self.melanin += 0.05 * np.abs(self.noise(14)) + 0.03 * self.noise(3)
 
     def noise(self, frequency: float) -> Field:
-        """Smooth value noise in about [-1, 1] with ``frequency`` bumps a unit of length."""
+        """Smooth value noise in about [-1, 1] with ``frequency`` bumps per unit of length."""
         n = 64
         lattice = self.rng.uniform(-1, 1, (n, n)).astype(np.float32)
         a, b = self.u * frequency + 500, self.v * frequency + 500
@@ -41,7 +41,7 @@ class Coat:
         return top * (1 - t) + (lattice[i0, j1] * (1 - s) + lattice[i1, j1] * s) * t
 
     def cells(self, frequency: float, jitter: float = 0.8) -> tuple[Field, Field]:
-        """Jittered points, ``frequency`` a unit: distance to the nearest in cells, and its number in [0, 1]."""
+        """Jittered points, ``frequency`` per unit: distance to the nearest in cells, and its number in [0, 1]."""
         n = 32
         at = 0.5 + jitter * self.rng.uniform(-0.5, 0.5, (2, n, n)).astype(np.float32)
         mark = self.rng.uniform(0, 1, (n, n)).astype(np.float32)

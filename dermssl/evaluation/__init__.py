@@ -1,1 +1,1 @@
-"""Evaluation of a backbone on labelled images, one protocol a file."""
+"""Evaluation of a backbone on labelled images, one protocol per file."""

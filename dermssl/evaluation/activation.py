@@ -52,7 +52,7 @@ def activation_maps(
         model: a timm model in eval mode.
         inputs: (n, 3, S, S), normalised, on the model's device.
         method: ``"gradcam"`` or ``"cam"``.
-        target: class to look for, one or one an image (n,); ``-1`` for the predicted one; ``None`` for no class.
+        target: class to look for, one or one per image (n,); ``-1`` for the predicted one; ``None`` for no class.
 
     Returns:
         (n, h, w) float32 maps, not scaled; and the logits (n, classes), or ``None`` without a class.

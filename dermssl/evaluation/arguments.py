@@ -59,7 +59,7 @@ class FoldOptions(FeatureOptions, ColumnOptions):
     """Of every evaluation in folds."""
 
     test: Data | None = option(
-        None, "Test on these images; DATA as a whole is then for training.", metavar="DATA", unset="folds of DATA"
+        None, "Test on these images, and train on all of DATA.", metavar="DATA", unset="folds of DATA"
     )
     folds: int = option(5, "Folds of the cross-validation.", least=2)
     split: str = option(
@@ -90,14 +90,14 @@ class KnnOptions(FoldOptions):
 
     k: int = option(100, "Neighbours that vote.", least=1)
     weighting: str = option(
-        "uniform", "What a neighbour's vote counts: 1, or 1 / its cosine distance.", choices=WEIGHTINGS
+        "uniform", "Weight of a neighbour's vote: 1, or 1 / its cosine distance.", choices=WEIGHTINGS
     )
     precision: str = option(
         "fp32",
         "Precision of the features; float32 gives the same figures on every machine.",
         choices=PRECISIONS,
     )
-    batch_size: int = option(256, "Images per forward pass; does not move the figures.", least=1, most=2**20)
+    batch_size: int = option(256, "Images per forward pass; does not affect the figures.", least=1, most=2**20)
     predictions: str | Path | None = option(None, "Write the answers to this file.", metavar="CSV")
 
 
@@ -123,7 +123,7 @@ class FinetuneOptions(TransferOptions):
 
     fraction: float = option(
         1.0,
-        "Share of the training labels to use, drawn by lesion; smaller shares are inside larger ones.",
+        "Share of the training labels to use, drawn by lesion; smaller shares are subsets of larger ones.",
         above=0,
         most=1,
     )
@@ -152,7 +152,7 @@ class CamOptions(FeatureOptions, ColumnOptions):
 
     # several images at a time, with their gradients: a larger edge would take the memory of most machines
     image_size: int | None = option(None, "Edge in pixels that the network sees.", least=1, most=1024, unset=OWN_SIZE)
-    limit: int = option(8, "Images at most; of labelled ones, each class in turn.", least=1, most=10_000)
+    limit: int = option(8, "At most this many images; of labelled ones, each class in turn.", least=1, most=10_000)
     method: str = option("gradcam", "Grad-CAM, or CAM as in the paper.", choices=MAPS)
     target: str | None = option(
         None, "Class to look for.", metavar="NAME", spelled="class", unset="the predicted class"
@@ -167,7 +167,7 @@ class ProjectOptions(FeatureOptions, ColumnOptions):
     perplexity: float = option(
         30.0, "Perplexity of t-SNE: roughly, how many neighbours it keeps an image close to.", above=0
     )
-    k: int = option(10, "Neighbours that the purity counts.", least=1)
+    k: int = option(10, "Neighbours among which purity is measured.", least=1)
     fit: Fit | None = option(None, "How an image becomes square.", choices=FITS, unset="as the weights were trained")
     precision: str = option("fp32", "Precision of the features.", choices=PRECISIONS)
     progress: bool = option(False, "Show progress on standard error.", command=False)
@@ -182,11 +182,11 @@ class EmbedOptions(FeatureOptions, ColumnOptions):
     )
     dtype: str = option("float32", "Type of the features.", choices=DTYPES)
     neighbours: int | None = option(
-        None, "Find the nearest other images of each by cosine, this many.", least=1, most=10_000, unset="none"
+        None, "Also find this many nearest other images of each, by cosine.", least=1, most=10_000, unset="none"
     )
     fit: Fit | None = option(None, "How an image becomes square.", choices=FITS, unset="as the weights were trained")
     precision: str = option("fp32", "Precision of the computation.", choices=PRECISIONS)
-    batch_size: int = option(256, "Images per forward pass; does not move the figures.", least=1, most=2**20)
+    batch_size: int = option(256, "Images per forward pass; does not affect the figures.", least=1, most=2**20)
     progress: bool = option(False, "Show progress on standard error.", command=False)
 
 
@@ -196,7 +196,7 @@ class LeakageOptions(FeatureOptions, ColumnOptions):
 
     weights: Any = option(
         None,
-        "Compare the nearest neighbours of these weights, too, and KNN in plain folds.",
+        "Also compare nearest neighbours by these weights, and KNN in plain folds.",
         metavar="WEIGHTS",
         unset="no weights",
     )
@@ -206,6 +206,6 @@ class LeakageOptions(FeatureOptions, ColumnOptions):
         metavar="CSV",
         unset="no pairs",
     )
-    threshold: float = option(THRESHOLD, "Likeness from which two images are one photograph.", above=0, most=1)
+    threshold: float = option(THRESHOLD, "Similarity from which two images count as one photograph.", above=0, most=1)
     fit: Fit | None = option(None, "How an image becomes square.", choices=FITS, unset="as the weights were trained")
     progress: bool = option(False, "Show progress on standard error.", command=False)

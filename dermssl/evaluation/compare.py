@@ -26,7 +26,7 @@ class Comparison:
     images: int
 
     def significant(self, metric: str) -> bool:
-        """Whether the interval of the difference leaves 0 out."""
+        """Whether the interval of the difference excludes 0."""
         low, high = self.interval[metric]
         return low > 0 or high < 0
 

@@ -46,7 +46,7 @@ class Embeddings:
         """Write a .npz, .parquet or .csv file, whole or not at all; docs/reference/files.md has its columns.
 
         Raises:
-            DermsslError: the suffix is another one, or the file cannot be written.
+            DermsslError: the suffix is unknown, or the file cannot be written.
         """
         path = Path(path)
         refuse_suffix(path)

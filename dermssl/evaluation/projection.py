@@ -31,7 +31,7 @@ class Projection:
         purity: (N,) share of the k nearest neighbours among the features that are of the image's class.
         chance: (N,) the same share over all images that could be neighbours.
         plane_purity: (N,) as ``purity``, with neighbours in the plane: how much of it the picture shows.
-        protocol: every parameter that moves the points or the figures.
+        protocol: every parameter that affects the points or the figures.
     """
 
     weights: str
@@ -76,7 +76,7 @@ class Projection:
         """The purity table."""
         about = (
             f"Share of the {self.protocol['k']} nearest neighbours that are of the same class; images of the same "
-            "lesion are no neighbours."
+            "lesion do not count as neighbours."
         )
         return f"## {self.weights} on {self.data}\n\n{markdown_table(*self.table())}\n\n{about}"
 
@@ -195,8 +195,8 @@ def tsne(features: np.ndarray, *, perplexity: float, seed: int) -> np.ndarray:
 
 
 def neighbour_purity(vectors: np.ndarray, labels: np.ndarray, groups: np.ndarray, *, k: int) -> np.ndarray:
-    """Of each vector's k nearest, the share with its label. Members of its own group are no neighbours: two photographs
-    of a lesion look alike whatever the network has learnt.
+    """Of each vector's k nearest, the share with its label. Members of its own group do not count: two photographs
+    of a lesion look alike whatever the network has learned.
 
     Args:
         vectors: (N, D) float, compared by Euclidean distance.

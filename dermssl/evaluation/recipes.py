@@ -17,7 +17,7 @@ class Recipe:
         weight_decay: none on norms and biases.
         batch_size: images per step.
         epochs: passes over the training images.
-        least_steps: more passes are made until there are so many steps, so that a hundred images are learnt
+        least_steps: more passes are made until there are so many steps, so that a hundred images are learned
             too.
         schedule: ``"cosine"`` to 0, or ``"constant"``.
         warmup: share of the steps with a rising learning rate.

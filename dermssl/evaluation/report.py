@@ -21,7 +21,7 @@ class Report:
     kind: str  # "knn", "finetune" or "frozen"
     weights: str
     data: str  # as it was given
-    protocol: dict[str, Any]  # every parameter that moves the numbers
+    protocol: dict[str, Any]  # every parameter that affects the numbers
     classes: tuple[str, ...]
     metrics: dict[str, float]  # mean over folds
     std: dict[str, float]  # sample standard deviation over folds (n - 1); NaN for one fold

@@ -32,7 +32,7 @@ def make_report(
     """The report of an evaluation.
 
     Args:
-        parameters: every parameter that moves the numbers.
+        parameters: every parameter that affects the numbers.
         answers: for each round of the protocol the (n, C) probabilities of its test images.
         by: columns of the test images whose subgroups get figures of their own.
         resamples: of the bootstrap.

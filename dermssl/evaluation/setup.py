@@ -37,7 +37,7 @@ class Setup:
         image_size: edge in pixels that it sees.
         fit: how an image becomes square.
         device, dtype: where and in which precision it is computed.
-        batch_size: images per forward pass; does not move the figures.
+        batch_size: images per forward pass; does not affect the figures.
         progress: show bars on standard error.
         label, group: columns of the data with the class and the lesion; None = as its layout has them.
     """
@@ -144,7 +144,7 @@ class Setup:
         )
 
     def about(self, images: LabelledImages) -> dict[str, Any]:
-        """What moves the features, for a report's protocol."""
+        """What affects the features, for a report's protocol."""
         return {
             "image_size": self.image_size,
             "cache_size": images.about["cache_size"],

@@ -45,7 +45,7 @@ def read_report(file: Path) -> dict[str, Any]:
     """The fields of a report from its JSON, with NaN where it holds null.
 
     Raises:
-        DermsslError: the file is missing, or is no report, or a part of it is damaged; names that part.
+        DermsslError: the file is missing, or is not a report, or a part of it is damaged; names that part.
     """
     values = read_json(
         file,

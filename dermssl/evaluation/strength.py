@@ -1,4 +1,4 @@
-"""How closely the logistic head fits its training features: chosen among the training images, anew for each weights.
+"""How closely the logistic head fits its training features: chosen on training images, anew for each set of weights.
 
 One strength for all favours narrow backbones: a wide one needs a smaller C
 (measured in docs/measurements/decisions.md).

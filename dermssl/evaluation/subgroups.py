@@ -16,7 +16,7 @@ from dermssl.tables import percent
 
 SHOWN = ("accuracy", "balanced_accuracy")
 LEAST_GROUPS = 20  # lesions (or images, where each stands alone); a figure of fewer is one of chance
-MOST_VALUES = 40  # a column with more, that are no numbers, does not name subgroups
+MOST_VALUES = 40  # a column with more, unless they are numbers, does not name subgroups
 AGES = ((0, 30, "under 30"), (30, 45, "30 to 44"), (45, 60, "45 to 59"), (60, 75, "60 to 74"), (75, 150, "75 and over"))
 NOT_GIVEN = "not given"
 _MISSING = {"", "nan", "na", "n/a", "none", "null", "unknown", "unk", "-1", "-1.0"}

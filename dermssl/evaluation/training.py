@@ -31,7 +31,7 @@ class Machine:
 
 
 def steps_of(recipe: Recipe, images: int, epochs: int | None) -> tuple[int, int]:
-    """(epochs, steps an epoch) for so many training images; ``epochs`` overrules the recipe."""
+    """(epochs, steps per epoch) for so many training images; ``epochs`` overrules the recipe."""
     steps = max(1, math.ceil(images / recipe.batch_size))
     if epochs is None:
         epochs = max(recipe.epochs, math.ceil(recipe.least_steps / steps))

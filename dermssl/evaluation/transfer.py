@@ -264,7 +264,7 @@ class Transfer:
     def _parameters(
         self, fraction: float, epochs: int | None, subsets: list[np.ndarray], strengths: list[Strength]
     ) -> dict[str, Any]:
-        """Every parameter that moves the figures."""
+        """Every parameter that affects the figures."""
         train, test, split = self.protocol.train, self.protocol.test, self.protocol.split
         recipe = dataclasses.asdict(self.recipe)
         if strengths:

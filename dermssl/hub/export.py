@@ -1,4 +1,4 @@
-"""A backbone as files that timm loads by one line."""
+"""A backbone as files that timm loads with one line."""
 
 import logging
 import os

@@ -40,7 +40,7 @@ class BYOL(PretrainingTask):
 
     Args:
         backbone: name of a timm model (created with fresh weights) or a model made by timm with ``num_classes=0``.
-        momentum: of the momentum encoder; with a constant schedule it may be set anew before any step. BYOL's rises
+        momentum: of the momentum encoder; with a constant schedule it may be changed before any step. BYOL's rises
             from 0.996 to 1 (``--momentum 0.996 --momentum-schedule cosine``).
         momentum_schedule: ``"constant"``, or ``"cosine"``: raised to 1 over the run, see ``begin_step``.
         key_norm: BatchNorm of the momentum encoder, see ``MomentumEncoder``; BYOL's is ``"batch"``.

@@ -41,17 +41,17 @@ class PIRL(PretrainingTask):
 
     Two things differ from the paper. L_NCE is InfoNCE, one softmax over the image's memory and the negatives, instead
     of the paper's sum of K + 1 binary losses: the form of the other methods here, with a loss of guessing that is
-    known. And an image's first memory is its own embedding, not noise, and images not yet seen are no negatives.
+    known. And an image's first memory is its own embedding, not noise, and images not yet seen are not negatives.
 
     Args:
         backbone: name of a timm model (created with fresh weights) or a model made by timm with ``num_classes=0``.
         images: N, number of images in the data set; ``target`` counts them from 0.
         queue_size: K, number of negatives drawn from the memory in a step (PIRL: 32,000 of 1.28 million).
         temperature: PIRL's is 0.07.
-        patch_weight: lambda of eq. 5, the weight of the patches; PIRL's.
-        memory_momentum: m of the memory, PIRL's; it moves once an epoch, so it has nothing in common with that of
-            momentum encoders.
-        embedding_dim: D, PIRL's.
+        patch_weight: lambda of eq. 5, the weight of the patches; the paper's value.
+        memory_momentum: m of the memory, the paper's value; it moves once per epoch, so it has nothing in common
+            with that of momentum encoders.
+        embedding_dim: D, length of an embedding; the paper's value.
         device, dtype, verbose: as in ``timm.task.TrainingTask``.
     """
 

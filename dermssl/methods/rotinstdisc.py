@@ -31,11 +31,11 @@ class RotInstDisc(PretrainingTask):
         backbone: name of a timm model (created with fresh weights) or a model made by timm with ``num_classes=0``.
         queue_size: K, number of keys kept as negatives (the paper's best in Table 5: 8192).
         temperature: of the instance loss; not printed in the paper.
-        momentum: m of the momentum encoder; with a constant schedule it may be set anew before any step.
+        momentum: m of the momentum encoder; with a constant schedule it may be changed before any step.
         momentum_schedule: ``"constant"``, or ``"cosine"``: raised to 1 over the run, see ``begin_step``.
         rotation_weight: lambda of eq. 5 (the paper's best in Table 4: 0.1).
         rotation_activation: ``"sigmoid"`` (eq. 1) or ``"none"`` (plain logits).
-        rotation_task: which turn is to be told. ``"query"``: that of the query view, from its features (the paper);
+        rotation_task: which turn is predicted. ``"query"``: that of the query view, from its features (the paper);
             ``"relative"``: that between query and key view, from the features of both; ``"crop"``: that of a third,
             small view, while the query stays upright (E-SSL, Dangovski et al., ICLR 2022).
         key_norm: BatchNorm of the key encoder: ``"batch"``, ``"ema"`` or ``"shuffle"``, see ``MomentumEncoder``.

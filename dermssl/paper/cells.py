@@ -122,7 +122,7 @@ class Ledger:
         """The content of a file that a cell wrote.
 
         Raises:
-            DermsslError: it is no file of this folder, or cannot be read.
+            DermsslError: it is not a file of this folder, or cannot be read.
         """
         path = self.folder / name
         try:
@@ -172,7 +172,7 @@ class Ledger:
 
     @contextlib.contextmanager
     def alone(self, name: str) -> Iterator[None]:
-        """Hold a part of the folder that is no cell, waiting for it if need be."""
+        """Hold a part of the folder that is not a cell, waiting for it if need be."""
 
         def wait(other: Held) -> None:
             LOGGER.info("another process is at the %s of %s (%s): waiting for it", name, self.folder, other)

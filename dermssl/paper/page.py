@@ -47,7 +47,7 @@ def _blocks(view: View) -> list[str]:
 
 
 def _scatters(ledger: Ledger, plan: Plan) -> list[str]:
-    """Figure 4, a scatter a row."""
+    """Figure 4, a scatter plot per row."""
     figures = []
     for cell in plan.figure("tsne"):
         if outcome := _done(ledger, cell):
@@ -120,14 +120,14 @@ def _picture(ledger: Ledger, file: str, caption: str, alt: str = "") -> page.Pic
         with Image.open(io.BytesIO(ledger.read(file)), formats=["PNG"]) as image:
             return page.Picture(np.asarray(image.convert("RGB")), alt or f"image {caption}", caption)
     except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise DermsslError(f"{ledger.folder / file} is no PNG file; {AGAIN}") from error
+        raise DermsslError(f"{ledger.folder / file} is not a PNG file; {AGAIN}") from error
 
 
 def _drawing(ledger: Ledger, file: str) -> str:
     """The text of an SVG file of ours: nothing else gets into the page."""
     text = ledger.read(file).decode("utf-8", "replace")
     if not (file.endswith(".svg") and text.lstrip().startswith(("<?xml", "<svg"))):
-        raise DermsslError(f"{ledger.folder / file} is no SVG file; {AGAIN}")
+        raise DermsslError(f"{ledger.folder / file} is not an SVG file; {AGAIN}")
     return text
 
 

@@ -17,7 +17,7 @@ from dermssl.paper.views import View, budget_view, few_view, lead_views, table_v
 TITLE = "The paper's tables, reproduced"
 READING = (
     "paper: the number printed there. ours: mean over folds, with the bootstrap 95 % interval over lesions. ours − "
-    "random: the same images in the same folds, with its paired interval; an interval that leaves 0 out speaks of "
+    "random: the same images in the same folds, with its paired interval; an interval that excludes 0 speaks of "
     "other images, not of other training runs: each row is one run."
 )
 

@@ -50,7 +50,7 @@ def reproduce(
 
     The work is divided into cells, each with its result in ``output``. What is there is not made again: stop or kill
     it anywhere, and the same call goes on. Several processes, or ranks of ``torchrun``, started on the same
-    ``output`` share the cells out. A cell that fails is told in the report, and tried again by the next call.
+    ``output`` share the cells out. A cell that fails is named in the report, and tried again by the next call.
 
     Args:
         pretrain_data: images, labels unused.
@@ -154,7 +154,7 @@ def _made(bench: Bench, cell: Cell) -> tuple[Outcome, str]:
     except Interrupted:
         raise
     except DermsslError as error:
-        # weights that cannot be had are no failure of the reproduction
+        # weights that cannot be had are not a failure of the reproduction
         state = UNAVAILABLE if cell.kind == "weights" else FAILED
         message = str(error)
     except Exception as error:

@@ -53,7 +53,7 @@ def table_views(values: Sequence[Value]) -> list[View]:
         if number == 3 and metric in ("precision", "f1"):
             caption += (
                 " The paper's numbers for the instance task alone fit averages over classes, and ours in that row are "
-                "such; no difference to random is formed of it."
+                "such; no difference from random weights is computed for it."
             )
         rows = [
             [

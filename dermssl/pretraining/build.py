@@ -102,7 +102,7 @@ def distribute(trainer: Trainer) -> None:
     if distributed.world_size() == 1:
         return
     gpu = [trainer.device.index] if trainer.device.type == "cuda" else None
-    # A static graph: parameters that a backbone does not use are no error. Buffers are averaged after every step.
+    # A static graph: parameters that a backbone does not use are not an error. Buffers are averaged after every step.
     trainer.task.prepare_distributed(device_ids=gpu, static_graph=True, broadcast_buffers=False)
 
 

@@ -66,7 +66,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
     Raises:
         DamagedCheckpoint: it is missing, or not what was written.
-        DermsslError: the system does not let it be read.
+        DermsslError: the system refuses to read it.
     """
     try:
         with open_regular(path, follow=False) as file:
@@ -137,7 +137,7 @@ def _check_seal(path: Path, file: BinaryIO) -> bool:
     except (MemoryError, KeyboardInterrupt):
         raise
     except Exception as error:  # zipfile raises many kinds for a damaged file
-        raise _damaged(path, "it is cut short or no checkpoint" if size else "it is empty") from error
+        raise _damaged(path, "it is cut short or not a checkpoint" if size else "it is empty") from error
     if wrong is not None:
         raise _damaged(path, "its bytes are not those that were written")
     return False

@@ -132,7 +132,7 @@ class PretrainConfig(ColumnOptions):
         None, "Threads that decode images.", least=1, most=MOST_WORKERS, unset="one per CPU core"
     )
     method_options: dict | None = option(
-        None, "Options that the method has beside these, by name; each may be given by itself.", command=False
+        None, "Options that the method has besides these, by name; each may be given by itself.", command=False
     )
 
 
@@ -142,7 +142,7 @@ FREE_ON_RESUME = (
 )  # fmt: skip
 
 # short: in a few hundred steps AdamW is far ahead of SGD, the old keys of a long queue mislead, and the rotation task
-# must weigh more to be learnt (docs/measurements/decisions.md).
+# must weigh more to be learned (docs/measurements/decisions.md).
 # paper: what it prints (section 2.2) and, where it is silent, MoCo's values; its flip is only called random.
 RECIPES: dict[str, dict[str, Any]] = {
     "default": {},

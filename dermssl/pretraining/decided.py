@@ -74,7 +74,7 @@ def image_size(config: PretrainConfig, backbone: nn.Module) -> int:
 
 
 def batch_size(config: PretrainConfig, device: torch.device) -> int:
-    """Images a step: as given, or what fits the device."""
+    """Images per step: as given, or what fits the device."""
     return config.batch_size or (512 if device.type == "cuda" else 128)
 
 

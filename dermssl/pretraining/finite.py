@@ -11,7 +11,7 @@ def not_finite(state: Any) -> list[str]:
     """The places of the tensors that hold NaN or infinity.
 
     Args:
-        state: dictionaries and lists of tensors on any device, in one another; everything else in them is passed over.
+        state: dictionaries and lists of tensors on any device, nested in one another; everything else is passed over.
 
     Returns:
         Their names, such as ``optimizer/state/3/momentum_buffer``; each device is waited for once.

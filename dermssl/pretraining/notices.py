@@ -1,4 +1,4 @@
-"""What a run says so that nobody waits in vain: how long it will take, which options do nothing, what is not learnt."""
+"""What a run says lest anybody wait in vain: how long it will take, which options do nothing, what is not learned."""
 
 import logging
 import math
@@ -101,7 +101,7 @@ class Estimate:
 
 
 class Watch:
-    """Looks for what is not learnt while a run trains; on the main process."""
+    """Looks for what is not learned while a run trains; on the main process."""
 
     def __init__(self, trainer: Trainer, resolved: Resolved) -> None:
         self.trainer, self.resolved = trainer, resolved

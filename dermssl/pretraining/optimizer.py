@@ -54,7 +54,7 @@ def create_optimizer(config: PretrainConfig, task: Any, lr: float, device: torch
         raise DermsslError(f"--opt {config.opt}: timm has no such optimizer; timm.optim.list_optimizers() lists all")
     info = get_optimizer_info(config.opt)
     if info.second_order:
-        raise DermsslError(f"--opt {config.opt}: needs second derivatives, which pretraining does not take; use adamw")
+        raise DermsslError(f"--opt {config.opt}: needs second derivatives, which are not computed here; use adamw")
     fused: dict[str, Any] = {"fused": True} if device.type == "cuda" and info.opt_class in FUSED else {}
     try:
         return create_optimizer_v2(

@@ -77,7 +77,7 @@ def earlier_runs(weights: str | None) -> list[dict[str, Any]]:
 
 
 def _init(weights: str | None, before: list[dict[str, Any]]) -> dict[str, Any]:
-    """What a run starts from as its commands spell it: the run before it, or weights that are no path."""
+    """What a run starts from as its commands spell it: the run before it, or weights that are not a path."""
     if before:
         return {"init": before[-1]["name"]}
     return {"init": weights} if weights and not is_path(weights) else {}

@@ -57,10 +57,10 @@ def _refuse_another_run(name: str, state: dict[str, Any], identity: dict[str, An
         unlike = differences(of["config"], config)
         unlike += ["other images"] if of["images"] != identity["images"] else []
     except (KeyError, TypeError, AttributeError) as error:
-        raise DamagedCheckpoint(f"{name} does not say of which run it is") from error
+        raise DamagedCheckpoint(f"{name} does not say which run it belongs to") from error
     if unlike:
         raise DermsslError(
-            f"{name} is that of another run: {', '.join(unlike)}; put this run's own back, or start over with "
+            f"{name} belongs to another run: {', '.join(unlike)}; put this run's own back, or start over with "
             "--no-resume"
         )
 

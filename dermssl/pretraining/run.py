@@ -46,7 +46,7 @@ class PretrainResult:
     Attributes:
         run: the run directory; usable wherever weights are asked for.
         backbone: the pretrained timm model, ``num_classes=0``, in eval mode on the CPU.
-        history: one dict an epoch, as in ``metrics.jsonl``.
+        history: one dict per epoch, as in ``metrics.jsonl``.
     """
 
     run: Path
@@ -95,7 +95,7 @@ def pretrain(data: str | Path, output: str | Path, *, resume: bool = True, **opt
         # all devices named: otherwise torch warns where there are several
         held.enter_context(torch.random.fork_rng(devices=range(torch.cuda.device_count())))
         size = source_size(image_size(config, backbone))
-        with distributed.one_a_machine_first():
+        with distributed.one_per_machine_first():
             cache = cached(data, size=size, fit=config.fit, workers=config.workers)
         resuming = distributed.from_main(run.exists())
         _refuse_unlike(run, cache, device, dtype)

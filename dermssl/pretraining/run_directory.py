@@ -102,7 +102,7 @@ class RunDirectory:
             )
 
     def refuse_links(self) -> None:
-        """Refuse a run whose files are links: what is written here must not end elsewhere.
+        """Refuse a run whose files are links: what is written here must not end up elsewhere.
 
         Raises:
             DermsslError: one of them is a link.
@@ -110,7 +110,7 @@ class RunDirectory:
         files = (self.config, self.metrics, self.checkpoint, self.previous, self.backbone, self.log, self.lock)
         for file in (*files, self.weights, self.backbone / CONFIG_FILE):
             if file.is_symlink():
-                raise DermsslError(f"--output {self.path}: {file.name} is a link, where a file of its own is expected")
+                raise DermsslError(f"--output {self.path}: {file.name} is a link, where a regular file is expected")
 
     def move_aside(self) -> Path:
         """Rename the folder to the first free ``NAME.old-N``: nothing is deleted.
@@ -150,7 +150,7 @@ class RunDirectory:
         write_text(self.config, json.dumps(config, indent=2) + "\n")
 
     def history(self) -> list[dict[str, Any]]:
-        """The lines of ``metrics.jsonl``, one for each epoch; a damaged one is said and left out."""
+        """The lines of ``metrics.jsonl``, one for each epoch; a damaged one is reported and left out."""
         if not self.metrics.exists():
             return []
         lines = read_json_lines(self.metrics, "the metrics of an epoch", LINE, remedy="the line is left out")

@@ -28,8 +28,8 @@ def tracked(config: PretrainConfig, run: RunDirectory) -> Iterator[Log]:
     Offline modes are the trackers' own: ``WANDB_MODE=offline``; trackio and tensorboard write to this machine.
 
     Yields:
-        a function to call with the figures of each epoch. A tracker that fails then is said once and left out: it must
-        not cost the run.
+        a function to call with the figures of each epoch. A tracker that fails later is reported once and left
+        out: it must not cost the run.
 
     Raises:
         DermsslError: it is not installed or cannot be started.

@@ -200,7 +200,7 @@ class Trainer:
             DermsslError: the state is not one of this run.
         """
         if not 0 <= state["step"] <= self.total_steps:
-            raise DermsslError(f"step {state['step']} is none of this run's {self.total_steps}")
+            raise DermsslError(f"step {state['step']} is not one of this run's {self.total_steps}")
         self.task.load_checkpoint_state(state["state_dict"], state.get("task_state"))
         load_optimizer(self.optimizer, state["optimizer"])
         if state.get("scaler") and self.scaler.is_enabled():

@@ -22,7 +22,7 @@ PAGE_EDGE = 480  # pixels, of the pictures inside the page
 
 NOTES = {
     "gradcam": "Grad-CAM: the features at each position of the network's last map, weighted by how much the score "
-    "rises with them; what speaks against it is cut off.",
+    "rises with them; negative values are cut off.",
     "cam": "CAM: the score of each position of the network's last map by itself.",
 }
 NO_CLASS = (
@@ -143,7 +143,7 @@ def _middle(pixels: np.ndarray) -> np.ndarray:
 def _caption(result: CamMaps, index: int) -> str:
     low, high = float(result.maps[index].min()), float(result.maps[index].max())
     parts = [f"{result.targets[index]}, {result.probabilities[index]:.0%}"] if result.targets[index] else []
-    parts.append(f"lowest {low / high:.0%}" if high > 0 else "nothing speaks for it")
+    parts.append(f"lowest {low / high:.0%}" if high > 0 else "no evidence for it")
     return "; ".join(parts)
 
 

@@ -31,7 +31,7 @@ def loss_curves(history: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """The losses of a run over its epochs, one figure each, as they have different scales.
 
     Args:
-        history: one dict an epoch with ``epoch`` and losses, as in ``metrics.jsonl``.
+        history: one dict per epoch with ``epoch`` and losses, as in ``metrics.jsonl``.
 
     Returns:
         (text of an SVG file, a sentence with its first and last value) each.
@@ -131,7 +131,7 @@ def to_svg(figure: Figure) -> str:
     for text in figure.findobj(Text):
         text.set_parse_math(
             False
-        )  # a file name with $ in it is no formula; texts made on drawing heed the option below
+        )  # a file name with $ in it is not a formula; texts made on drawing heed the option below
     options: Any = {
         "svg.hashsalt": "dermssl",
         "svg.fonttype": "none",

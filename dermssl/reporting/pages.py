@@ -30,7 +30,7 @@ def write_page(result: Result | Sequence[Report], path: str | Path) -> list[Path
         the files, the page first.
 
     Raises:
-        DermsslError: the result is of no such kind, or a file cannot be written.
+        DermsslError: the result is of another kind, or a file cannot be written.
     """
     path = Path(path)
     if isinstance(result, Cam):

@@ -147,7 +147,7 @@ def test_weights_of_another_architecture_are_refused(folder):
     with pytest.raises(DermsslError, match="did you mean resnet"):
         load_backbone(folder)
     (folder / "config.json").write_text(json.dumps({**config, "pretrained_cfg": {"no_such_field": 1}}))
-    with pytest.raises(DermsslError, match=r"config.json is not one that timm can use.*no_such_field"):
+    with pytest.raises(DermsslError, match=r"config.json cannot be used by timm.*no_such_field"):
         load_backbone(folder)
     (folder / "config.json").write_text("{")
     with pytest.raises(DermsslError, match=r"config\.json is not one"):

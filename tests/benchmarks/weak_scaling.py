@@ -38,7 +38,7 @@ def measure(options: dict[str, Any], steps: int) -> float | None:
         device = distributed.own_device(resolve_device(config.device))
         dtype = resolve_precision(config.precision, device)
         backbone = create_backbone(config.backbone, image_size=config.image_size)
-        with distributed.one_a_machine_first():
+        with distributed.one_per_machine_first():
             cache = cached(data, size=source_size(image_size(config, backbone)), progress=distributed.is_main())
         loader = Loader(cache.images, batch, seed=0, device=device)
         trainer = build_trainer(config, resolve(config, loader, backbone, dtype), backbone, loader, dtype)

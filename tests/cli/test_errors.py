@@ -9,7 +9,7 @@ from PIL import Image
 from dermssl.cli import main
 from dermssl.data.synthetic import write_synthetic
 
-RUN = ["--backbone", "resnet10t", "--image-size", "32", "--batch-size", "16", "--queue-size", "32", "--epochs", "1"]
+RUN = ["--backbone", "test_resnet", "--image-size", "32", "--batch-size", "16", "--queue-size", "32", "--epochs", "1"]
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_an_option_of_the_wrong_type(dermssl, images, tmp_path):
 
 
 def test_k_larger_than_the_bank(dermssl, images):
-    outcome = dermssl("eval-knn", "random:resnet10t", images, "--image-size", "32", "--k", "1000")
+    outcome = dermssl("eval-knn", "random:test_resnet", images, "--image-size", "32", "--k", "1000")
     assert_one_error(outcome, "--k 1000", "the bank holds only")
 
 
@@ -112,7 +112,7 @@ def test_weights_that_are_not_there(dermssl, images):
 
 def test_unlabelled_images_for_an_evaluation(dermssl, tmp_path):
     Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(tmp_path / "a.png")
-    assert_one_error(dermssl("eval-knn", "random:resnet10t", tmp_path, "--image-size", "32"), "label")
+    assert_one_error(dermssl("eval-knn", "random:test_resnet", tmp_path, "--image-size", "32"), "label")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -192,13 +192,13 @@ def test_a_training_that_cannot_be_is_refused_before_any_work(dermssl, tmp_path,
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [
-        (["eval-knn", "random:resnet10t", ""], "DATA"),
+        (["eval-knn", "random:test_resnet", ""], "DATA"),
         (["eval-knn", "", "images"], "WEIGHTS"),
         (["pretrain", "", "--output", "run"], "DATA"),
         (["pretrain", "images", "--output", ""], "--output"),
         (["prepare", " ", "--output", "cache"], "DATA"),
-        (["cam", "random:resnet10t", "", "--output", "out"], "IMAGES"),
-        (["eval-knn", "random:resnet10t", "images", "--predictions", ""], "--predictions"),
+        (["cam", "random:test_resnet", "", "--output", "out"], "IMAGES"),
+        (["eval-knn", "random:test_resnet", "images", "--predictions", ""], "--predictions"),
     ],
 )
 def test_an_empty_argument_is_no_folder(dermssl, monkeypatch, tmp_path, arguments, name):

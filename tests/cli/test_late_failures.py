@@ -35,7 +35,7 @@ def assert_printed_before_the_error(result, key: str) -> None:
 )
 def test_an_evaluation_is_printed_before_its_page_is_written(images, tmp_path, monkeypatch, command, options, key):
     monkeypatch.setattr("dermssl.reporting.page.write_html", full)
-    arguments = ["random:resnet10t", images, *EVALUATION, *options, "--json", "--page", str(tmp_path / "x.html")]
+    arguments = ["random:test_resnet", images, *EVALUATION, *options, "--json", "--page", str(tmp_path / "x.html")]
     assert_printed_before_the_error(CliRunner().invoke(command, arguments), key)
 
 

@@ -381,7 +381,7 @@ def test_a_damaged_cache_is_a_clear_error(tmp_path, name, spoil, message):
 
 
 def test_no_cache_at_all(tmp_path):
-    with pytest.raises(DermsslError, match=r"is no prepared cache: manifest.json is missing"):
+    with pytest.raises(DermsslError, match=r"is not a prepared cache: manifest.json is missing"):
         open_cache(tmp_path)
 
 

@@ -62,7 +62,7 @@ def test_a_name_that_two_sets_have_stands_for_both_images(tmp_path):
         (None, "no such file"),
         (b"", "needs two columns"),
         (b"ISIC_1\nISIC_2\n", "needs two columns"),
-        (b"a,b\n", "holds no pair"),
+        (b"a,b\n", "holds no pairs"),
         (b"a,b\nISIC_8,ISIC_9\n", "none of its 1 pairs names two images of the data"),
         (b"\xff\xfe\x00", "cannot be read as a CSV"),
     ],

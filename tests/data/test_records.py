@@ -546,7 +546,7 @@ def test_names_that_are_not_utf8_are_problems_in_every_layout(tmp_path, latin1, 
     assert [path.name for path in cache.records.paths] == ["bx.png", "cx.png"]
     reasons = {problem.path: problem.reason for problem in cache.problems}
     assert reasons[f"{folders[0]}caf\\xe9.png"] == "the name is not UTF-8; rename it"
-    assert reasons["deep\\xe9"] == "the name is not UTF-8; rename it (all in this folder is left out)"
+    assert reasons["deep\\xe9"] == "the name is not UTF-8; rename it (everything in this folder is left out)"
     assert reasons["note\\xe9.csv"] == "not read: the name is not UTF-8; rename it"
     assert "Traceback" not in capsys.readouterr().err
 

@@ -510,9 +510,9 @@ def test_tfrecords_of_kaggle_with_their_table(tmp_path):
     ("data", "message"),
     [
         (b"x", "cut short"),
-        (bytes([255] * 40), "cut short, or no TFRecords"),
+        (bytes([255] * 40), "cut short, or not TFRecords"),
         (b"\x1f\x8b" + bytes(30), "is compressed"),
-        ((5).to_bytes(8, "little") + bytes(4) + b"\x0a\x7f\x01\x01\x01" + bytes(4), "no tf.train.Example"),
+        ((5).to_bytes(8, "little") + bytes(4) + b"\x0a\x7f\x01\x01\x01" + bytes(4), "not a tf.train.Example"),
         ((2).to_bytes(8, "little") + bytes(4) + b"\xff\xff" + bytes(4), "is damaged"),
     ],
 )

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # the ranks import jobs.py by na
 
 @pytest.fixture(scope="session")
 def images(tmp_path_factory) -> Path:
-    """40 synthetic images, prepared: three batches of 12 an epoch."""
+    """40 synthetic images, prepared: three batches of 12 per epoch."""
     folder = write_synthetic(tmp_path_factory.mktemp("synthetic"), images=40, size=40, seed=0)
     return prepare(folder, tmp_path_factory.mktemp("cache") / "images", size=40, workers=1, progress=False).path
 

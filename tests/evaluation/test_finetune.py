@@ -50,7 +50,7 @@ def answers_of(folder, data, image_size=32):
 
 @pytest.mark.parametrize("recipe", ["default", "paper"])
 def test_frozen_reports_every_fold(labelled, recipe):
-    report = finetune("random:resnet10t", labelled, freeze=True, recipe=recipe, **FOLDS)
+    report = finetune("random:test_resnet", labelled, freeze=True, recipe=recipe, **FOLDS)
     assert report.kind == "frozen"
     assert len(report.folds) == 3
     assert len(report.predictions) == 75
@@ -60,7 +60,7 @@ def test_frozen_reports_every_fold(labelled, recipe):
 
 
 def test_whole_network_learns_and_leaves_the_backbone_alone(labelled):
-    backbone = load_backbone("random:resnet10t", seed=0)
+    backbone = load_backbone("random:test_resnet", seed=0)
     before = {name: value.clone() for name, value in backbone.state_dict().items()}
     report = finetune(backbone, labelled, epochs=6, precision="fp32", **FOLDS)
     assert report.kind == "finetune"
@@ -72,8 +72,8 @@ def test_whole_network_learns_and_leaves_the_backbone_alone(labelled):
 
 
 def test_the_folds_are_those_of_the_neighbours(labelled):
-    frozen = finetune("random:resnet10t", labelled, freeze=True, **FOLDS)
-    knn = evaluate_knn("random:resnet10t", labelled, k=5, **FOLDS)
+    frozen = finetune("random:test_resnet", labelled, freeze=True, **FOLDS)
+    knn = evaluate_knn("random:test_resnet", labelled, k=5, **FOLDS)
     assert np.isfinite(compare(knn, frozen).interval["accuracy"]).all()
 
 
@@ -81,7 +81,7 @@ def test_the_folds_are_those_of_the_neighbours(labelled):
 def test_the_saved_model_is_the_one_that_was_tested(labelled, other, tmp_path, freeze):
     epochs = None if freeze else 2
     report = finetune(
-        "random:resnet10t",
+        "random:test_resnet",
         labelled,
         test=other,
         freeze=freeze,
@@ -100,7 +100,7 @@ def test_the_saved_model_is_the_one_that_was_tested(labelled, other, tmp_path, f
 
 
 def test_with_folds_the_saved_model_is_trained_on_everything(labelled, tmp_path):
-    finetune("random:resnet10t", labelled, freeze=True, output=tmp_path / "model", **FOLDS)
+    finetune("random:test_resnet", labelled, freeze=True, output=tmp_path / "model", **FOLDS)
     records, answers = answers_of(tmp_path / "model", labelled)
     assert (answers.argmax(axis=1) == records.labels).mean() > 0.8
     assert not [path for path in tmp_path.iterdir() if path.name != "model"]
@@ -114,13 +114,13 @@ def test_a_backbone_of_one_size_is_saved_at_the_size_it_was_trained_at(labelled,
 
 @pytest.mark.parametrize(("fit", "crop_mode"), [("squash", "squash"), ("crop", "center")])
 def test_the_saved_model_says_how_its_images_became_square(labelled, tmp_path, fit, crop_mode):
-    finetune("random:resnet10t", labelled, freeze=True, fit=fit, output=tmp_path / "model", **FOLDS)
+    finetune("random:test_resnet", labelled, freeze=True, fit=fit, output=tmp_path / "model", **FOLDS)
     assert load(tmp_path / "model").pretrained_cfg["crop_mode"] == crop_mode
 
 
 def test_the_saved_model_follows_the_images_of_a_prepared_cache(labelled, tmp_path):
     cache = prepare(labelled, tmp_path / "cache", size=source_size(32), fit="crop", progress=False)
-    finetune("random:resnet10t", cache, freeze=True, output=tmp_path / "model", **FOLDS)
+    finetune("random:test_resnet", cache, freeze=True, output=tmp_path / "model", **FOLDS)
     assert load(tmp_path / "model").pretrained_cfg["crop_mode"] == "center"
 
 
@@ -131,7 +131,7 @@ def test_answers_are_there_even_if_the_model_cannot_be_saved(labelled, tmp_path,
     monkeypatch.setattr("dermssl.evaluation.transfer.save_fitted", full)
     with pytest.raises(NotSaved, match="No space left") as caught:
         finetune(
-            "random:resnet10t", labelled, freeze=True, predictions=tmp_path / "p.csv", output=tmp_path / "m", **FOLDS
+            "random:test_resnet", labelled, freeze=True, predictions=tmp_path / "p.csv", output=tmp_path / "m", **FOLDS
         )
     assert len(caught.value.report.predictions) == 75
     assert len((tmp_path / "p.csv").read_text().splitlines()) == 76
@@ -145,7 +145,7 @@ def test_neither_report_nor_model_is_lost_if_the_answers_cannot_be_written(label
     monkeypatch.setattr(Predictions, "save", full)
     options = FOLDS | {"folds": 2, "freeze": freeze, "epochs": None if freeze else 1}
     arguments = [
-        "random:resnet10t",
+        "random:test_resnet",
         str(labelled),
         "--output",
         str(tmp_path / "m"),
@@ -153,7 +153,7 @@ def test_neither_report_nor_model_is_lost_if_the_answers_cannot_be_written(label
         str(tmp_path / "p"),
     ]
     with pytest.raises(NotSaved, match=r"--predictions .*No space left.*the report itself is complete") as caught:
-        finetune("random:resnet10t", labelled, predictions=tmp_path / "p", output=tmp_path / "m", **options)
+        finetune("random:test_resnet", labelled, predictions=tmp_path / "p", output=tmp_path / "m", **options)
     assert caught.value.report.folds
     assert load(tmp_path / "m").num_classes == 3
     if freeze:
@@ -175,7 +175,7 @@ def test_a_model_that_its_disk_cannot_hold_is_kept_elsewhere(labelled, tmp_path,
 
     monkeypatch.setattr(fitted, "save_for_hf", full_disk)
     with pytest.raises(NotSaved, match=r"No space left.*the fitted model is kept in .*dermssl-fitted-") as caught:
-        finetune("random:resnet10t", labelled, freeze=True, output=tmp_path / "m", **FOLDS)
+        finetune("random:test_resnet", labelled, freeze=True, output=tmp_path / "m", **FOLDS)
     kept = next((tmp_path / "temporary").iterdir())
     assert str(kept) in str(caught.value)
     assert load(kept).num_classes == 3
@@ -186,17 +186,17 @@ def test_a_disk_without_room_for_the_model_is_refused_before_the_work(labelled, 
     monkeypatch.setattr(fitted.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     monkeypatch.setattr(Transfer, "_fit", lambda *_, **__: pytest.fail("worked first"))
     with pytest.raises(DermsslError, match=r"--output .*: needs \d+ MB, and 1.0 kB are free"):
-        finetune("random:resnet10t", labelled, freeze=True, output=tmp_path / "m", **FOLDS)
+        finetune("random:test_resnet", labelled, freeze=True, output=tmp_path / "m", **FOLDS)
 
 
 def test_a_saved_model_names_no_folder_of_this_machine(labelled, tmp_path):
-    finetune("random:resnet10t", labelled, freeze=True, output=tmp_path / "model", **FOLDS)
+    finetune("random:test_resnet", labelled, freeze=True, output=tmp_path / "model", **FOLDS)
     text = (tmp_path / "model" / "config.json").read_text()
     assert str(labelled.parent) not in text
     about = json.loads(text)["dermssl"]
     assert len(about.pop("request")) == 64
     assert about == {
-        "weights": "random:resnet10t",
+        "weights": "random:test_resnet",
         "trained_on": "images.csv",
         "recipe": "default",
     }
@@ -204,18 +204,18 @@ def test_a_saved_model_names_no_folder_of_this_machine(labelled, tmp_path):
 
 def test_a_command_that_was_killed_after_its_model_was_written_ends_as_it_would_have(labelled, tmp_path, monkeypatch):
     options = FOLDS | {"folds": 2, "freeze": True}
-    report = finetune("random:resnet10t", labelled, output=tmp_path / "model", **options)
+    report = finetune("random:test_resnet", labelled, output=tmp_path / "model", **options)
     before = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in (tmp_path / "model").iterdir()}
     monkeypatch.setattr("dermssl.evaluation.transfer.save_fitted", lambda *_, **__: pytest.fail("written again"))
-    assert finetune("random:resnet10t", labelled, output=tmp_path / "model", **options).to_json() == report.to_json()
+    assert finetune("random:test_resnet", labelled, output=tmp_path / "model", **options).to_json() == report.to_json()
     assert {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in (tmp_path / "model").iterdir()} == before
     for other in ({"seed": 1}, {"fraction": 0.5}, {"recipe": "paper"}):
         with pytest.raises(DermsslError, match=r"--output .*: is there already"):
-            finetune("random:resnet10t", labelled, output=tmp_path / "model", **{**options, **other})
+            finetune("random:test_resnet", labelled, output=tmp_path / "model", **{**options, **other})
 
 
 def test_a_share_of_the_labels_is_counted_in_the_report(labelled):
-    report = finetune("random:resnet10t", labelled, freeze=True, fraction=0.2, **FOLDS)
+    report = finetune("random:test_resnet", labelled, freeze=True, fraction=0.2, **FOLDS)
     assert report.protocol["fraction"] == 0.2
     assert all(8 <= count <= 12 for count in report.protocol["train_images"])
     assert len(report.predictions) == 75
@@ -223,14 +223,14 @@ def test_a_share_of_the_labels_is_counted_in_the_report(labelled):
 
 def test_seeds_decide_everything(labelled):
     options = FOLDS | {"epochs": 1, "folds": 2, "precision": "fp32"}
-    first, again, another = (finetune("random:resnet10t", labelled, seed=s, **options) for s in (0, 0, 1))
+    first, again, another = (finetune("random:test_resnet", labelled, seed=s, **options) for s in (0, 0, 1))
     assert first.to_json() == again.to_json()
     assert first.metrics != another.metrics
 
 
 def test_a_class_that_training_never_saw_is_wrong_not_fatal(tmp_path):
     data = write_set(tmp_path / "set", {"bkl": 1, "mel": 12, "nv": 12})
-    report = finetune("random:resnet10t", data, freeze=True, **FOLDS)
+    report = finetune("random:test_resnet", data, freeze=True, **FOLDS)
     assert report.per_class["bkl"]["recall"] == 0
     assert any("class bkl (1 images) is tested in 1 of 3 folds" in note for note in report.notes)
     assert np.isfinite([report.metrics[name] for name in METRICS]).all()
@@ -240,32 +240,32 @@ class TestErrors:
     def test_labels_unknown_to_the_fitted_model(self, labelled, tmp_path):
         test = write_set(tmp_path / "set", {"nv": 5, "df": 5}, seed=2)
         with pytest.raises(DermsslError, match="classes df are unknown to the training data"):
-            finetune("random:resnet10t", labelled, test=test, **FOLDS)
+            finetune("random:test_resnet", labelled, test=test, **FOLDS)
 
     def test_output_that_holds_something(self, labelled, tmp_path):
         (tmp_path / "precious").write_text("")
         with pytest.raises(DermsslError, match=r"--output .*not an empty folder"):
-            finetune("random:resnet10t", labelled, freeze=True, output=tmp_path, **FOLDS)
+            finetune("random:test_resnet", labelled, freeze=True, output=tmp_path, **FOLDS)
         assert (tmp_path / "precious").exists()
 
     def test_epochs_of_a_head_that_has_none(self, labelled):
         with pytest.raises(DermsslError, match=r"--epochs 5: .*logistic regression"):
-            finetune("random:resnet10t", labelled, freeze=True, epochs=5, **FOLDS)
+            finetune("random:test_resnet", labelled, freeze=True, epochs=5, **FOLDS)
 
     @pytest.mark.parametrize(
         ("option", "value"), [("epochs", 0), ("fraction", 0.0), ("recipe", "best"), ("folds", 1), ("image_size", -1)]
     )
     def test_options_out_of_range(self, labelled, option, value):
         with pytest.raises(DermsslError, match=f"--{option.replace('_', '-')}"):
-            finetune("random:resnet10t", labelled, **FOLDS | {option: value})
+            finetune("random:test_resnet", labelled, **FOLDS | {option: value})
 
     @pytest.mark.parametrize("evaluate", [finetune, evaluate_knn])
     def test_a_negative_seed_without_folds(self, labelled, other, evaluate):
         with pytest.raises(DermsslError, match="--seed -1: must be 0 or more"):
-            evaluate("random:resnet10t", labelled, test=other, seed=-1, image_size=32, device="cpu")
+            evaluate("random:test_resnet", labelled, test=other, seed=-1, image_size=32, device="cpu")
 
     def test_nan_weights(self, labelled):
-        model = timm.create_model("resnet10t", num_classes=0)
+        model = timm.create_model("test_resnet", num_classes=0)
         torch.nn.init.constant_(model.conv1[0].weight, float("nan"))
         with pytest.raises(DermsslError, match="NaN or infinite"):
             finetune(model, labelled, freeze=True, **FOLDS)
@@ -274,7 +274,7 @@ class TestErrors:
 
 
 class TestFewShot:
-    weights = ("random:resnet10t", "random:mobilenetv3_small_050")
+    weights = ("random:test_resnet", "random:mobilenetv3_small_050")
 
     def test_reports_every_share_and_writes_table_and_figure(self, labelled, tmp_path):
         result = fewshot(self.weights, labelled, fractions=(0.5, 0.1), freeze=True, output=tmp_path / "out", **FOLDS)
@@ -293,15 +293,15 @@ class TestFewShot:
         assert len(saved.predictions) == 75
 
     def test_one_share_equals_finetune(self, labelled):
-        result = fewshot("random:resnet10t", labelled, fractions=[0.3], freeze=True, **FOLDS)
-        alone = finetune("random:resnet10t", labelled, fraction=0.3, freeze=True, **FOLDS)
-        assert result.reports["random:resnet10t"][0].to_json() == alone.to_json()
+        result = fewshot("random:test_resnet", labelled, fractions=[0.3], freeze=True, **FOLDS)
+        alone = finetune("random:test_resnet", labelled, fraction=0.3, freeze=True, **FOLDS)
+        assert result.reports["random:test_resnet"][0].to_json() == alone.to_json()
 
     def test_errors(self, labelled):
         with pytest.raises(DermsslError, match="named twice"):
-            fewshot(["random:resnet10t"] * 2, labelled, fractions=[0.3], freeze=True, **FOLDS)
+            fewshot(["random:test_resnet"] * 2, labelled, fractions=[0.3], freeze=True, **FOLDS)
         with pytest.raises(DermsslError, match="--fractions 2: each must be"):
-            fewshot(["random:resnet10t"], labelled, fractions=[0.3, 2], **FOLDS)
+            fewshot(["random:test_resnet"], labelled, fractions=[0.3, 2], **FOLDS)
         with pytest.raises(DermsslError, match="WEIGHTS"):
             fewshot([], labelled)
 
@@ -310,13 +310,13 @@ class TestFewShot:
         [
             ("random:no_such_network", "no_such_network"),
             ("no/such/run", "weights 'no/such/run': not found"),
-            ("random:resnet10t", "random:resnet10t is named twice"),
+            ("random:test_resnet", "random:test_resnet is named twice"),
         ],
     )
     def test_all_weights_are_looked_at_before_the_first_training(self, labelled, monkeypatch, wrong, message):
         monkeypatch.setattr(Transfer, "prepare", lambda *_, **__: pytest.fail("worked first"))
         with pytest.raises(DermsslError, match=message):
-            fewshot(["random:resnet10t", wrong], labelled, **FOLDS)
+            fewshot(["random:test_resnet", wrong], labelled, **FOLDS)
 
     def test_an_output_that_holds_something_is_refused_before_the_work(self, labelled, tmp_path, monkeypatch):
         monkeypatch.setattr(Transfer, "prepare", lambda *_, **__: pytest.fail("worked first"))
@@ -353,7 +353,7 @@ class TestCommands:
         result = CliRunner().invoke(
             finetune_cli.command,
             [
-                "random:resnet10t", str(labelled), *self.arguments, "--output", str(output), "--predictions", str(csv)
+                "random:test_resnet", str(labelled), *self.arguments, "--output", str(output), "--predictions", str(csv)
             ],
         )  # fmt: skip
         assert result.exit_code == 0, result.stderr

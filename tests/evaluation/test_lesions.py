@@ -45,7 +45,7 @@ def test_ranks_equal_every_pair_sorted(monkeypatch):
 def test_leakage_reports_the_ranking_and_writes_the_candidates(tmp_path):
     data = write_set(tmp_path / "set", {"mel": 9, "nv": 9})
     (tmp_path / "pairs.csv").write_text("mel_0_1.png,mel_0_2.png\n")
-    options = {"weights": "random:resnet10t", "image_size": 32, "device": "cpu"}
+    options = {"weights": "random:test_resnet", "image_size": 32, "device": "cpu"}
     result = leakage(data, join=tmp_path / "pairs.csv", **options)
     assert result.lesions.images > 0
     assert result.lesions.named[0].first == "mel_0_1.png"

@@ -14,7 +14,7 @@ from dermssl.errors import DermsslError
 from dermssl.evaluation.projection import neighbour_purity, project, same_class_share, tsne, unit_length
 from dermssl.reporting.projection_page import scatter
 
-WEIGHTS = "random:resnet10t"
+WEIGHTS = "random:test_resnet"
 OPTIONS = {"image_size": 32, "perplexity": 10, "k": 5}
 
 

@@ -45,14 +45,14 @@ def with_copies(folder, groups=True):
 def test_copies_under_two_groups_are_never_on_both_sides_and_the_report_says_so(tmp_path, groups):
     data = with_copies(tmp_path / "set", groups)
     for _ in range(2):  # when the cache is made, and when it is opened again
-        report = evaluate_knn("random:resnet10t", data, **OPTIONS)
+        report = evaluate_knn("random:test_resnet", data, **OPTIONS)
         answers = report.predictions.sorted()
         fold = dict(zip(answers.images.tolist(), answers.folds.tolist(), strict=True))
         assert all(fold[name] == fold[f"copy_{name}"] for name in fold if not name.startswith("copy_"))
         assert report.metrics["accuracy"] < 0.75
         assert report.records["train"]["copies"] == report.records["train"]["groups_joined"] == 40
         assert any("40 images of DATA are byte-for-byte copies of others" in note for note in report.notes)
-    plain = evaluate_knn("random:resnet10t", data, split="paper", **OPTIONS)
+    plain = evaluate_knn("random:test_resnet", data, split="paper", **OPTIONS)
     assert plain.metrics["accuracy"] > report.metrics["accuracy"]
     assert plain.split["groups_cut"] > 0
 
@@ -60,7 +60,7 @@ def test_copies_under_two_groups_are_never_on_both_sides_and_the_report_says_so(
 def test_copies_with_two_labels_are_said(tmp_path):
     data = with_copies(tmp_path / "set")
     rewritten(data, lambda rows: [[r[0], "bkl" if r[0] == rows[0][0] else r[1], r[2]] for r in rows])
-    report = evaluate_knn("random:resnet10t", data, **OPTIONS)
+    report = evaluate_knn("random:test_resnet", data, **OPTIONS)
     assert any("1 of them carry another label" in note for note in report.notes)
 
 
@@ -68,17 +68,17 @@ def test_test_images_that_copy_training_images_are_said(labelled, tmp_path):
     test = write_set(tmp_path / "set", {"bkl": 4, "mel": 4, "nv": 4}, seed=9)
     source = sorted(labelled.parent.glob("nv_*.png"))[0]
     shutil.copy(source, sorted(test.parent.glob("nv_*.png"))[0])
-    report = evaluate_knn("random:resnet10t", labelled, test=test, **OPTIONS)
+    report = evaluate_knn("random:test_resnet", labelled, test=test, **OPTIONS)
     assert report.split["copies_in_training"] == 1
     assert report.split["shared_images"] == 2  # the copy, and the other image of the lesion it is in
     assert any("1 of the 12 test images are byte-for-byte copies of training images" in note for note in report.notes)
 
 
 def test_pairs_join_groups(labelled, tmp_path):
-    before = evaluate_knn("random:resnet10t", labelled, **OPTIONS)
+    before = evaluate_knn("random:test_resnet", labelled, **OPTIONS)
     one, other = "nv_0_1.png", "mel_0_3.png"
     (tmp_path / "pairs.csv").write_text(f"first,second\n{one},{other}\nmissing,{one}\n")
-    report = evaluate_knn("random:resnet10t", labelled, join=tmp_path / "pairs.csv", **OPTIONS)
+    report = evaluate_knn("random:test_resnet", labelled, join=tmp_path / "pairs.csv", **OPTIONS)
     answers = report.predictions
     group = dict(zip(answers.images.tolist(), answers.groups.tolist(), strict=True))
     assert group[one] == group[other]
@@ -88,7 +88,7 @@ def test_pairs_join_groups(labelled, tmp_path):
 
 def test_pairs_across_training_and_test_set_are_counted(labelled, other, tmp_path):
     (tmp_path / "pairs.csv").write_text("nv_0_1.png,nv_1_0.png\n")
-    report = evaluate_knn("random:resnet10t", labelled, test=other, join=tmp_path / "pairs.csv", **OPTIONS)
+    report = evaluate_knn("random:test_resnet", labelled, test=other, join=tmp_path / "pairs.csv", **OPTIONS)
     assert report.split["shared_images"] == 2  # nv_1_0 and the other image of its lesion
 
 
@@ -107,7 +107,7 @@ class TestGiven:
         )
 
     def test_trains_on_train_and_tests_on_test(self, divided):
-        report = evaluate_knn("random:resnet10t", divided, split="given", **OPTIONS)
+        report = evaluate_knn("random:test_resnet", divided, split="given", **OPTIONS)
         assert (report.split["train"], report.split["val"], report.split["test"]) == (24, 9, 12)
         assert report.folds[0]["train_images"] == 24
         assert len(report.predictions) == 12
@@ -121,21 +121,21 @@ class TestGiven:
 
     def test_the_validation_part_chooses_the_strength_and_trains_nothing(self, divided):
         options = {"image_size": 32, "device": "cpu", "freeze": True, "split": "given"}
-        report = finetune("random:resnet10t", divided, **options)
+        report = finetune("random:test_resnet", divided, **options)
         assert report.protocol["train_images"] == [24]
         assert report.protocol["training"]["chosen_by"] == "log loss on the validation images"
         assert any("9 images) chose the strength of the classifier; nothing was trained" in n for n in report.notes)
-        network = finetune("random:resnet10t", divided, **options | {"freeze": False, "epochs": 1})
+        network = finetune("random:test_resnet", divided, **options | {"freeze": False, "epochs": 1})
         assert any("9 images) is not used" in note for note in network.notes)
 
     def test_without_a_validation_part_the_strength_is_chosen_in_the_training_part(self, divided):
         rewritten(divided, lambda rows: [[*r[:3], "" if r[3] == "Validation" else r[3]] for r in rows])
-        report = finetune("random:resnet10t", divided, image_size=32, device="cpu", freeze=True, split="given")
+        report = finetune("random:test_resnet", divided, image_size=32, device="cpu", freeze=True, split="given")
         assert report.protocol["training"]["chosen_by"] == "log loss on 3 grouped folds of the training images"
 
     def test_a_lesion_in_two_parts_is_said(self, divided):
         rewritten(divided, lambda rows: [[*r[:2], "same" if i in (0, 12) else r[2], r[3]] for i, r in enumerate(rows)])
-        report = evaluate_knn("random:resnet10t", divided, split="given", **OPTIONS)
+        report = evaluate_knn("random:test_resnet", divided, split="given", **OPTIONS)
         assert report.split["shared_images"] == 1
         assert report.split["groups_cut"] == 1
         assert any("1 of the 12 test images are of a group that occurs in the training" in n for n in report.notes)
@@ -144,19 +144,19 @@ class TestGiven:
     def test_a_missing_part_is_an_error(self, divided, missing):
         rewritten(divided, lambda rows: [r for r in rows if r[3] != missing])
         with pytest.raises(DermsslError, match=f"--split given: no labelled image of .* is in the part {missing} "):
-            evaluate_knn("random:resnet10t", divided, split="given", **OPTIONS)
+            evaluate_knn("random:test_resnet", divided, split="given", **OPTIONS)
 
     def test_other_errors(self, labelled, divided):
         with pytest.raises(DermsslError, match=r"--split given: .* has no column 'split'"):
-            evaluate_knn("random:resnet10t", labelled, split="given", **OPTIONS)
+            evaluate_knn("random:test_resnet", labelled, split="given", **OPTIONS)
         with pytest.raises(DermsslError, match="--split given takes the test part of DATA: leave out --test"):
-            evaluate_knn("random:resnet10t", divided, test=labelled, split="given", **OPTIONS)
+            evaluate_knn("random:test_resnet", divided, test=labelled, split="given", **OPTIONS)
         rewritten(divided, lambda rows: [[r[0], "vasc" if r[3] == "test" else r[1], *r[2:]] for r in rows])
         with pytest.raises(DermsslError, match="the classes vasc of the test part have no image in the training part"):
-            evaluate_knn("random:resnet10t", divided, split="given", **OPTIONS)
+            evaluate_knn("random:test_resnet", divided, split="given", **OPTIONS)
 
     def test_the_command(self, divided):
-        arguments = ["random:resnet10t", str(divided), "--split", "given", "--k", "3", "--image-size", "32", "--json"]
+        arguments = ["random:test_resnet", str(divided), "--split", "given", "--k", "3", "--image-size", "32", "--json"]
         result = CliRunner().invoke(command, arguments)
         assert result.exit_code == 0, result.stderr
         assert json.loads(result.stdout)["split"]["val"] == 9
@@ -166,4 +166,4 @@ class TestGiven:
 @pytest.mark.parametrize("evaluate", [evaluate_knn, finetune])
 def test_seeds_out_of_range_are_refused_in_their_own_words(labelled, evaluate, seed):
     with pytest.raises(DermsslError, match=f"--seed {seed}: must be 0 or more and at most"):
-        evaluate("random:resnet10t", labelled, seed=seed, image_size=32, device="cpu")
+        evaluate("random:test_resnet", labelled, seed=seed, image_size=32, device="cpu")

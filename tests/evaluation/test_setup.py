@@ -36,7 +36,7 @@ def wide(tmp_path_factory):
 
 def model(crop_mode):
     torch.manual_seed(0)
-    return timm.create_model("resnet10t", num_classes=0, pretrained_cfg_overlay={"crop_mode": crop_mode})
+    return timm.create_model("test_resnet", num_classes=0, pretrained_cfg_overlay={"crop_mode": crop_mode})
 
 
 def evaluations(data, weights, **options):
@@ -68,7 +68,7 @@ def test_a_cache_of_another_framing_is_used_and_said(wide, tmp_path):
 
 
 def test_the_size_comes_from_the_weights():
-    network = timm.create_model("resnet10t", num_classes=0, pretrained_cfg_overlay={"input_size": (3, 48, 48)})
+    network = timm.create_model("test_resnet", num_classes=0, pretrained_cfg_overlay={"input_size": (3, 48, 48)})
     assert Setup.of(network, device="cpu").image_size == 48
     assert Setup.of(network, device="cpu", image_size=32).image_size == 32
     with pytest.raises(DermsslError, match="--image-size 0"):

@@ -77,7 +77,7 @@ def test_too_few_images_to_hold_some_out_get_the_usual_strength():
 
 
 def test_the_report_says_what_was_chosen_from_what(labelled):
-    report = finetune("random:resnet10t", labelled, freeze=True, folds=3, image_size=32, device="cpu")
+    report = finetune("random:test_resnet", labelled, freeze=True, folds=3, image_size=32, device="cpu")
     training = report.protocol["training"]
     assert len(training["strength"]) == 3
     assert set(training["strength"]) <= set(GRID)

@@ -39,7 +39,7 @@ def described(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def report(described):
-    return evaluate_knn("random:resnet10t", described, by="sex,age,fitzpatrick", **OPTIONS)
+    return evaluate_knn("random:test_resnet", described, by="sex,age,fitzpatrick", **OPTIONS)
 
 
 def test_figures_of_a_subgroup_equal_those_of_its_answers(report, described):
@@ -80,7 +80,7 @@ def test_subgroups_survive_the_disk(report, tmp_path):
 
 
 def test_the_other_figures_and_the_answers_do_not_change(report, described, tmp_path):
-    plain = evaluate_knn("random:resnet10t", described, predictions=tmp_path / "p.csv", **OPTIONS)
+    plain = evaluate_knn("random:test_resnet", described, predictions=tmp_path / "p.csv", **OPTIONS)
     assert plain.metrics == report.metrics
     assert plain.by == {}
     assert (tmp_path / "p.csv").read_text().splitlines()[0] == "image,group,fold,label,prediction,bkl,mel,nv"
@@ -92,12 +92,12 @@ def test_the_other_figures_and_the_answers_do_not_change(report, described, tmp_
 )
 def test_what_names_no_subgroups_is_an_error(described, by, message):
     with pytest.raises(DermsslError, match=message):
-        evaluate_knn("random:resnet10t", described, by=by, **OPTIONS)
+        evaluate_knn("random:test_resnet", described, by=by, **OPTIONS)
 
 
 def test_the_command_and_its_page(described, tmp_path):
     arguments = [
-        "random:resnet10t",
+        "random:test_resnet",
         str(described),
         "--by",
         "Sex, age",

@@ -76,7 +76,7 @@ class TestSubset:
             subset(self.labels, fraction, seed=0)
 
 
-def test_so_many_passes_that_few_images_are_learnt_too():
+def test_so_many_passes_that_few_images_are_learned_too():
     recipe = find_recipe("default")
     assert steps_of(recipe, 8000, None) == (recipe.epochs, 125)
     epochs, steps = steps_of(recipe, 80, None)
@@ -133,7 +133,7 @@ def coloured(n=96):
 def test_a_network_learns_colours(name):
     images, labels = coloured()
     torch.manual_seed(0)
-    model = timm.create_model("resnet10t", num_classes=3)
+    model = timm.create_model("test_resnet", num_classes=3)
     rows = np.arange(64)
     recipe = dataclasses.replace(find_recipe(name), batch_size=16, lr=0.005 if name == "paper" else 5e-4)
     seen = []
@@ -160,7 +160,7 @@ def test_training_repeats_itself_whatever_the_global_random_state():
     weights = []
     for other in (1, 2):
         torch.manual_seed(0)
-        model = timm.create_model("resnet10t", num_classes=3)
+        model = timm.create_model("test_resnet", num_classes=3)
         torch.manual_seed(other)
         options = {"image_size": 32, "epochs": 1, "machine": CPU, "seed": 5, "on_step": lambda step, loss: None}
         train_network(model, images, np.arange(32), labels, find_recipe("default"), **options)
@@ -170,7 +170,7 @@ def test_training_repeats_itself_whatever_the_global_random_state():
 
 def test_a_loss_that_is_no_number_is_an_error():
     images, labels = coloured(32)
-    model = timm.create_model("resnet10t", num_classes=3)
+    model = timm.create_model("test_resnet", num_classes=3)
     torch.nn.init.constant_(model.fc.weight, float("inf"))
     options = {"image_size": 32, "epochs": 1, "machine": CPU, "seed": 5, "on_step": lambda step, loss: None}
     with pytest.raises(DermsslError, match="the loss became nan"):

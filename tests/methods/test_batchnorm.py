@@ -50,7 +50,7 @@ def test_tokens_of_an_image_stay_in_its_group():
         torch.testing.assert_close(y[own].var((0, 1), correction=0), torch.ones(4), atol=1e-3, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["resnet10t", "test_efficientnet", "mobilenetv3_small_050", "levit_128s"])
+@pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet", "mobilenetv3_small_050", "levit_128s"])
 def test_whole_backbones_see_groups_in_one_pass(name):
     """timm's own BatchNorm layers, too; and channels_last stays."""
     size = 224 if name == "levit_128s" else 32

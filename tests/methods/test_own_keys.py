@@ -37,7 +37,7 @@ def plain_loss(q, k, keys, owners, index, tau):
 @METHODS
 def test_the_loss_counts_the_keys_of_other_images(method):
     torch.manual_seed(0)
-    task = method("resnet10t", queue_size=12, temperature=0.3, embedding_dim=16).train()
+    task = method("test_resnet", queue_size=12, temperature=0.3, embedding_dim=16).train()
     owners = [0, 3, 3, 5, 0, 9, 1]
     task.queue.enqueue(F.normalize(torch.randn(7, 16), dim=1), torch.tensor(owners))
     negatives = task.queue.keys[:7].clone()
@@ -56,7 +56,7 @@ def test_an_own_key_gets_no_gradient_and_pushes_nothing_away(method):
     """A queue of nothing but the query's own keys: nothing to choose from, loss 0, gradient 0."""
     torch.manual_seed(0)
     options = {"rotation_weight": 0.0} if method is RotInstDisc else {}
-    task = method("resnet10t", queue_size=3, embedding_dim=16, **options).train()
+    task = method("test_resnet", queue_size=3, embedding_dim=16, **options).train()
     task.queue.enqueue(F.normalize(torch.randn(3, 16), dim=1), torch.tensor([2, 2, 2]))
     result = task(*batch(2), torch.tensor([2, 2]))
     assert float(result["loss_instance"]) == 0
@@ -69,7 +69,7 @@ def test_numbers_that_own_no_key_change_no_bit(method):
     results = []
     for index in (None, torch.tensor([10, 11, 12, 13])):
         torch.manual_seed(0)
-        task = method("resnet10t", queue_size=8, embedding_dim=16).train()
+        task = method("test_resnet", queue_size=8, embedding_dim=16).train()
         task.queue.enqueue(F.normalize(torch.randn(6, 16), dim=1), torch.arange(6))
         results.append(task(*batch(), index))
         results[-1]["loss"].backward()

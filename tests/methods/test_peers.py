@@ -28,7 +28,7 @@ PEERS = [name for name in METHODS if name != "rotinstdisc"]
 OPTIONS = {"moco": {"queue_size": 16}, "pirl": {"images": 12, "queue_size": 16}, "byol": {"hidden_dim": 64}}
 
 
-def make(name: str, backbone="resnet10t", seed: int = 0, **options):
+def make(name: str, backbone="test_resnet", seed: int = 0, **options):
     torch.manual_seed(seed)
     return METHODS[name](backbone, **{**OPTIONS.get(name, {}), **options})
 
@@ -44,7 +44,7 @@ def batch(task, size: int = 32, images: int = 4, seed: int = 0):
 
 
 @pytest.mark.parametrize("name", PEERS)
-@pytest.mark.parametrize("backbone", ["resnet10t", "convnext_atto", "mobilenetv3_small_050", "vit_tiny_patch16_224"])
+@pytest.mark.parametrize("backbone", ["test_resnet", "convnext_atto", "mobilenetv3_small_050", "vit_tiny_patch16_224"])
 def test_any_backbone_runs_forward_and_backward(name, backbone):
     task = make(name, create_backbone(backbone, image_size=32)).train()
     assert isinstance(task, TrainingTask)
@@ -285,7 +285,7 @@ def test_info_nce_takes_negatives_by_query():
 )
 def test_bad_arguments_are_named(method, options, message):
     with pytest.raises(DermsslError, match=message):
-        method("resnet10t", **options)
+        method("test_resnet", **options)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -321,7 +321,7 @@ def test_what_a_method_takes_is_read_from_its_constructor():
         """
 
         def __init__(
-            self, backbone: str = "resnet10t", *, images: int, sharpness: float = 2.0, steps: int | None = None,
+            self, backbone: str = "test_resnet", *, images: int, sharpness: float = 2.0, steps: int | None = None,
             bins: bool = False,
         ) -> None:  # fmt: skip
             super().__init__(backbone)

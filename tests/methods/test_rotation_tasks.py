@@ -24,7 +24,7 @@ def plain_loss(outputs: torch.Tensor, turns: torch.Tensor) -> float:
 def make(rotation_task: str, **options) -> RotInstDisc:
     torch.manual_seed(0)
     return RotInstDisc(
-        "resnet10t", queue_size=8, rotation_task=rotation_task, rotation_activation="none", **options
+        "test_resnet", queue_size=8, rotation_task=rotation_task, rotation_activation="none", **options
     ).train()
 
 

@@ -23,7 +23,7 @@ def offline(monkeypatch):
 def tiny() -> dict[str, Any]:
     """The smallest budget."""
     return {
-        "backbone": "resnet10t",
+        "backbone": "test_resnet",
         "epochs": 1,
         "image_size": 32,
         "batch_size": 32,

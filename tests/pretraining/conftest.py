@@ -11,7 +11,7 @@ from dermssl.data.synthetic import write_synthetic
 from dermssl.pretraining.trainer import Trainer
 
 TINY: dict[str, Any] = {
-    "backbone": "resnet10t",
+    "backbone": "test_resnet",
     "image_size": 32,
     "batch_size": 16,
     "queue_size": 32,
@@ -23,7 +23,7 @@ TINY: dict[str, Any] = {
 
 @pytest.fixture(scope="session")
 def images(tmp_path_factory) -> Path:
-    """50 synthetic images: three batches of 16 an epoch."""
+    """50 synthetic images: three batches of 16 per epoch."""
     return Path(write_synthetic(tmp_path_factory.mktemp("synthetic"), images=50, size=48, seed=0))
 
 

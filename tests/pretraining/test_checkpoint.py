@@ -200,7 +200,7 @@ def test_a_checkpoint_of_another_run_is_refused(stopped, images, tmp_path, monke
         dermssl.pretrain(images, tmp_path / "other", **{**OPTIONS, **other})
     monkeypatch.undo()
     shutil.copyfile(tmp_path / "other" / "checkpoint.pt", stopped.checkpoint)
-    with pytest.raises(DermsslError, match=rf"checkpoint.pt is that of another run: .*{told}"):
+    with pytest.raises(DermsslError, match=rf"checkpoint.pt belongs to another run: .*{told}"):
         dermssl.pretrain(images, stopped.path, **OPTIONS)
     assert stopped.checkpoint.exists()
 

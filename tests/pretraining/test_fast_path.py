@@ -57,7 +57,7 @@ def test_a_channels_last_step_is_the_plain_one(images, tiny, monkeypatch, precis
 def test_the_foreach_momentum_update_is_a_loop_over_the_parameters():
     """Equation 4, parameter by parameter, in float64, and the buffers of BatchNorm as they are in the query encoder."""
     torch.manual_seed(0)
-    encoder = TwoHeadEncoder(create_backbone("resnet10t"), 16).double()
+    encoder = TwoHeadEncoder(create_backbone("test_resnet"), 16).double()
     key_encoder = MomentumEncoder(encoder, "batch")
     expected = {name: p.detach().clone() for name, p in encoder.named_parameters()}
     for m in (0.99, 0.999, 0.0):

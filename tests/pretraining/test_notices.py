@@ -103,7 +103,7 @@ def test_out_of_memory_names_a_batch_and_a_size(error):
         ({"epochs": 10**18}, "--epochs"),
         ({"opt": "adahessian"}, "--opt adahessian: needs second derivatives"),
         ({"opt": "fusedadam"}, "--opt fusedadam: cannot be made: CUDA required"),
-        ({"backbone": "resnet10t.x"}, "--backbone resnet10t.x"),
+        ({"backbone": "test_resnet.x"}, "--backbone test_resnet.x"),
         ({"device": "mps"}, "--device mps"),
         ({"device": "xla"}, "--device xla"),
         ({"device": "meta"}, "--device meta"),

@@ -13,7 +13,7 @@ from dermssl.evaluation.fewshot import fewshot
 from dermssl.evaluation.knn import evaluate_knn
 from dermssl.reporting.pages import write_page
 
-WEIGHTS = ("random:resnet10t", "random:mobilenetv3_small_050")
+WEIGHTS = ("random:test_resnet", "random:mobilenetv3_small_050")
 
 
 @pytest.fixture(scope="module")

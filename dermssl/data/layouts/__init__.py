@@ -1,1 +1,1 @@
-"""How images and their tables lie on the disk: one module a family of layouts, each ending in a ``Found``."""
+"""How images and their tables lie on the disk: one module per family of layouts, each ending in a ``Found``."""

@@ -1,4 +1,4 @@
-"""Derm7pt (release_v0): ``meta/meta.csv`` with a clinical and a dermoscopic picture a case; the latter are read."""
+"""Derm7pt (release_v0): ``meta/meta.csv`` with a clinical and a dermoscopic picture per case; the latter are read."""
 
 from pathlib import Path
 
@@ -60,7 +60,7 @@ def _split(table: Table, folder: Path) -> tuple[dict[int, str], list[Problem]]:
         try:
             split |= {int(float(row["indexes"])): part for row in indexes.rows}
         except ValueError as error:
-            raise DermsslError(f"{there[0]}: a number of a row is expected ({error})") from error
+            raise DermsslError(f"{there[0]}: a row number is expected ({error})") from error
     return split, []
 
 

@@ -74,7 +74,7 @@ def _split(parts: tuple[str, ...]) -> dict[str, str]:
 
 
 def _labels(inside: dict[Path, tuple[str, ...]]) -> tuple[dict[Path, str], list[Problem]]:
-    """The class of each image by its folders; none of them, with the reason, where these are no classes."""
+    """The class of each image by its folders; none of them, with the reason, where these are not classes."""
     below = dict(inside)
     while below:  # past a folder around all, and past train, val and test
         tops = {parts[0] for parts in below.values()}

@@ -86,7 +86,7 @@ def _leaves(path: Path, folder: Path, top: str, problems: list[Problem]) -> bool
 
 
 def _not_utf8(path: Path, folder: Path, whole: bool = False) -> Problem:
-    more = " (all in this folder is left out)" if whole else ""
+    more = " (everything in this folder is left out)" if whole else ""
     return Problem(printable(path.relative_to(folder).as_posix()), NOT_UTF8 + more, Kind.BAD_NAME)
 
 
@@ -117,7 +117,7 @@ def without_masks(images: list[Path], folder: Path) -> tuple[list[Path], list[Pa
     for path in derived:
         left_out[path.parent.relative_to(folder).as_posix()] += 1
     problems = [
-        Problem(name, f"{count:,} pictures, by the folder's name no photographs: left out", Kind.MASK)
+        Problem(name, f"{count:,} pictures that are not photographs by the folder's name: left out", Kind.MASK)
         for name, count in sorted(left_out.items())
     ]
     return [path for path in photographs if path not in derived], masks, problems

@@ -1,4 +1,4 @@
-"""ISIC 2018 task 3 and ISIC 2019: a column a class, 1 where the image is of it; lesions in tables of their own."""
+"""ISIC 2018 task 3 and ISIC 2019: a column per class, 1 where the image is of it; lesions in tables of their own."""
 
 from functools import partial
 from pathlib import Path

@@ -29,7 +29,7 @@ class DataSet:
         name: as its authors write it.
         tag: short, for front matter and the name of a set of weights.
         license: the Hub's name of its licence.
-        attribution: what its licence asks to be said, one entry a source.
+        attribution: what its licence asks to be said, one entry per source.
     """
 
     name: str
@@ -90,7 +90,7 @@ def match(layout: str, table: Table, files: Files, lines: Iterable[Line], *, lef
         elif not problem:
             found.problems.append(missing(image, table.path.name))
     for path in files.unnamed(named):
-        reason = f"in no row of {table.path.name}: left out"
+        reason = f"not in any row of {table.path.name}: left out"
         found.problems.append(Problem(files.relative(path), reason, Kind.NO_ROW))
     return found
 

@@ -66,7 +66,7 @@ def read(table: Table, files: Files) -> Found:
         found.rows.append(Row(image, paths[0], label, lesion_id, patient_id, further))
     left = files.unnamed(named)
     if left:
-        reason = f"{len(left):,} image files are in no row of it (first: {files.relative(left[0])}): left out"
+        reason = f"{len(left):,} image files are not in any row of it (first: {files.relative(left[0])}): left out"
         found.problems.append(Problem(table.path.name, reason, Kind.NO_ROW))
     return found
 

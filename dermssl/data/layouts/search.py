@@ -30,7 +30,7 @@ def tables_in(folder: Path) -> list[Path]:
 
 
 def special_files(folder: Path) -> list[Problem]:
-    """What is named like a table and is no file: a FIFO, a socket, a link that leads nowhere."""
+    """What is named like a table and is not a file: a FIFO, a socket, a link that leads nowhere."""
     return [
         Problem(path.name, f"not read: {_what(path)}, not a file", Kind.NOT_READ)
         for path in _named_like_tables(folder)

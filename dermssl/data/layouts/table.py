@@ -97,7 +97,7 @@ def read_table(path: Path) -> Table:
     """Read a whole table.
 
     Raises:
-        DermsslError: the file is no text, cannot be read, names a column twice, or has a row that its header does not
+        DermsslError: the file is not text, cannot be read, names a column twice, or has a row that its header does not
             fit; names the line.
     """
     try:
@@ -184,7 +184,7 @@ def _names(line: str, delimiter: str) -> tuple[str, ...]:
 
 
 def decoded(data: bytes, whole: bool = True) -> tuple[str | None, str]:
-    """The text of a table and its encoding; None if it is no text.
+    """The text of a table and its encoding; None if it is not text.
 
     UTF-8 if it is, UTF-16 by its mark or by where its zeros are, else the one-byte encoding of Windows or of old Macs
     that gives more letters.

@@ -186,7 +186,7 @@ def _why_not_read(path: Path, top: bool, chosen: Path | None, found: Found, imag
     columns = read_columns(path)
     text = path.suffix.lower() == ".txt"
     if not columns:
-        return None if text else "it is no text table with a header" if path.stat().st_size else "it is empty"
+        return None if text else "it is not a text table with a header" if path.stat().st_size else "it is empty"
     has_lesions = names_lesions(path)
     if has_lesions and found.layout in ("isic 2018", "isic 2019"):  # read, with the truth
         return None

@@ -167,7 +167,7 @@ def _listed(raw: str, found: Contents, link: bool) -> str | None:
         found.problems.append(Problem(name, "a link or a device in the archive: left out", Kind.LEFT_OUT))
         return None
     if name in found.images or name in found.tables:
-        found.problems.append(Problem(name, "stands in the archive twice: the first is used", Kind.REPEATED_ROW))
+        found.problems.append(Problem(name, "occurs in the archive twice: the first is used", Kind.REPEATED_ROW))
         return None
     return name
 

@@ -46,7 +46,7 @@ class Contents:
     Attributes:
         images: name -> member.
         tables: name -> the bytes of a table or another text that layouts are recognised by.
-        others: names of what is no image and no table.
+        others: names of what is neither an image nor a table.
         problems: what was left out, and why.
     """
 

@@ -59,7 +59,7 @@ def read_dataset(data: Any, parts: Sequence[tuple[str, int]] = ()) -> Records:
         parts: name and length of the splits that ``data`` joins.
 
     Raises:
-        DermsslError: it is no such data set, holds nothing, or its first image is none.
+        DermsslError: it is not such a data set, holds nothing, or its first image is not one.
     """
     name = type(data).__name__
     if not hasattr(data, "__getitem__") or not hasattr(data, "__len__"):

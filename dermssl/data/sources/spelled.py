@@ -123,7 +123,7 @@ def _fetched(data: str, rest: str) -> Path:
     except Exception as error:  # httpx's errors and the Hub's have no common base
         lines = str(error).strip().splitlines()
         raise DermsslError(
-            f"{data}: the Hub does not give it ({lines[0] if lines else type(error).__name__})"
+            f"{data}: the Hub does not provide it ({lines[0] if lines else type(error).__name__})"
         ) from error
     LOGGER.info("%s: fetched to %s", data, folder)
     return Path(folder)

@@ -79,13 +79,13 @@ def _records(file: BinaryIO, path: Path) -> Iterator[tuple[int, bytes]]:
     while left:
         header = file.read(12)
         if header[:2] == b"\x1f\x8b":
-            raise DermsslError(f"{path} is compressed, so its images cannot be read in any order: write it without")
+            raise DermsslError(f"{path} is compressed, so its images cannot be read in any order: write it plain")
         if len(header) < 12:
             raise ValueError("cut short")
         size = struct.unpack("<Q", header[:8])[0]
         left -= 12 + size + 4
         if left < 0 or size > 2 * MAX_IMAGE_BYTES:
-            raise ValueError("cut short, or no TFRecords")
+            raise ValueError("cut short, or not TFRecords")
         start = file.tell()
         yield start, file.read(size)
         file.seek(4, os.SEEK_CUR)
@@ -153,7 +153,7 @@ def _fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, Span]]:
         if tag & 7 == 2:
             size, start = _varint(data, start)
             if start + size > end:
-                raise ValueError("no tf.train.Example")
+                raise ValueError("not a tf.train.Example")
             yield tag >> 3, (start, start + size)
             start += size
         elif tag & 7 == 0:
@@ -161,7 +161,7 @@ def _fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, Span]]:
         elif tag & 7 in (1, 5):
             start += 8 if tag & 7 == 1 else 4
         else:
-            raise ValueError("no tf.train.Example")
+            raise ValueError("not a tf.train.Example")
 
 
 def _varint(data: bytes, start: int) -> tuple[int, int]:
@@ -174,7 +174,7 @@ def _varint(data: bytes, start: int) -> tuple[int, int]:
             return value, start
         shift += 7
         if shift > 63:
-            raise ValueError("no tf.train.Example")
+            raise ValueError("not a tf.train.Example")
 
 
 def _signed(number: int) -> int:

@@ -12,7 +12,7 @@ from torch import Tensor
 from dermssl.evaluation.leakage.pictures import Pictures
 from dermssl.evaluation.leakage.views import BOXES, TURNS
 
-COARSE, COARSE_LOW = 32, 3  # pixels an edge, and frequencies removed, while the two are aligned
+COARSE, COARSE_LOW = 32, 3  # pixels per edge, and frequencies removed, while the two are aligned
 FINE, FINE_LOW = 48, 12  # ... and when they are compared
 # Correlation of the coarse pictures once aligned, below which no copy was: 0.96 was the least at JPEG quality 20.
 ALIGNED = 0.9
