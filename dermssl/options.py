@@ -25,6 +25,7 @@ from dermssl.errors import DermsslError
 
 Fit = Literal["squash", "crop"]  # how a photograph becomes square
 FITS = ("squash", "crop")
+FLIPS = ("none", "horizontal", "both")
 FOLD_SPLITS = ("lesion", "paper")
 SPLITS = (*FOLD_SPLITS, "given")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")

@@ -14,8 +14,6 @@ from torch import Tensor
 from dermssl import distributed
 from dermssl.data.render import Renderer, ViewParameters
 
-FLIPS = ("none", "horizontal", "both")
-
 # The small third view of E-SSL: 5 to 14 % of the area, at 96 px where the others have 224. Backbones reduce an image
 # 32 times, so that smaller ones would end in no pixel at all.
 CROP_AREA = (0.05, 0.14)

@@ -9,10 +9,11 @@ from timm.utils.model import unwrap_model
 from torch import Tensor, nn
 
 from dermssl.distributed import gather
+from dermssl.methods.choices import KEY_NORMS, MOMENTUM_SCHEDULES
 from dermssl.methods.encoder import Encoder
 from dermssl.methods.heads import mlp_head
 from dermssl.methods.losses import cosine_distance
-from dermssl.methods.momentum import KEY_NORMS, MOMENTUM_SCHEDULES, MomentumEncoder, momentum_at
+from dermssl.methods.momentum import MomentumEncoder, momentum_at
 from dermssl.methods.task import PretrainingTask
 from dermssl.options import check
 

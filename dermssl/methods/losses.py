@@ -8,8 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-ROTATION_ACTIVATIONS = ("sigmoid", "none")
-
 
 def info_nce(q: Tensor, k: Tensor, queue: Tensor, valid: Tensor, tau: float) -> Tensor:
     """Instance loss, eq. 3: cross-entropy of picking the own key among it and the keys of the queue.

@@ -16,9 +16,6 @@ from dermssl.methods.batchnorm import GroupedBatchNorm
 
 LOGGER = logging.getLogger("dermssl")
 
-KEY_NORMS = ("batch", "ema", "shuffle")
-MOMENTUM_SCHEDULES = ("constant", "cosine")
-
 # MoCo's per-GPU batch; smaller groups make the statistics of BatchNorm too noisy.
 SHUFFLE_GROUP = 32
 

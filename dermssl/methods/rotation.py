@@ -7,8 +7,9 @@ al. 2023 (eq. 1).
 import torch
 from torch import Tensor, nn
 
+from dermssl.methods.choices import ROTATION_ACTIVATIONS
 from dermssl.methods.encoder import Encoder
-from dermssl.methods.losses import ROTATION_ACTIVATIONS, rotation_loss
+from dermssl.methods.losses import rotation_loss
 from dermssl.methods.task import PretrainingTask
 from dermssl.options import check
 

@@ -14,14 +14,13 @@ from torch import Tensor, nn
 
 from dermssl.backbones.create import create_backbone
 from dermssl.distributed import gather
-from dermssl.methods.losses import ROTATION_ACTIVATIONS, info_nce, rotation_loss
-from dermssl.methods.momentum import KEY_NORMS, MOMENTUM_SCHEDULES, MomentumEncoder, momentum_at
+from dermssl.methods.choices import KEY_NORMS, MOMENTUM_SCHEDULES, ROTATION_ACTIVATIONS, ROTATION_TASKS
+from dermssl.methods.losses import info_nce, rotation_loss
+from dermssl.methods.momentum import MomentumEncoder, momentum_at
 from dermssl.methods.queue import KeyQueue
 from dermssl.methods.task import PretrainingTask
 from dermssl.methods.two_heads import TwoHeadEncoder
 from dermssl.options import check
-
-ROTATION_TASKS = ("query", "relative", "crop")
 
 
 class RotInstDisc(PretrainingTask):

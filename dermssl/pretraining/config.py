@@ -8,6 +8,7 @@ from dermssl.methods.registry import METHODS
 from dermssl.options import (
     DEVICE,
     FITS,
+    FLIPS,
     HUGE,
     LARGEST_EDGE,
     LARGEST_SEED,
@@ -71,12 +72,12 @@ class PretrainConfig(ColumnOptions):
     rotation_activation: str = option(
         "sigmoid",
         "Sigmoid before the rotation cross-entropy as in eq. 1, or none.",
-        choices=("sigmoid", "none"),
+        choices=ROTATION_ACTIVATIONS,
     )
     rotation_task: str = option(
         "query",
         "Whose turn is told: the query's (the paper), that between query and key, or that of a third, small crop.",
-        choices=("query", "relative", "crop"),
+        choices=ROTATION_TASKS,
     )
     queue_size: int | None = option(
         None,
@@ -90,15 +91,15 @@ class PretrainConfig(ColumnOptions):
         None, "Momentum of the key encoder.", least=0, below=1, unset="0.99 for short runs to 0.999 for long ones"
     )
     momentum_schedule: str = option(
-        "constant", "Keep the momentum, or raise it to 1 along a half cosine.", choices=("constant", "cosine")
+        "constant", "Keep the momentum, or raise it to 1 along a half cosine.", choices=MOMENTUM_SCHEDULES
     )
-    key_norm: str = option("batch", "BatchNorm of the key encoder.", choices=("batch", "ema", "shuffle"))
+    key_norm: str = option("batch", "BatchNorm of the key encoder.", choices=KEY_NORMS)
     sync_bn: bool = option(False, "Compute BatchNorm over the batches of all GPUs (torchrun), not of each alone.")
     crop_scale: float = option(0.2, "Smallest share of the image's area that a view keeps.", above=0, most=1)
     flip: str = option(
         "horizontal",
         "Random flips; both together make half turns and blind the rotation task.",
-        choices=("none", "horizontal", "both"),
+        choices=FLIPS,
     )
     brightness: float = option(0.4, "Strength of the brightness change.", least=0, most=1)
     contrast: float = option(0.4, "Strength of the contrast change.", least=0, most=1)

@@ -79,10 +79,6 @@ class RunDirectory:
         """Whether a run got as far as a checkpoint here; one that did not has nothing to lose."""
         return self.checkpoint.exists() or self.previous.exists()
 
-    def has_backbone(self) -> bool:
-        """Whether weights were written here, finished ones or those of a stopped run."""
-        return self.backbone.is_dir()
-
     def create(self) -> None:
         """Make the folder, empty of runs.
 
@@ -158,10 +154,6 @@ class RunDirectory:
             if isinstance(line, DamagedDocument):
                 LOGGER.warning("%s", line)
         return [line for line in lines if isinstance(line, dict)]
-
-    def last_metrics(self) -> dict[str, Any]:
-        """The line of the last epoch; empty where there is none."""
-        return next(reversed(self.history()), {})
 
     def append_metrics(self, line: dict[str, Any]) -> None:
         """Add one line to ``metrics.jsonl``."""

@@ -16,7 +16,7 @@ from dermssl.reporting.names import spoken
 from dermssl.reporting.page import plot, prose, table, write_html
 
 MARKERS = ("o", "^", "s", "D")
-PAGE_NAME, POINTS_NAME = "projection.html", "points.csv"
+POINTS_NAME = "points.csv"
 
 _PURITY = (
     "Purity: neighbours among the features themselves, by cosine. By chance: the share of the class among the images "
