@@ -1,6 +1,7 @@
-"""What may import what (docs/architecture.md has the table with its reasons), and what the package shows."""
+"""What may import what, by the table in docs/architecture.md, and what the package shows."""
 
 import ast
+import re
 import subprocess
 import sys
 from functools import cache
@@ -12,23 +13,26 @@ import dermssl
 
 PACKAGE = Path(dermssl.__file__).parent
 
-GROUND = {
-    "errors", "version", "files", "regular", "documents", "devices", "distributed", "malloc", "tables", "options",
-    "terminal", "progress", "locks", "privacy",
-}  # fmt: skip
-# A room -> the rooms it may import besides itself and the ground.
-ROOMS: dict[str, set[str]] = {
-    "backbones": set(),
-    "data": set(),
-    "methods": {"backbones"},
-    "evaluation": {"backbones", "data"},
-    "pretraining": {"backbones", "data", "methods", "evaluation"},
-    "reporting": {"backbones", "data", "evaluation"},
-}
-ROOMS["hub"] = ROOMS.keys() | set()
-ROOMS["paper"] = ROOMS.keys() | {"hub"}
-ROOMS["demonstration"] = ROOMS.keys() - {"paper"}
-ROOMS["cli"] = ROOMS.keys() | set()
+PAGE = PACKAGE.parent / "docs" / "architecture.md"
+
+
+def table() -> tuple[set[str], dict[str, set[str]]]:
+    """The page's table: the modules of the ground, and each room with the rooms it may import besides itself."""
+    ground: set[str] = set()
+    rooms: dict[str, set[str]] = {}
+    for line in PAGE.read_text(encoding="utf-8").splitlines():
+        if line.startswith("| ground |"):
+            ground = set(re.findall("`(\\w+)`", line))
+        elif ground and (row := re.fullmatch(r"\| `(\w+)` \|.*\| *(.*?) *\|", line)):
+            named = set(re.findall("`(\\w+)`", row[2]))
+            assert re.sub("`\\w+`|, ", "", row[2]).strip() in ("", "all above", "all above but"), line
+            rooms[row[1]] = rooms.keys() - named if row[2].startswith("all above") else named
+        elif rooms:
+            break
+    return ground, rooms
+
+
+GROUND, ROOMS = table()
 # Within the room that an image comes in by, the files have an order too: each may import those before it.
 DATA_FLOORS = ("opener", "records", "cache_files", "cache", "layouts", "sources", "read", "fill", "prepare")
 
@@ -96,9 +100,11 @@ def test_the_data_room_has_floors():
         assert not above, f"{name} imports {sorted(above)}"
 
 
-def test_every_room_is_covered():
+def test_the_table_names_every_room_and_no_other():
     there = {room(name) for name in modules() if name not in ("dermssl", "dermssl.__main__")}
-    assert there <= ROOMS.keys() | GROUND
+    assert there == ROOMS.keys() | GROUND
+    for name, allowed in ROOMS.items():
+        assert allowed <= ROOMS.keys() - {name}, name
 
 
 def test_no_module_is_long():

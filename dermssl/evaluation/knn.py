@@ -57,23 +57,17 @@ def evaluate_knn(weights: str | Path | nn.Module, data: str | Path | Cache, opti
         )
         answers.append(answer.cpu().numpy())
     report = make_report(
-        kind="knn",
-        weights=setup.name,
-        data=str(data) if isinstance(data, str | Path) else protocol.train.source,
-        protocol=protocol.noted(),
-        parameters={
-            "evaluation": "knn",
-            "k": k,
-            "metric": "cosine",
-            "weighting": options.weighting,
-            **{key: protocol.split.get(key) for key in ("split", "folds")},
-            "test": None if options.test is None else protocol.test.source,
-            "seed": options.seed,
-            **setup.about(protocol.train),
-            "feature_width": train_features.shape[1],
-        },
-        answers=answers,
+        "knn",
+        setup,
+        data,
+        options,
+        protocol.noted(),
+        answers,
         by=columns,
+        k=k,
+        metric="cosine",
+        weighting=options.weighting,
+        feature_width=train_features.shape[1],
     )
     save_answers(report, options.predictions)
     return report

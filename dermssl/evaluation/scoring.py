@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,33 +11,48 @@ import timm
 import torch
 
 import dermssl
+from dermssl.data.cache import Cache
 from dermssl.evaluation import metrics as m
+from dermssl.evaluation.arguments import FoldOptions
 from dermssl.evaluation.intervals import RESAMPLES, intervals_of
 from dermssl.evaluation.predictions import Predictions
 from dermssl.evaluation.protocol import Protocol
 from dermssl.evaluation.report import Report
+from dermssl.evaluation.setup import Setup
 from dermssl.evaluation.subgroups import by_subgroup
 
 
 def make_report(
-    *,
     kind: str,
-    weights: str,
-    data: str,
+    setup: Setup,
+    data: str | Path | Cache,
+    options: FoldOptions,
     protocol: Protocol,
-    parameters: dict[str, Any],
     answers: list[np.ndarray],
+    *,
     by: tuple[str, ...] = (),
     resamples: int = RESAMPLES,
+    **own: Any,
 ) -> Report:
     """The report of an evaluation.
 
     Args:
-        parameters: every parameter that affects the numbers.
-        answers: for each round of the protocol the (n, C) probabilities of its test images.
+        kind: the evaluation's name.
+        setup, data, options: what it was asked for.
+        protocol: the sets and the rounds.
+        answers: for each round the (n, C) probabilities of its test images.
         by: columns of the test images whose subgroups get figures of their own.
         resamples: of the bootstrap.
+        **own: the parameters of this evaluation alone that affect its figures.
     """
+    parameters = {
+        "evaluation": kind,
+        **own,
+        **{key: protocol.split.get(key) for key in ("split", "folds")},
+        "test": None if protocol.test is protocol.train else protocol.test.source,
+        "seed": options.seed,
+        **setup.about(protocol.train),
+    }
     classes = protocol.train.classes
     order = np.concatenate([round_.test for round_ in protocol.rounds])
     probabilities = np.concatenate(answers).astype(np.float64)
@@ -60,8 +76,8 @@ def make_report(
     columns = {name: test.attributes[name][order] for name in by}
     return Report(
         kind=kind,
-        weights=weights,
-        data=data,
+        weights=setup.name,
+        data=str(data) if isinstance(data, str | Path) else protocol.train.source,
         protocol=parameters,
         classes=classes,
         metrics=mean,

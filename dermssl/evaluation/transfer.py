@@ -119,13 +119,14 @@ class Transfer:
                 time.monotonic() - started,
             )
         report = make_report(
-            kind="finetune" if self.features is None else "frozen",
-            weights=self.name,
-            data=self.data,
-            protocol=self._noted(strengths),
-            parameters=self._parameters(fraction, epochs, subsets, strengths),
-            answers=answers,
+            "finetune" if self.features is None else "frozen",
+            self.setup,
+            self.data,
+            self.options,
+            self._noted(strengths),
+            answers,
             by=self.by,
+            **self._parameters(fraction, epochs, subsets, strengths),
         )
         # the answers first: one more training, or a full disk, must not lose them; and no full disk the model
         failure: NotSaved | None = None
@@ -264,8 +265,7 @@ class Transfer:
     def _parameters(
         self, fraction: float, epochs: int | None, subsets: list[np.ndarray], strengths: list[Strength]
     ) -> dict[str, Any]:
-        """Every parameter that affects the figures."""
-        train, test, split = self.protocol.train, self.protocol.test, self.protocol.split
+        """The parameters of a training that affect the figures."""
         recipe = dataclasses.asdict(self.recipe)
         if strengths:
             recipe = {
@@ -278,14 +278,9 @@ class Transfer:
         else:
             recipe["epochs"], recipe["steps_per_epoch"] = steps_of(self.recipe, len(subsets[0]), epochs)
         return {
-            "evaluation": "finetune" if self.features is None else "frozen",
             "recipe": self.options.recipe,
             "epochs": epochs,
-            **{key: split.get(key) for key in ("split", "folds")},
-            "test": None if test is train else test.source,
             "fraction": fraction,
             "train_images": [len(chosen) for chosen in subsets],
-            "seed": self.options.seed,
-            **self.setup.about(train),
             "training": recipe,
         }
