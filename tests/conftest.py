@@ -6,6 +6,11 @@ from pathlib import Path
 
 import pytest
 
+# One thread per process, read when torch is imported: tiny networks gain nothing by more, which would only wait for one
+# another where tests run side by side; and the last digits do not depend on the machine.
+for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+
 
 @pytest.fixture(scope="session", autouse=True)
 def private_caches(tmp_path_factory):

@@ -182,7 +182,7 @@ def test_an_option_is_one_field_and_the_lines_that_read_it(labelled, monkeypatch
     centred = evaluate_knn("random:test_resnet", labelled, center=True, **options)
     assert (centred.predictions.probabilities != plain.predictions.probabilities).any()
     assert "center: Subtract the mean of the training features first. Default: False." in evaluate_knn.__doc__
-    with pytest.raises(dermssl.DermsslError, match="--center often: must be true or false"):
+    with pytest.raises(dermssl.DermsslError, match="--center 'often': must be true or false"):
         evaluate_knn("random:test_resnet", labelled, center="often")
     with pytest.raises(dermssl.DermsslError, match="has no option 'centre'; did you mean center"):
         evaluate_knn("random:test_resnet", labelled, centre=True)

@@ -18,7 +18,9 @@ FOUND = 3  # 1 is an error of dermssl, 2 a wrong command line
 @data_argument("other", required=False, metavar="[DATA]")
 @output_folder("Folder for leakage.html, leakage.json and pairs.csv.")
 @options_of(LeakageOptions)
-@click.option("--allow-same-lesion", is_flag=True, help="Pairs of one known lesion do not count for the exit status.")
+@click.option(
+    "--allow-same-lesion", is_flag=True, help="Pairs known to be of one lesion do not count for the exit status."
+)
 @json_option()
 @click.pass_context
 def command(
@@ -33,7 +35,7 @@ def command(
     """Find photographs that occur twice in DATA, or in both of two sets: the same bytes, or turned, mirrored, resized,
     recompressed or cropped by up to 5 %.
 
-    Exit status: 0 nothing found, 3 pairs found, 1 or 2 an error.
+    Exit status: 0 if nothing was found, 3 if pairs were found, 1 or 2 on an error.
     """
     log_to_terminal()
     refuse_unwritable_folder(output, "--output")

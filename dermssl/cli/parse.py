@@ -100,7 +100,7 @@ def _click_option(options: type, f: dataclasses.Field[Any], said: Said, only_giv
     if said.metavar:
         more["metavar"] = said.metavar
     shown: Any = said.unset if f.default is None else f.default
-    shown = ",".join(map(str, shown)) if several else shown
+    shown = ",".join(map(str, shown)) if several and f.default is not None else shown
     if shown is not None and (kind is not bool or only_given):
         more["help"] += f"  [default: {_word(shown)}]"
     if only_given:

@@ -1,4 +1,4 @@
-"""``dermssl reproduce``: its options are those of the run and the fields of ``Settings``."""
+"""``dermssl reproduce``: its options are the fields of ``Parts`` and ``Settings``."""
 
 import sys
 from pathlib import Path
@@ -7,25 +7,16 @@ from typing import Any
 import click
 
 from dermssl.cli.logs import log_to_terminal
-from dermssl.cli.parse import TEXT, Several, json_option, options_of, output_folder
-from dermssl.paper.numbers import ROWS
-from dermssl.paper.settings import Settings
+from dermssl.cli.parse import TEXT, json_option, options_of, output_folder
+from dermssl.paper.settings import Parts, Settings
 
 
 @click.command()
 @click.option("--pretrain-data", required=True, type=TEXT, metavar="DATA", help="Unlabelled images to pretrain on.")
 @click.option("--eval-data", required=True, type=TEXT, metavar="DATA", help="Labelled images.")
 @output_folder("Folder for all results.")
-@click.option("--methods", metavar="A,B,...", type=Several(str), help=f"Rows: {','.join(ROWS)}.  [default: all]")
-@click.option("--tables", metavar="1,2,...", type=Several(int), help="Which of 1 to 5.  [default: all]")
-@click.option(
-    "--figures",
-    metavar="4,5,6",
-    type=Several(int),
-    help="Which of 4 to 6.  [default: all; none if --tables is given]",
-)
+@options_of(Parts, only_given=True)
 @options_of(Settings, only_given=True)
-@click.option("--device", default="auto", show_default=True, help="Where to compute: auto, cpu, cuda or cuda:N.")
 @json_option("Print the report as one JSON object.")
 def command(as_json: bool, output: Path, **options: Any) -> None:
     """Reproduce the paper: all methods under one budget, Tables 1 to 5 and Figures 4 to 6, its numbers beside ours.

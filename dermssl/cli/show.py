@@ -10,7 +10,9 @@ from dermssl.cli.parse import PLACE
 from dermssl.errors import DermsslError
 from dermssl.files import refuse_unwritable
 
-page_option = click.option("--page", type=PLACE, metavar="HTML", help="Write the report to this file as a page.")
+page_option = click.option(
+    "--page", type=PLACE, metavar="HTML", help="Also write the report to this file, as an HTML page."
+)
 
 
 def show_report(evaluate: Callable[..., Any], options: dict[str, Any]) -> None:

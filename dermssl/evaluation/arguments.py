@@ -48,7 +48,7 @@ class FeatureOptions(Options):
     """Of everything that looks at images through a backbone."""
 
     image_size: int | None = option(
-        None, "Edge in pixels that the network sees.", least=1, most=LARGEST_EDGE, unset=OWN_SIZE
+        None, "Edge, in pixels, of the images that the network sees.", least=1, most=LARGEST_EDGE, unset=OWN_SIZE
     )
     seed: int = option(0, "Seed of folds, draws, training and the weights of random:NAME.", least=0, most=LARGEST_SEED)
     device: Device = option("auto", "Where to compute: auto, cpu, cuda or cuda:N.", pattern=DEVICE)
@@ -61,7 +61,7 @@ class FoldOptions(FeatureOptions, ColumnOptions):
     test: Data | None = option(
         None, "Test on these images, and train on all of DATA.", metavar="DATA", unset="folds of DATA"
     )
-    folds: int = option(5, "Folds of the cross-validation.", least=2)
+    folds: int = option(5, "Number of cross-validation folds.", least=2)
     split: str = option(
         "lesion",
         "Keep the images of a lesion in one fold, split plainly as the paper does, or take the data's own train and "
@@ -70,7 +70,7 @@ class FoldOptions(FeatureOptions, ColumnOptions):
     )
     join: str | Path | None = option(
         None,
-        "Pairs of images of one lesion, named in the first two columns; leakage writes such a file.",
+        "Table whose first two columns name pairs of images of one lesion, such as leakage writes.",
         metavar="CSV",
         unset="no pairs",
     )
@@ -88,7 +88,7 @@ class FoldOptions(FeatureOptions, ColumnOptions):
 class KnnOptions(FoldOptions):
     """Of ``evaluate_knn``."""
 
-    k: int = option(100, "Neighbours that vote.", least=1)
+    k: int = option(100, "Number of neighbours that vote.", least=1)
     weighting: str = option(
         "uniform", "Weight of a neighbour's vote: 1, or 1 / its cosine distance.", choices=WEIGHTINGS
     )
@@ -98,7 +98,7 @@ class KnnOptions(FoldOptions):
         choices=PRECISIONS,
     )
     batch_size: int = option(256, "Images per forward pass; does not affect the figures.", least=1, most=2**20)
-    predictions: str | Path | None = option(None, "Write the answers to this file.", metavar="CSV")
+    predictions: str | Path | None = option(None, "Write the prediction for each image to this file.", metavar="CSV")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +108,7 @@ class TransferOptions(FoldOptions):
     freeze: bool = option(False, "Train a linear classifier on the backbone's frozen features.")
     recipe: str = option("default", "How to train; paper: SGD, batch 64, learning rate 0.001.", choices=RECIPES)
     epochs: int | None = option(
-        None, "Passes over the training images.", least=1, most=MOST_EPOCHS, unset="the recipe's"
+        None, "Number of passes over the training images.", least=1, most=MOST_EPOCHS, unset="the recipe's"
     )
     precision: str = option(
         "auto",
@@ -127,7 +127,7 @@ class FinetuneOptions(TransferOptions):
         above=0,
         most=1,
     )
-    predictions: str | Path | None = option(None, "Write the answers to this file.", metavar="CSV")
+    predictions: str | Path | None = option(None, "Write the prediction for each image to this file.", metavar="CSV")
     output: str | Path | None = option(
         None,
         "Save the fitted model in this folder, for timm, with its class names; with folds it is one more model, "
@@ -151,7 +151,9 @@ class CamOptions(FeatureOptions, ColumnOptions):
     """Of ``class_activation``."""
 
     # several images at a time, with their gradients: a larger edge would take the memory of most machines
-    image_size: int | None = option(None, "Edge in pixels that the network sees.", least=1, most=1024, unset=OWN_SIZE)
+    image_size: int | None = option(
+        None, "Edge, in pixels, of the images that the network sees.", least=1, most=1024, unset=OWN_SIZE
+    )
     limit: int = option(8, "At most this many images; of labelled ones, each class in turn.", least=1, most=10_000)
     method: str = option("gradcam", "Grad-CAM, or CAM as in the paper.", choices=MAPS)
     target: str | None = option(
@@ -163,11 +165,13 @@ class CamOptions(FeatureOptions, ColumnOptions):
 class ProjectOptions(FeatureOptions, ColumnOptions):
     """Of ``project``."""
 
-    limit: int | None = option(None, "Draw this many images at random.", least=3, unset="all; 10,000 take minutes")
+    limit: int | None = option(
+        None, "Use only this many images, drawn at random.", least=3, unset="all; 10,000 take minutes"
+    )
     perplexity: float = option(
         30.0, "Perplexity of t-SNE: roughly, how many neighbours it keeps an image close to.", above=0
     )
-    k: int = option(10, "Neighbours among which purity is measured.", least=1)
+    k: int = option(10, "Number of neighbours among which purity is measured.", least=1)
     fit: Fit | None = option(None, "How an image becomes square.", choices=FITS, unset="as the weights were trained")
     precision: str = option("fp32", "Precision of the features.", choices=PRECISIONS)
     progress: bool = option(False, "Show progress on standard error.", command=False)
@@ -202,7 +206,7 @@ class LeakageOptions(FeatureOptions, ColumnOptions):
     )
     join: str | Path | None = option(
         None,
-        "Pairs of images of one lesion, named in the first two columns: where do they stand in the ranking by weights?",
+        "Table whose first two columns name pairs of images of one lesion: where do they rank by weights?",
         metavar="CSV",
         unset="no pairs",
     )

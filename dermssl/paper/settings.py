@@ -1,12 +1,12 @@
 """The budget and protocol of a reproduction: what must be the same for all its cells."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dermssl.errors import DermsslError
 from dermssl.evaluation.arguments import RECIPES
-from dermssl.options import LARGEST_EDGE, LARGEST_SEED, MOST_EPOCHS, PRECISIONS, Options, option
+from dermssl.options import DEVICE, LARGEST_EDGE, LARGEST_SEED, MOST_EPOCHS, PRECISIONS, Options, option
 from dermssl.paper.numbers import FIGURES, ROWS, TABLES
 
 
@@ -17,7 +17,11 @@ class Settings(Options):
     backbone: str = option("resnet18", "Any timm architecture.")
     recipe: str = option("default", "Recipe of the pretraining.", choices=("default", "short", "paper"))
     epochs: int | None = option(
-        None, "Passes of each pretraining.", least=1, most=MOST_EPOCHS, unset="the recipe's, 200"
+        None,
+        "Number of passes over the images in each pretraining.",
+        least=1,
+        most=MOST_EPOCHS,
+        unset="the recipe's, 200",
     )
     batch_size: int | None = option(
         None,
@@ -27,11 +31,11 @@ class Settings(Options):
         unset="512 on CUDA, 128 on the CPU, or all images if fewer",
     )
     image_size: int | None = option(
-        None, "Edge in pixels, everywhere.", least=1, most=LARGEST_EDGE, unset="the backbone's own"
+        None, "Edge of the images, in pixels, everywhere.", least=1, most=LARGEST_EDGE, unset="the backbone's own"
     )
     queue_size: int | None = option(
         None,
-        "Keys kept as negatives.",
+        "Number of keys kept as negatives.",
         least=1,
         most=2**24,
         unset="8192, or the largest power of two within the number of images",
@@ -40,13 +44,15 @@ class Settings(Options):
         None, "Use only this many images of each data set, drawn at random.", least=2, unset="all"
     )
     eval_limit: int | None = option(None, "Use only this many labelled images.", least=2, unset="--limit")
-    k: int | None = option(None, "Neighbours of the KNN.", least=1, unset="the paper's 100, or a quarter of the images")
+    k: int | None = option(
+        None, "Number of neighbours in KNN.", least=1, unset="the paper's 100, or a quarter of the images"
+    )
     finetune_recipe: str = option(
         "default", "Recipe of the fine-tuning; paper: SGD, batch 64, learning rate 0.001.", choices=RECIPES
     )
     finetune_epochs: int | None = option(
         None,
-        "Passes of the fine-tuning.",
+        "Number of passes over the images in the fine-tuning.",
         least=1,
         most=MOST_EPOCHS,
         unset="the recipe's, or --epochs if that is fewer",
@@ -54,7 +60,7 @@ class Settings(Options):
     few_labels: str = option(
         "finetune", "How Figure 5 uses its labels; frozen is much cheaper.", choices=("finetune", "frozen")
     )
-    folds: int = option(5, "Folds of the cross-validation.", least=2)
+    folds: int = option(5, "Number of cross-validation folds.", least=2)
     split: str = option(
         "lesion",
         "Keep the images of a lesion in one fold, or split plainly as the paper does.",
@@ -80,6 +86,18 @@ class Settings(Options):
         """Where the supervised row's weights come from."""
         default = "resnet18.a1_in1k" if self.backbone == "resnet18" else self.backbone
         return self.imagenet or f"timm:{default}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts(Options):
+    """Of one call: what is asked of the output folder, and where it is computed."""
+
+    methods: Sequence[str] | None = option(None, f"Rows: {','.join(ROWS)}.", metavar="A,B,...", unset="all")
+    tables: Sequence[int] | None = option(None, "Which of 1 to 5.", metavar="1,2,...", unset="all")
+    figures: Sequence[int] | None = option(
+        None, "Which of 4 to 6.", metavar="4,5,6", unset="all; none if --tables is given"
+    )
+    device: str = option("auto", "Where to compute: auto, cpu, cuda or cuda:N.", pattern=DEVICE)
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ class PretrainConfig(ColumnOptions):
         "Set of defaults: for long runs (SGD), for short ones of up to a few thousand steps (AdamW), or the paper's.",
         choices=("default", "short", "paper"),
     )
-    epochs: int = option(200, "Passes over the images.", least=1, most=MOST_EPOCHS)
+    epochs: int = option(200, "Number of passes over the images.", least=1, most=MOST_EPOCHS)
     batch_size: int | None = option(
         None,
         "Images per step, in all processes together; 2 or more, as BatchNorm needs a spread.",
@@ -52,7 +52,7 @@ class PretrainConfig(ColumnOptions):
         unset="512 on CUDA, 128 on the CPU",
     )
     image_size: int | None = option(
-        None, "Edge of the views in pixels.", least=1, most=LARGEST_EDGE, unset="the backbone's own"
+        None, "Edge of the views, in pixels.", least=1, most=LARGEST_EDGE, unset="the backbone's own"
     )
     fit: Fit = option("squash", "How an image becomes square.", choices=FITS)
     lr: float = option(
@@ -66,7 +66,11 @@ class PretrainConfig(ColumnOptions):
     weight_decay: float = option(1e-4, "Weight decay; none on norms and biases.", least=0, most=HUGE)
     sched: str = option("cosine", "Schedule of the learning rate, by its timm name.")
     warmup_epochs: float | None = option(
-        None, "Epochs of linear warm-up.", least=0, most=MOST_EPOCHS, unset="a twentieth of all, at most 10"
+        None,
+        "Number of epochs of linear warm-up.",
+        least=0,
+        most=MOST_EPOCHS,
+        unset="a twentieth of --epochs, at most 10",
     )
     rotation_weight: float = option(0.1, "Lambda of eq. 5: weight of the rotation loss.", least=0, most=HUGE)
     rotation_activation: str = option(
@@ -76,7 +80,7 @@ class PretrainConfig(ColumnOptions):
     )
     rotation_task: str = option(
         "query",
-        "Whose turn is told: the query's (the paper), that between query and key, or that of a third, small crop.",
+        "Which turn is predicted: the query's (the paper), the one between query and key, or a third, small crop's.",
         choices=ROTATION_TASKS,
     )
     queue_size: int | None = option(
@@ -98,7 +102,7 @@ class PretrainConfig(ColumnOptions):
     crop_scale: float = option(0.2, "Smallest share of the image's area that a view keeps.", above=0, most=1)
     flip: str = option(
         "horizontal",
-        "Random flips; both together make half turns and blind the rotation task.",
+        "Random flips; both together amount to half turns, which blinds the rotation task.",
         choices=FLIPS,
     )
     brightness: float = option(0.4, "Strength of the brightness change.", least=0, most=1)
@@ -113,7 +117,7 @@ class PretrainConfig(ColumnOptions):
     seed: int = option(0, "Seed of weights, order and augmentation.", least=0, most=LARGEST_SEED)
     limit: int | None = option(None, "Use only this many images, drawn at random.", least=1, unset="all")
     eval_data: str | None = option(None, "Labelled images: KNN accuracy is logged during the run.", metavar="DATA")
-    eval_every: int | None = option(None, "Epochs between two such evaluations.", least=1, unset="a tenth of all")
+    eval_every: int | None = option(None, "Epochs between two such evaluations.", least=1, unset="a tenth of --epochs")
     track: str | None = option(
         None,
         "Send each epoch's figures to a tracker too.",
@@ -130,7 +134,7 @@ class PretrainConfig(ColumnOptions):
         most=HUGE,
     )
     workers: int | None = option(
-        None, "Threads that decode images.", least=1, most=MOST_WORKERS, unset="one per CPU core"
+        None, "Number of threads that decode images.", least=1, most=MOST_WORKERS, unset="one per CPU core"
     )
     method_options: dict | None = option(
         None, "Options that the method has besides these, by name; each may be given by itself.", command=False

@@ -341,7 +341,7 @@ def test_outputs_that_cannot_be_used(tmp_path):
         prepare(folder, tmp_path, size=8, progress=False)
     (tmp_path / "busy").mkdir()
     (tmp_path / "busy" / "thesis.txt").write_text("x")
-    with pytest.raises(DermsslError, match="not empty and holds no prepared cache"):
+    with pytest.raises(DermsslError, match="not empty and does not hold a prepared cache"):
         prepare(folder, tmp_path / "busy", size=8, progress=False)
     assert sorted(path.name for path in (tmp_path / "busy").iterdir()) == ["thesis.txt"]
 

@@ -158,7 +158,7 @@ def test_special_files_in_a_cache_are_one_error(tmp_path, name, make):
     with pytest.raises(DermsslError, match=r"is a (FIFO|folder|device)"):
         open_cache(tmp_path / "out")
     if name == "manifest.json":
-        with pytest.raises(DermsslError, match=r"is not what dermssl puts there"):
+        with pytest.raises(DermsslError, match=r"was not put there by dermssl"):
             prepare(folder, tmp_path / "out", size=8, progress=False)
 
 
@@ -183,7 +183,7 @@ def test_nothing_is_written_through_a_link(tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "linked").mkdir()
     (tmp_path / "linked" / "unfinished").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(DermsslError, match="is not what dermssl puts there"):
+    with pytest.raises(DermsslError, match="was not put there by dermssl"):
         prepare(folder, tmp_path / "linked", size=8, progress=False)
     assert private.read_text() == "key"
     assert not any((tmp_path / "elsewhere").iterdir())

@@ -446,7 +446,7 @@ def test_missing_files_extra_files_and_repeated_rows_are_counted(tmp_path):
     reasons = {problem.path: problem.reason for problem in records.problems}
     assert reasons == {
         "ISIC_0000002": "named in HAM10000_metadata.csv, but there is no such file",
-        "images/holiday.jpg": "in no row of HAM10000_metadata.csv: left out",
+        "images/holiday.jpg": "not in any row of HAM10000_metadata.csv: left out",
         "ISIC_0000004": "a second row with another label: the first is used",
     }
 
@@ -592,7 +592,7 @@ def test_nothing_there(tmp_path):
     (tmp_path / "readme.txt").write_text("hello")
     with pytest.raises(DermsslError, match=r"no images in .*looked for"):
         read_records(tmp_path)
-    with pytest.raises(DermsslError, match="no folder, table or archive"):
+    with pytest.raises(DermsslError, match="not a folder, table or archive"):
         read_records(tmp_path / "readme.txt")
 
 

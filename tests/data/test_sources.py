@@ -541,5 +541,5 @@ def test_a_data_set_that_the_hub_does_not_have(monkeypatch):
         raise ValueError("no such repository\nmore")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
-    with pytest.raises(DermsslError, match=r"hfds/someone/skin: the Hub does not give it \(no such repository\)"):
+    with pytest.raises(DermsslError, match=r"hfds/someone/skin: the Hub does not provide it \(no such repository\)"):
         read_records("hfds/someone/skin")
