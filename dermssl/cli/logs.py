@@ -8,6 +8,8 @@ import click
 
 from dermssl import progress, terminal
 
+LOGGER = logging.getLogger("dermssl")
+
 _level = logging.INFO  # as --quiet and --verbose set it
 
 
@@ -39,14 +41,13 @@ class _Plain(logging.Formatter):
 def log_to_terminal() -> None:
     """Show what dermssl logs on standard error: from INFO on, or as --quiet and --verbose say."""
     logging.raiseExceptions = False
-    logger = logging.getLogger("dermssl")
-    handler = next((handler for handler in logger.handlers if isinstance(handler, _ToTerminal)), None)
+    handler = next((handler for handler in LOGGER.handlers if isinstance(handler, _ToTerminal)), None)
     if handler is None:
         handler = _ToTerminal()
         handler.setFormatter(_Plain())
-        logger.addHandler(handler)
+        LOGGER.addHandler(handler)
     handler.setLevel(_level)  # the logger's own level is lowered while a run writes its log.txt
-    logger.setLevel(_level)
+    LOGGER.setLevel(_level)
 
 
 def verbose() -> bool:

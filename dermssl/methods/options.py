@@ -13,7 +13,7 @@ from timm.task import TrainingTask
 from dermssl.options import Options, option
 
 
-def options_of(method: type, without: Container[str] = ()) -> type[Options]:
+def constructor_options(method: type, without: Container[str] = ()) -> type[Options]:
     """The keywords of a method's constructor as a dataclass of options, with types, defaults and help.
 
     Its backbone and what every ``TrainingTask`` takes are not among them.

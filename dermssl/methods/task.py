@@ -8,7 +8,7 @@ from timm.utils.model import unwrap_model
 from torch import nn
 
 from dermssl.errors import DermsslError
-from dermssl.methods.options import options_of
+from dermssl.methods.options import constructor_options
 from dermssl.options import Options
 
 
@@ -45,7 +45,7 @@ class PretrainingTask(TrainingTask):
     @classmethod
     def options(cls, without: Container[str] = ()) -> type[Options]:
         """The options that the constructor names, as a dataclass; the backbone is none of them."""
-        return options_of(cls, without)
+        return constructor_options(cls, without)
 
     @property
     def backbone(self) -> nn.Module:

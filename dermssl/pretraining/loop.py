@@ -17,7 +17,7 @@ from dermssl.pretraining.config import PretrainConfig
 from dermssl.pretraining.decided import Resolved
 from dermssl.pretraining.finite import not_finite
 from dermssl.pretraining.memory import out_of_memory_named
-from dermssl.pretraining.notices import Estimate, Watch
+from dermssl.pretraining.notices import Forecast, Watch
 from dermssl.pretraining.progress import OnlineKnn, describe_epoch, run_progress
 from dermssl.pretraining.run_directory import RunDirectory
 from dermssl.pretraining.signals import StopRequest
@@ -85,7 +85,7 @@ class Loop:
             f"{self.resolved.precision} on {self.resolved.device}"
             + (f", shared by {distributed.world_size()} processes" if distributed.world_size() > 1 else "")
         )
-        estimate = Estimate(self.trainer, self.resolved)
+        forecast = Forecast(self.trainer, self.resolved)
         with (
             StopRequest() as stop,
             run_progress(self.trainer) as show,
@@ -97,7 +97,7 @@ class Loop:
 
             def on_step(losses: dict[str, float]) -> None:
                 show(losses)
-                estimate.after_step()
+                forecast.after_step()
 
             def pause() -> bool:
                 return distributed.any_rank(stop.received is not None or self._due())

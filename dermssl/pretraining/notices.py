@@ -57,7 +57,7 @@ def say_unused(config: PretrainConfig, images: int) -> None:
             LOGGER.warning("%s has no effect: %s", flag(name), why)
 
 
-class Estimate:
+class Forecast:
     """One line, after a few steps on a CPU, where the run will take longer than two hours."""
 
     def __init__(self, trainer: Trainer, resolved: Resolved) -> None:

@@ -15,7 +15,7 @@ from dermssl.files import replaced_file
 from dermssl.reporting.names import spoken, told_apart
 from dermssl.reporting.page import escape, prose, write_html
 
-COLOURS = "viridis"  # yellow on skin is told from it by everybody; red of the usual "jet" is not
+COLOUR_MAP = "viridis"  # yellow on skin is told from it by everybody; red of the usual "jet" is not
 OPACITY = 0.55
 PAGE_EDGE = 480  # pixels, of the pictures inside the page
 
@@ -66,7 +66,7 @@ def overlay(pixels: np.ndarray, values: np.ndarray) -> np.ndarray:
 def _colours(values: np.ndarray, height: int, width: int) -> np.ndarray:
     """(height, width, 3) uint8: the map (h, w), stretched and smoothly enlarged, in colours."""
     large = Image.fromarray(scaled(values).astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC)
-    return np.asarray(matplotlib.colormaps[COLOURS](np.asarray(large).clip(0, 1), bytes=True)[..., :3])
+    return np.asarray(matplotlib.colormaps[COLOUR_MAP](np.asarray(large).clip(0, 1), bytes=True)[..., :3])
 
 
 def write_cam_page(path: Path, cam: Cam) -> list[Path]:
@@ -176,7 +176,7 @@ def _tile(pixels: np.ndarray, alt: str, *lines: str) -> str:
 
 def _scale() -> str:
     """The colours from low to high."""
-    strip = matplotlib.colormaps[COLOURS](np.linspace(0, 1, 256)[None].repeat(12, axis=0), bytes=True)[..., :3]
+    strip = matplotlib.colormaps[COLOUR_MAP](np.linspace(0, 1, 256)[None].repeat(12, axis=0), bytes=True)[..., :3]
     buffer = io.BytesIO()
     Image.fromarray(strip).save(buffer, "PNG")
     data = base64.b64encode(buffer.getvalue()).decode("ascii")

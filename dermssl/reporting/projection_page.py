@@ -11,11 +11,10 @@ from matplotlib.lines import Line2D
 
 from dermssl.evaluation.projection import Projection
 from dermssl.files import write_text
-from dermssl.reporting.figures import COLOURS, to_svg
+from dermssl.reporting.figures import COLOURS, MARKERS, to_svg
 from dermssl.reporting.names import spoken
 from dermssl.reporting.page import plot, prose, table, write_html
 
-MARKERS = ("o", "^", "s", "D")
 POINTS_NAME = "points.csv"
 
 _PURITY = (

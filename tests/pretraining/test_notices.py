@@ -10,7 +10,7 @@ import dermssl
 from dermssl import DermsslError
 from dermssl.pretraining.config import make_config
 from dermssl.pretraining.memory import out_of_memory_named
-from dermssl.pretraining.notices import Estimate, Watch, say_unused
+from dermssl.pretraining.notices import Forecast, Watch, say_unused
 from dermssl.pretraining.optimizer import scaled_lr
 
 
@@ -25,7 +25,7 @@ def resolved(epochs: int = 200, image_size: int = 224):
 
 
 def test_a_run_of_days_says_so_and_what_makes_it_an_afternoon():
-    line = Estimate(trainer(), resolved()).line(10.0)
+    line = Forecast(trainer(), resolved()).line(10.0)
     assert line.startswith("this will take about 43 hours on this CPU (12.8 images/s); ")
     assert "--image-size 224" not in line
     assert "takes an afternoon" in line
@@ -35,7 +35,7 @@ def test_a_run_of_days_says_so_and_what_makes_it_an_afternoon():
 
 
 def test_a_short_run_has_no_estimate():
-    assert Estimate(trainer(epochs=1), resolved(1)).line(10.0) is None
+    assert Forecast(trainer(epochs=1), resolved(1)).line(10.0) is None
 
 
 @pytest.mark.parametrize(
