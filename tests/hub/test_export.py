@@ -125,6 +125,7 @@ def test_provenance_names_commands_and_hashes(exported):
         assert fact in text
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_provenance_are_commands(tmp_path):
     run = write_run(tmp_path / "run", layout="image folder")
     write_report(run / "evaluations" / "a.json", str(run))
@@ -230,6 +231,7 @@ def test_weights_that_are_no_path_are_told_whole(tmp_path, unverified, weights):
     assert f"| first weights | `{weights}` |" in (tmp_path / "out" / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_every_backbone_is_loaded_by_timm_equal_to_the_bit(tmp_path):
     for name in BACKBONES:
         model = create_backbone(name, image_size=64)
@@ -242,6 +244,7 @@ def test_every_backbone_is_loaded_by_timm_equal_to_the_bit(tmp_path):
     shutil.rmtree(tmp_path / "vgg11_bn")  # half a gigabyte
 
 
+@pytest.mark.slow
 def test_the_check_by_timm_finds_what_is_wrong(exported, tmp_path):
     """What timm only logs, or does not notice: prefixed names, a changed tensor, another mean."""
     folders = [shutil.copytree(exported, tmp_path / name) for name in ("prefix", "mean", "classifier")]

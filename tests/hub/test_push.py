@@ -54,6 +54,7 @@ def at(hub, monkeypatch, no_waiting):
     return hub
 
 
+@pytest.mark.slow
 def test_push_of_a_run_and_load_by_timm(hub, tmp_path, unverified, monkeypatch):
     """A ResNet18 of 45 MB: pushed, then loaded and fine-tuned by processes that know timm only."""
     monkeypatch.setattr("dermssl.hub.export.verify", pushing.verify)
@@ -112,6 +113,7 @@ def test_push_of_an_export_and_again(hub, exported, unverified):
     assert repo.tags == {"t1": third.commit}
 
 
+@pytest.mark.slow
 def test_pictures_are_pushed(hub, run, exported, tmp_path, unverified):
     copy = shutil.copytree(run, tmp_path / "run")
     (copy / "evaluations" / "plane.svg").write_text("<svg/>")
@@ -134,6 +136,7 @@ def test_public_only_when_asked_and_last(hub, exported, unverified, monkeypatch)
     assert not push(exported, NAME, endpoint=hub.url, token=WRITE).private  # it stays what it is
 
 
+@pytest.mark.slow
 def test_what_arrived_is_loaded_back_by_timm(hub, exported, monkeypatch):
     """The real check, in a fresh process: once it holds, and once the Hub gives back other bytes."""
     real = pushing.verify

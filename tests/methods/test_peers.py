@@ -99,6 +99,7 @@ def pixels(tmp_path_factory) -> torch.Tensor:
     return torch.tensor(cached(folder, size=40, workers=1, progress=False).images)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PEERS)
 def test_a_few_steps_on_the_synthetic_set_lower_the_loss(name, pixels):
     """Four batches of 16 again and again; from the second round on queue and memory are full."""

@@ -31,6 +31,7 @@ def command_line(images, output, tiny, *more) -> list[str]:
     return [*data, *options, *more]
 
 
+@pytest.mark.slow
 def test_every_method_table_and_figure(images, tiny, offline, tmp_path, monkeypatch):
     monkeypatch.setattr(numbers, "FRACTIONS", (0.1,))
     monkeypatch.setattr(numbers, "LAMBDAS", {weight: numbers.LAMBDAS[weight] for weight in (0.0, 0.1, 10.0)})
@@ -135,6 +136,7 @@ def made(text: str) -> list[str]:
     return [line.split("] ")[1].split(":")[0] for line in text.splitlines() if line.startswith("[")]
 
 
+@pytest.mark.slow
 def test_killed_anywhere_it_goes_on_and_two_processes_share(images, tiny, tmp_path, caplog, started):
     caplog.set_level("INFO", "dermssl")
     output, log = tmp_path / "out", tmp_path / "out.log"

@@ -140,6 +140,7 @@ def test_a_backbone_of_an_earlier_step_is_not_the_end(images, tiny, tmp_path, mo
     assert_equal(unbroken.backbone.state_dict(), finished.backbone.state_dict())
 
 
+@pytest.mark.slow
 def test_kill_9_loses_nothing_before_the_last_checkpoint(images, tiny, tmp_path):
     code = (
         "import dermssl; "
