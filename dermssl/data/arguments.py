@@ -30,6 +30,8 @@ class PrepareOptions(ColumnOptions):
         "squash: both sides to SIZE, as the paper does. crop: the shorter side to SIZE, then the middle square.",
         choices=FITS,
     )
-    workers: int | None = option(None, "Threads that decode.", least=1, most=MOST_WORKERS, unset="one per CPU core")
-    max_bad: float = option(0.05, "Share of unreadable images above which this is an error.", least=0, most=1)
+    workers: int | None = option(
+        None, "Number of threads that decode.", least=1, most=MOST_WORKERS, unset="one per CPU core"
+    )
+    max_bad: float = option(0.05, "Largest share of unreadable images that is accepted.", least=0, most=1)
     progress: bool = option(True, "Show progress on standard error.", command=False)

@@ -96,7 +96,8 @@ def _read_path(data: str, columns: Columns) -> Records:
             Problem(
                 path.relative_to(source).as_posix(),
                 *_BESIDE.get(
-                    path.suffix.lower(), ("not read, as there are image files beside it; name it itself", Kind.LEFT_OUT)
+                    path.suffix.lower(),
+                    ("not read, since image files lie beside it; name it directly", Kind.LEFT_OUT),
                 ),
             )
             for path in seen.containers

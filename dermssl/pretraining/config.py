@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dermssl.data.arguments import ColumnOptions
+from dermssl.methods.choices import KEY_NORMS, MOMENTUM_SCHEDULES, ROTATION_ACTIVATIONS, ROTATION_TASKS
 from dermssl.methods.registry import METHODS
 from dermssl.options import (
     DEVICE,

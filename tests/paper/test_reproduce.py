@@ -49,7 +49,7 @@ def test_every_method_table_and_figure(images, tiny, offline, tmp_path, monkeypa
     assert {s for n, _, s in shown if n == 4} == {"rotinstdisc-lambda-0", "rotinstdisc", "rotinstdisc-lambda-10"}
     assert not {s for n, _, s in shown if n == 5}  # 70 images, and no queue of the paper fills in one epoch of them
     notes = {(v.table, v.subject): v.note for v in report.values}
-    assert notes[1, "imagenet"].startswith("not available: weights timm:resnet10t: cannot be downloaded")
+    assert notes[1, "imagenet"].startswith("not available: weights timm:test_resnet: cannot be downloaded")
     assert "a queue of 128 is never full, as a run makes 64 keys" in notes[5, "rotinstdisc-queue-128"]
 
     html = (output / "report.html").read_text()

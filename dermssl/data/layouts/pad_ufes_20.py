@@ -20,7 +20,7 @@ def _fits(path: Path, have: frozenset[str]) -> bool:
 
 def read(table: Table, files: Files) -> Found:
     found = read_rows(LAYOUT.name, table, files, image="img_id", decide=_class, odd=OUTSIDE, used=("diagnostic",))
-    found.problems.append(Problem(table.path.name, "these are photographs by smartphone, not by dermoscope"))
+    found.problems.append(Problem(table.path.name, "these are smartphone photographs, not dermoscopic ones"))
     return found
 
 
