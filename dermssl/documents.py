@@ -204,16 +204,18 @@ def _read(path: Path, what: str, remedy: str, max_bytes: int) -> bytes:
         return read_regular(path, max_bytes)
     except FileNotFoundError as error:
         raise MissingDocument(f"{path}: there is no such file ({what})") from error
-    except MemoryError as error:
-        raise DermsslError(
-            f"{path} cannot be read ({what}): out of memory; close other programs and try again"
-        ) from error
     except ValueError as error:  # a NUL in the path
         raise MissingDocument(f"{path!s}: {error} ({what})") from error
-    except OSError as error:
-        raise DermsslError(
-            f"{path} cannot be read ({what}): {error.strerror or error}; {advice(error, remedy)}"
-        ) from error
+    except (OSError, MemoryError) as error:
+        raise unreadable(path, error, remedy, what) from error
+
+
+def unreadable(where: str | Path, error: OSError | MemoryError, remedy: str, what: str = "") -> DermsslError:
+    """The error for a file that the system does not let be read; ``remedy`` is what its owner can do."""
+    named = f"{where} cannot be read ({what})" if what else f"{where} cannot be read"
+    if isinstance(error, MemoryError):
+        return DermsslError(f"{named}: out of memory; close other programs and try again")
+    return DermsslError(f"{named}: {error.strerror or error}; {advice(error, remedy)}")
 
 
 def advice(error: OSError, otherwise: str) -> str:

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from html import escape
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -23,6 +24,26 @@ def _without_path(value: Any) -> Any:
     if isinstance(value, dict):
         return without_paths(value)
     return [_without_path(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+# An absolute path within a sentence; the last part is what is told of it. Neither and/or nor 1/2 is one.
+_PART = r"""[^\s/\\,;:()\[\]"'<>|]+"""
+_PATH = re.compile(rf"(?<![\w./\\:~-])(?:[A-Za-z]:[\\/]|~?/)(?:{_PART}[\\/])*({_PART})[\\/]?")
+
+
+def without_folders(text: str, *folders: str | Path) -> str:
+    """A message or a traceback, each absolute path in it cut to its last part.
+
+    Args:
+        text: to be handed on.
+        folders: known ones, whose names may have spaces, where no rule tells a path's end.
+    """
+    places = {str(place) for folder in folders for place in (Path(folder), Path(folder).absolute().parent)}
+    for place in sorted(places, key=len, reverse=True):
+        if place.startswith("/") and place != "/":
+            text = re.sub(rf"{re.escape(place.rstrip('/'))}/(?=\S)", "", text)
+            text = re.sub(rf"{re.escape(place.rstrip('/'))}(?![\w.-])", last_part(place), text)
+    return _PATH.sub(lambda match: match[1], text)
 
 
 def printable(text: str) -> str:

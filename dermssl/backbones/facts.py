@@ -44,8 +44,12 @@ def normalisation(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...
     config = pretrained_cfg(model)
     mean, std = tuple(config.get("mean") or IMAGENET_MEAN), tuple(config.get("std") or IMAGENET_STD)
     for name, values in (("mean", mean), ("std", std)):
-        if not all(isinstance(value, int | float) for value in values):
-            raise DermsslError(f"the configuration of these weights is damaged: {name} {values!a}, not numbers")
+        least = 0 if name == "mean" else 1e-6
+        if not all(isinstance(value, int | float) and least <= value <= 1e6 for value in values):
+            raise DermsslError(
+                f"the configuration of these weights is damaged: {name} {values!a}, not fractions of 1; restore it, or "
+                "export them again"
+            )
     return mean, std
 
 

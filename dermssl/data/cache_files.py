@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dermssl.data.records import Kind, Problem, Records
-from dermssl.documents import MissingDocument, advice, damaged, fault_of, read_json
+from dermssl.documents import MissingDocument, damaged, fault_of, read_json, unreadable
 from dermssl.errors import DermsslError
 from dermssl.files import replaced_file
 from dermssl.regular import open_regular, read_regular
@@ -272,9 +272,7 @@ def _read_csv(folder: Path, name: str, manifest: dict[str, Any]) -> list[list[st
 
 def _refused(path: Path, error: OSError | MemoryError, folder: Path) -> DermsslError:
     """What the system says about a file, which says nothing about what is in it."""
-    if isinstance(error, MemoryError):
-        return DermsslError(f"{path} cannot be read: not enough memory; close other programs and try again")
-    return DermsslError(f"{path} cannot be read: {error.strerror or error}; {advice(error, _remedy(folder))}")
+    return unreadable(path, error, _remedy(folder))
 
 
 def first_altered(images: npt.NDArray[np.uint8], rows: Iterable[Row]) -> int | None:

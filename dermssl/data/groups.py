@@ -66,7 +66,7 @@ def read_pairs(path: str | Path, ids: Sequence[str]) -> tuple[list[tuple[int, in
     except FileNotFoundError as error:
         raise DermsslError(f"--join {path}: no such file; give a CSV whose first two columns name images") from error
     except (OSError, ValueError, csv.Error) as error:
-        raise DermsslError(f"--join {path}: cannot be read as a CSV ({error})") from error
+        raise DermsslError(f"--join {path}: cannot be read as a CSV ({error}); save it as CSV in UTF-8") from error
     if not rows or min(len(row) for row in rows) < 2:
         raise DermsslError(f"--join {path}: needs two columns that name images; the lines of {path.name} have fewer")
     places = _places(ids)

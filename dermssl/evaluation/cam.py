@@ -1,7 +1,6 @@
 """Where one or several backbones look: the activation maps of a few images, side by side."""
 
 import dataclasses
-import json
 import logging
 import math
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,7 @@ from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE, load_backbone, wei
 from dermssl.backbones.sizes import refusal, resolve_image_size
 from dermssl.data.cache import Cache
 from dermssl.data.columns import by_columns
+from dermssl.documents import damaged, read_json
 from dermssl.errors import DermsslError
 from dermssl.evaluation.activation import activation_maps, positions
 from dermssl.evaluation.arguments import CamOptions
@@ -35,6 +35,8 @@ BATCH = 8
 # was the hottest of 96 % of 200 photographs.
 POSITIONS = 7
 MOST_PIXELS = 1024  # of the edge that is chosen for it
+_CONFIG = {"num_classes?": int, "label_names?": [str]}
+_AGAIN = "save the model again with finetune --output"
 MEAN_OF = 64  # photographs drawn at random for the mean map
 
 
@@ -225,12 +227,17 @@ def _load(weights: str | Path, *, seed: int) -> nn.Module:
     # a run's own backbone/ has no classifier; a missing file is told by load_backbone
     if folder is not None and (folder / CONFIG_FILE).is_file() and (folder / WEIGHTS_FILE).is_file():
         try:
-            classes = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8")).get("num_classes", 0)
-            if classes:
+            config = read_json(folder / CONFIG_FILE, "the configuration of a model", _CONFIG, remedy=_AGAIN)
+            count = config.get("num_classes", 0)
+            if len(config.get("label_names", range(count))) != count:
+                raise damaged(folder / CONFIG_FILE, "the configuration of a model", "not a name for each class", _AGAIN)
+            if count:
                 with torch.random.fork_rng(devices=[]):
                     return timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+        except DermsslError:
+            raise
         except Exception as error:  # timm and safetensors raise many kinds
-            raise DermsslError(f"weights {weights}: not a model that timm can load: {error}") from error
+            raise DermsslError(f"weights {weights}: not a model that timm can load: {error}; {_AGAIN}") from error
     return load_backbone(weights, seed=seed)
 
 

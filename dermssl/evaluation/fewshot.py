@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -31,12 +32,16 @@ class FewShot:
     fractions: tuple[float, ...]
     reports: dict[str, tuple[Report, ...]]  # weights -> a report for each fraction
 
-    def to_json(self) -> str:
-        """One JSON object: ``fractions``, ``weights`` and ``results``, a report for each pair."""
-        results = [json.loads(report.to_json()) for reports in self.reports.values() for report in reports]
+    def to_dict(self) -> dict[str, Any]:
+        """``fractions``, ``weights`` and ``results``, a report for each pair: what JSON can hold."""
+        results = [report.to_dict() for reports in self.reports.values() for report in reports]
         for result in results:
             result["fraction"] = result["protocol"]["fraction"]
-        return json.dumps({"fractions": self.fractions, "weights": list(self.reports), "results": results}, indent=1)
+        return {"fractions": list(self.fractions), "weights": list(self.reports), "results": results}
+
+    def to_json(self) -> str:
+        """``to_dict`` as one JSON object."""
+        return json.dumps(self.to_dict(), indent=1)
 
     def to_markdown(self) -> str:
         """Tables of accuracy and macro recall: mean and standard deviation over folds, a row for each

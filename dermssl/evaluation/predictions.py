@@ -12,6 +12,7 @@ from dermssl.files import replaced_file
 from dermssl.regular import read_regular
 
 MOST_BYTES = 2_000_000_000  # of a table; ten million answers
+_AGAIN = "write it again with --predictions"
 COLUMNS = ["image", "group", "fold", "label", "prediction"]
 
 
@@ -74,10 +75,12 @@ class Predictions:
         except FileNotFoundError as error:
             raise DermsslError(f"{path}: no such file of predictions; write one with --predictions {path}") from error
         except (OSError, ValueError, csv.Error) as error:
-            raise DermsslError(f"{path}: cannot be read as a table of predictions ({error})") from error
+            raise DermsslError(f"{path}: cannot be read as a table of predictions ({error}); {_AGAIN}") from error
         classes = tuple(header[len(COLUMNS) :])
         if header[: len(COLUMNS)] != COLUMNS or not classes or any(len(row) != len(header) for row in rows):
-            raise DermsslError(f"{path}: not a table of predictions, whose columns are {','.join(COLUMNS)},CLASS...")
+            raise DermsslError(
+                f"{path}: not a table of predictions, whose columns are {','.join(COLUMNS)},CLASS...; {_AGAIN}"
+            )
         number = {name: i for i, name in enumerate(classes)}
         try:
             result = cls(
@@ -90,9 +93,12 @@ class Predictions:
                 classes=classes,
             )
         except (KeyError, ValueError, OverflowError) as error:
-            raise DermsslError(f"{path}: a row cannot be read ({error})") from error
+            raise DermsslError(f"{path}: a row cannot be read ({error}); {_AGAIN}") from error
+        names, counts = np.unique(result.images, return_counts=True)
+        if (counts > 1).any():
+            raise DermsslError(f"{path}: {names[counts > 1][0]} is there {counts.max()} times; {_AGAIN}")
         if not len(result) or len(number) != len(classes):
-            raise DermsslError(f"{path}: holds no answers, or two columns of one class; write it again")
+            raise DermsslError(f"{path}: holds no answers, or two columns of one class; {_AGAIN}")
         if not ((result.probabilities >= 0) & (result.probabilities <= 1)).all():
-            raise DermsslError(f"{path}: some of its probabilities are not between 0 and 1; write it again")
+            raise DermsslError(f"{path}: some of its probabilities are not between 0 and 1; {_AGAIN}")
         return result

@@ -1,7 +1,9 @@
 """The result of an evaluation: figures, what they depend on, and the answers they were computed from."""
 
 import json
+import logging
 import math
+import os
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ from dermssl.evaluation.stored import read_report
 from dermssl.evaluation.subgroups import subgroup_table
 from dermssl.files import write_text
 from dermssl.tables import markdown_table, percent
+
+LOGGER = logging.getLogger("dermssl")
 
 
 @dataclass(frozen=True)
@@ -37,10 +41,13 @@ class Report:
     versions: dict[str, str] = field(default_factory=dict)
     predictions: Predictions | None = field(default=None, repr=False, compare=False)
 
+    def to_dict(self) -> dict[str, Any]:
+        """What JSON can hold of it: without the answers (``save`` and ``--predictions`` write those as CSV)."""
+        return {f.name: plain(getattr(self, f.name)) for f in fields(self) if f.name != "predictions"}
+
     def to_json(self) -> str:
-        """One JSON object, without the answers (``save`` and ``--predictions`` write those as CSV)."""
-        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "predictions"}
-        return json.dumps(plain(values), indent=1)
+        """``to_dict`` as one JSON object."""
+        return json.dumps(self.to_dict(), indent=1)
 
     def to_markdown(self) -> str:
         """Tables of the metrics, of the classes and of the subgroups, and the notes."""
@@ -133,7 +140,11 @@ def _beside(file: Path) -> Path | None:
     if (saved := file.with_suffix(".predictions.csv")).is_file():
         return saved
     same_name = file.with_suffix(".csv")
-    return same_name if is_predictions(same_name) else None
+    if is_predictions(same_name):
+        return same_name
+    if os.path.lexists(same_name):
+        LOGGER.warning("%s is left out: it does not begin as a table of predictions does", same_name)
+    return None
 
 
 def plain(value: Any) -> Any:

@@ -132,16 +132,19 @@ class Setup:
 
     def features(self, images: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
         """(N, D) float32: the pooled features of images (P, S, S, 3) uint8, or of some rows of them."""
-        return extract_features(
-            self.model,
-            images,
-            rows=rows,
-            image_size=self.image_size,
-            device=self.device,
-            precision=self.dtype,
-            batch_size=self.batch_size,
-            progress=self.progress,
-        )
+        try:
+            return extract_features(
+                self.model,
+                images,
+                rows=rows,
+                image_size=self.image_size,
+                device=self.device,
+                precision=self.dtype,
+                batch_size=self.batch_size,
+                progress=self.progress,
+            )
+        except DermsslError as error:
+            raise DermsslError(f"weights {self.name}: {error}") from error
 
     def about(self, images: LabelledImages) -> dict[str, Any]:
         """What affects the features, for a report's protocol."""

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dermssl.documents import DamagedDocument, MissingDocument, fault_of, read_json
+from dermssl.documents import DamagedDocument, MissingDocument, fault_of, read_json, unreadable
 from dermssl.errors import DermsslError
 from dermssl.files import write_text
 from dermssl.locks import Held, locked
@@ -130,7 +130,7 @@ class Ledger:
                 return read_regular(path, MOST_BYTES, follow=False)
             raise FileNotFoundError(errno.ENOENT, "it is not a file of this folder")
         except OSError as error:
-            raise DermsslError(f"{path} cannot be read ({error.strerror}); {AGAIN}") from error
+            raise unreadable(path, error, AGAIN) from error
 
     def _is_ours(self, name: str) -> bool:
         """Whether a cell can have written this: inside the folder, no link on the way, and it is there."""

@@ -24,6 +24,7 @@ from dermssl.paper.report import PaperReport, write_report
 from dermssl.paper.settings import Settings, make_request
 from dermssl.paper.work import Bench, Made, make
 from dermssl.pretraining.loop import Interrupted
+from dermssl.privacy import without_folders
 
 LOGGER = logging.getLogger("dermssl")
 
@@ -159,12 +160,13 @@ def _made(bench: Bench, cell: Cell) -> tuple[Outcome, str]:
         message = str(error)
     except Exception as error:
         state, message = FAILED, f"{type(error).__name__}: {error}"
-        write_text(bench.ledger.folder / "errors" / f"{cell.key}.txt", traceback.format_exc())
+        told = without_folders(traceback.format_exc(), *bench.places)
+        write_text(bench.ledger.folder / "errors" / f"{cell.key}.txt", told)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()  # one cell that wants too much must not starve the next
     outcome = Outcome(
         state,
-        message,
+        without_folders(message, *bench.places),
         made.result,
         made.files,
         time.monotonic() - started,

@@ -43,6 +43,11 @@ class Bench:
     device: str
     progress: bool
 
+    @property
+    def places(self) -> tuple[str | Path, ...]:
+        """Folders that an error may name, and a report handed on may not."""
+        return self.ledger.folder, self.pretrain_data, self.budget.labelled.path, Path.home()
+
     def weights(self, subject: str) -> str:
         """The WEIGHTS argument of a row."""
         if subject == BASE:

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 import torch
 
-from dermssl.documents import advice
+from dermssl.documents import unreadable
 from dermssl.errors import DermsslError
 from dermssl.files import replaced_file
 from dermssl.pretraining.finite import bytes_of, not_finite
@@ -77,10 +77,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise DamagedCheckpoint(f"{path} is missing") from error
     except NotRegular as error:
         raise DamagedCheckpoint(f"{path} {error.strerror}") from error
-    except OSError as error:
-        raise DermsslError(f"{path} cannot be read: {error.strerror or error}; {advice(error, 'try again')}") from error
-    except MemoryError as error:
-        raise DermsslError(f"{path} cannot be read: out of memory; close other programs and try again") from error
+    except (OSError, MemoryError) as error:
+        raise unreadable(path, error, "try again") from error
     if not isinstance(state, dict):
         raise _damaged(path, "it holds no state of a run")
     for name, kind in _PARTS.items():

@@ -1,6 +1,5 @@
 """Evaluations as a page: figures with their intervals, classes, confusions, folds, and all that they depend on."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ def write_evaluation_page(path: Path, results: Sequence[Report]) -> None:
         path: of the HTML file.
         results: of one data set, or the page compares the incomparable.
     """
-    reports, titles = [json.loads(result.to_json()) for result in results], TITLES
+    reports, titles = [result.to_dict() for result in results], TITLES
     names = _names(reports)
     shown = [name for name in titles if any(_number(report["metrics"].get(name)) is not None for report in reports)]
     sections = [
@@ -55,7 +54,7 @@ def write_fewshot_page(path: Path, results: FewShot) -> None:
         path: of the HTML file.
         results: what ``fewshot`` returned.
     """
-    result, titles = json.loads(results.to_json()), TITLES
+    result, titles = results.to_dict(), TITLES
     fractions, weights = result["fractions"], told_apart(result["weights"])
     by_weights = {
         name: [report for report in result["results"] if report["weights"] == given]

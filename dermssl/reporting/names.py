@@ -3,11 +3,9 @@
 import re
 from collections.abc import Sequence
 
+from dermssl.privacy import without_folders
 from dermssl.terminal import visible
 
-# An absolute path within a sentence; the last part is what is told of it.
-_PART = r"""[^\s/\\,;:()\[\]"'<>|]+"""
-_PATH = re.compile(rf"(?<![\w./\\:~-])(?:[A-Za-z]:[\\/]|~?/)(?:{_PART}[\\/])*({_PART})[\\/]?")
 _WHOLE = re.compile(r"(?:[A-Za-z]:[\\/]|~?/)[^\n]*")
 
 
@@ -15,7 +13,7 @@ def spoken(text: str) -> str:
     """The text with each absolute path cut to its last part, and its control characters spelled out."""
     if _WHOLE.fullmatch(text):
         text = _parts(text)[-1] if _parts(text) else text
-    return visible(_PATH.sub(lambda match: match[1], text))
+    return visible(without_folders(text))
 
 
 def told_apart(names: Sequence[str]) -> list[str]:

@@ -36,7 +36,7 @@ class Reader:
 
 
 def _pretrain(given: Path) -> tuple[str | Path, ...]:
-    return ("pretrain", given / "cache", "--output", given / "stopped", "--epochs", "4", *PRETRAIN)
+    return ("pretrain", given / "cache", "--output", given / "stopped", "--epochs", "8", *PRETRAIN)
 
 
 def _reproduce(given: Path) -> tuple[str | Path, ...]:
@@ -56,7 +56,7 @@ READERS = (
     Reader("exported/config.json", lambda g: ("eval-knn", g / "exported", g / "cache", *_KNN)),
     Reader("exported/config.json", lambda g: ("push", g / "exported", "a/b", "--dry-run")),
     Reader("exported/model.safetensors", lambda g: ("eval-knn", g / "exported", g / "cache", *_KNN)),
-    Reader("stopped/checkpoint.pt", _pretrain, "stopped/backbone", exact=True),
+    Reader("stopped/checkpoint*.pt", _pretrain, "stopped/backbone", exact=True),
     Reader("stopped/config.json", _pretrain, "stopped/backbone", exact=True),
     Reader("stopped/metrics.jsonl", _pretrain, "stopped/backbone", exact=True),
     Reader("cache/manifest.json", lambda g: ("eval-knn", g / "run", g / "cache", *_KNN)),
@@ -95,15 +95,12 @@ READERS = (
 
 def prepare_readers(given: Path, log: Path) -> None:
     """Add to the scenes' inputs what only readers need: a stopped run, half a cache, a table, a second report."""
-    draw, images = random.Random(0), given / "images" / "HAM10000_images"
-    whole = commands.run(*_pretrain(given), log=log).seconds
-    for _ in range(30):
-        shutil.rmtree(given / "stopped", ignore_errors=True)
-        child = commands.start(*_pretrain(given), log=log)
-        if commands.wait(child, draw.uniform(0.4, 0.9) * whole) is None:
-            commands.kill(child)
-            if (given / "stopped" / "checkpoint.pt").exists() and (given / "stopped" / "metrics.jsonl").exists():
-                break
+    draw, images, stopped = random.Random(0), given / "images" / "HAM10000_images", given / "stopped"
+    child = commands.start(*_pretrain(given), "--checkpoint-every", "0", log=log)
+    while not ((stopped / "checkpoint.previous.pt").exists() and (stopped / "metrics.jsonl").exists()):
+        if commands.wait(child, 0.001) is not None:
+            raise SystemExit(f"the soak cannot begin: a run ended before it was stopped\n{log.read_text()}")
+    commands.kill(child)
     for _ in range(200):
         shutil.rmtree(given / "half", ignore_errors=True)
         child = commands.start(

@@ -60,7 +60,8 @@ SCENES = (
     ),
     Scene(
         "pretrain",
-        lambda given, own: ("pretrain", given / "cache", "--output", own / "run", "--epochs", "6", *PRETRAIN),
+        lambda given, own: ("pretrain", given / "cache", "--output", own / "run", "--epochs", "6", *PRETRAIN,
+                            "--checkpoint-every", "0"),
         "run",
         ("model.safetensors", "checkpoint.pt"),
         5,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dermssl.data.layouts.names import is_image_name
 from dermssl.data.records import Problem
+from dermssl.documents import unreadable
 from dermssl.errors import DermsslError
 from dermssl.regular import open_regular, read_regular
 
@@ -82,7 +83,7 @@ def read_columns(path: Path) -> tuple[str, ...]:
         stat = path.stat()
         return _columns_at(path, stat.st_size, stat.st_mtime_ns)
     except OSError as error:
-        raise DermsslError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise unreadable(path, error, "put a table of text there, or remove it") from error
 
 
 @lru_cache(maxsize=512)  # a folder's tables are asked for their columns several times
@@ -103,7 +104,7 @@ def read_table(path: Path) -> Table:
     try:
         text, encoding = decoded(read_regular(path, MAX_BYTES))
     except OSError as error:
-        raise DermsslError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise unreadable(path, error, "put a table of text there, or remove it") from error
     columns, delimiter, skip = _head(text or "")
     if not columns or text is None:
         raise DermsslError(f"{path} is empty or is not a text table; a header line with column names is needed")
@@ -148,7 +149,9 @@ def _rows(
             cells = [formula[1] if (formula := _FORMULA.fullmatch(cell.strip())) else cell for cell in cells]
             rows.append(dict(zip(columns, cells + [""] * (len(columns) - len(cells)), strict=False)))
     except csv.Error as error:
-        raise DermsslError(f"{path}, line {reader.line_num}: cannot be read as a table: {error}") from error
+        raise DermsslError(
+            f"{path}, line {reader.line_num}: cannot be read as a table: {error}; mend that line"
+        ) from error
     return rows, short
 
 

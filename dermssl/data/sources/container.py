@@ -13,8 +13,10 @@ from pathlib import Path
 from dermssl.data.decode import UnreadableImage
 from dermssl.data.opener import file_state
 from dermssl.data.records import Problem
+from dermssl.documents import unreadable
 from dermssl.errors import DermsslError
 
+_AGAIN = "copy or download it again"
 MAX_IMAGE_BYTES = 2**29  # of one image's file; the largest of the ISIC Archive takes 30 MB
 MAX_TABLE_BYTES = 2**29  # of all tables of one container; ISIC 2024's metadata take 240 MB
 # What Python's own readers of archives raise where one is damaged; lzma's error is no relative of the others.
@@ -124,6 +126,6 @@ def damage_said(path: Path, *kinds: type[BaseException]) -> Iterator[None]:
     except DermsslError:
         raise
     except OSError as error:
-        raise DermsslError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise unreadable(path, error, _AGAIN) from error
     except kinds as error:
-        raise DermsslError(f"{path} is damaged or not what its name says: {error}") from error
+        raise DermsslError(f"{path} is damaged or not what its name says: {error}; {_AGAIN}") from error

@@ -1,6 +1,5 @@
 """Tables of images as the Hugging Face Hub keeps them: parquet files with a column of ``{bytes, path}``."""
 
-import json
 import threading
 from collections import OrderedDict
 from pathlib import Path, PurePosixPath
@@ -13,6 +12,7 @@ from dermssl.data.sources.container import Container, Contents, Member, damage_s
 from dermssl.data.sources.extras import extra
 from dermssl.data.sources.names import clean
 from dermssl.data.sources.tables import IDS, as_csv, label_column, split_of, with_label
+from dermssl.documents import fault_of, parse_json
 from dermssl.errors import DermsslError
 
 _KEPT = 2  # row groups in memory; images are asked for in their order, by a few threads
@@ -144,12 +144,15 @@ class ParquetTables(Container):
         if field and kind.get_field_index("path") >= 0:
             column = file.read(columns=[f"{image}.path"]).column(0).combine_chunks()
             paths = column.field("path").to_pylist()
-        declared = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+        declared = parse_json(
+            (schema.metadata or {}).get(b"huggingface", b"{}"), f"{self.files[number]}: huggingface", "its columns",
+            {"info?": {"features?": {str: object}}}, remedy="download it again",
+        )  # fmt: skip
         features = declared.get("info", {}).get("features", {})
         classes = {
             name: feature["names"]
             for name, feature in features.items()
-            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and feature.get("names")
-            if name in plain
+            if fault_of(feature, {"_type": str, "names": [str]}) is None and feature["_type"] == "ClassLabel"
+            if name in plain and feature["names"]
         }
         return table, paths, classes

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path, PurePosixPath
 
+from dermssl.data.records import Kind, Problem
 from dermssl.data.sources.archives import TarArchive
 from dermssl.data.sources.container import Container, Contents, Member
 from dermssl.data.sources.tables import as_csv, label_column, split_of, with_label
@@ -28,7 +29,11 @@ class Shards(Container):
             for name, member in inside.images.items():
                 image = f"{file.name.split('.')[0]}/{name}" if len(self.files) > 1 else name
                 found.images[image] = Member((number, member.key), member.size, member.print)
-                cells = _cells(beside.get(_key(name), {}))
+                own = beside.get(_key(name), {})
+                cells = _cells(own)
+                if cells is None:
+                    found.problems.append(Problem(image, "the .json beside it cannot be read", Kind.NOT_READ))
+                    cells = _cells({name: text for name, text in own.items() if name != ".json"}) or {}
                 cells |= {"split": split} if split and "split" not in cells else {}
                 rows.append({**cells, "image": image})
         columns = list(dict.fromkeys(name for row in rows for name in row))
@@ -62,14 +67,15 @@ def _by_key(tables: dict[str, bytes]) -> dict[str, dict[str, bytes]]:
     return found
 
 
-def _cells(beside: dict[str, bytes]) -> dict[str, object]:
-    """One row of the table: the columns of the JSON, and the class."""
+def _cells(beside: dict[str, bytes]) -> dict[str, object] | None:
+    """One row of the table: the columns of the JSON, and the class; None where the JSON cannot be read."""
     cells: dict[str, object] = {}
     if ".json" in beside:
         try:
-            values = json.loads(beside[".json"])
-        except ValueError:
-            values = None
+            # other people's: NaN and fields that are there twice lose no label
+            values = json.loads(beside[".json"].decode("utf-8-sig"))
+        except (ValueError, RecursionError):
+            return None
         if isinstance(values, dict):
             cells = {str(name): value for name, value in values.items() if isinstance(value, str | int | float)}
     if ".cls" in beside:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dermssl.errors import DermsslError
+from dermssl.files import size_in_words
 
 LOGGER = logging.getLogger("dermssl")
 
@@ -28,17 +29,19 @@ class Spool:
             free = shutil.disk_usage(where).free
             if size > free:
                 raise DermsslError(
-                    f"{path} cannot be read in place: unpacking takes {size / 2**20:,.0f} MiB in {where}, where "
-                    f"{free / 2**20:,.0f} MiB are free; free some, or name another folder by $DERMSSL_CACHE"
+                    f"{path} cannot be read in place: unpacking takes {size_in_words(size)} in {where}, where "
+                    f"{size_in_words(free)} are free; free some, or name another folder by $DERMSSL_CACHE"
                 )
             self._file = tempfile.TemporaryFile(dir=where)  # noqa: SIM115 - as long as the records are there
         except OSError as error:
-            raise DermsslError(f"{path} cannot be unpacked to {where}: {error.strerror or error}") from error
+            raise DermsslError(
+                f"{path} cannot be unpacked to {where}: {error.strerror or error}; set $DERMSSL_CACHE to another"
+            ) from error
         self._path, self._where = path, where
         self._places: list[tuple[int, int]] = []
         self._end = 0
         self._lock = threading.Lock()
-        LOGGER.info("%s cannot be read in place: %.0f MiB are unpacked in %s for now", path, size / 2**20, where)
+        LOGGER.info("%s cannot be read in place: %s are unpacked in %s for now", path, size_in_words(size), where)
 
     def append(self, *pieces: bytes) -> None:
         """Write pieces behind those that are there."""
@@ -53,7 +56,10 @@ class Spool:
                 self._end += len(piece)
             self._file.flush()
         except OSError as error:
-            raise DermsslError(f"{self._path} cannot be unpacked to {self._where}: {error.strerror}") from error
+            raise DermsslError(
+                f"{self._path} cannot be unpacked to {self._where}: {error.strerror}; free some room, or name another "
+                "folder by $DERMSSL_CACHE"
+            ) from error
 
     def read(self, number: int) -> bytes:
         """The piece of that number."""
