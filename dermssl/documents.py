@@ -64,7 +64,8 @@ def read_json_lines(
 ) -> list[Any | DamagedDocument]:
     """The lines of a JSON Lines file, each a value, or the error that says what is wrong with it.
 
-    What follows the last line end is left out: a kill may have cut it short. Other arguments as in `read_json`.
+    What follows the last line end is left out: a kill may have cut it short. Arguments as in `read_json`, where
+    ``remedy`` is for the file as a whole.
 
     Raises:
         MissingDocument, DermsslError: as in `read_json`.
@@ -73,7 +74,7 @@ def read_json_lines(
     lines: list[Any | DamagedDocument] = []
     for number, line in enumerate(whole.split(b"\n") if whole else [], start=1):
         try:
-            lines.append(parse_json(line, f"{path}, line {number},", what, schema, remedy=remedy))
+            lines.append(parse_json(line, f"{path}, line {number},", what, schema, remedy="the line is left out"))
         except DamagedDocument as error:
             lines.append(error)
     return lines

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dermssl.errors import DermsslError
-from dermssl.regular import open_own
+from dermssl.regular import NotRegular, open_own, refuse_special
 
 
 @contextlib.contextmanager
@@ -26,6 +26,7 @@ def replaced_file(path: Path, needs: int | None = None) -> Iterator[Path]:
     temporary = path.with_name(f"{_draft(path)}{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        refuse_special(path)
         _sweep(path)
         temporary.unlink(missing_ok=True)  # of a process that had this number and was killed, or a trap
         os.close(open_own(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
@@ -103,6 +104,23 @@ def is_alive(process: int) -> bool:
     return True
 
 
+_ADVICE = {
+    errno.EACCES: "give yourself permission to write there, or name another place",
+    errno.EPERM: "give yourself permission to write there, or name another place",
+    errno.EEXIST: "remove what is there",
+    errno.EISDIR: "remove the folder that is there",
+    errno.ENOTDIR: "remove what is in the place of a folder",
+    errno.ENOTEMPTY: "remove what is there",
+    errno.EINVAL: "it must be a file, or nothing",  # see NotRegular
+    errno.EFBIG: "raise the limit of a file's size (ulimit -f)",
+    errno.EMFILE: "raise the limit of open files (ulimit -n) and try again",
+    errno.ENFILE: "close other programs and try again",
+    errno.ENOMEM: "close other programs and try again",
+    errno.EIO: "check the disk and try again",
+    errno.ENAMETOOLONG: "give a shorter name",
+}
+
+
 def size_in_words(count: int) -> str:
     """A number of bytes as people read it, to two digits or more: "512 bytes", "3.4 kB", "12 MB", "1,234 GB"."""
     if count < 1000:
@@ -118,7 +136,7 @@ def cannot_write(path: Path, error: OSError, needs: int | None = None) -> Dermss
     """The error for a file that cannot be written: with the bytes that are needed where the disk is full."""
     text = f"cannot write {path}: {error.strerror or error}"
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-        return DermsslError(text)
+        return DermsslError(f"{text}; {_ADVICE.get(error.errno or 0, 'name another place')}")
     with contextlib.suppress(OSError):
         free = shutil.disk_usage(next(place for place in path.absolute().parents if place.exists())).free
         wanted = f"it takes {size_in_words(needs)}, and " if needs else ""
@@ -132,12 +150,12 @@ def own_folder(path: Path) -> Path:
     Raises:
         DermsslError: a link or a file stands there, or it cannot be made.
     """
+    if path.is_symlink():
+        raise DermsslError(f"{path} is a link, where a real folder is expected; remove it")
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_write(path, error) from error
-    if path.is_symlink():
-        raise DermsslError(f"{path} is a link, where a real folder is expected; remove it")
     return path
 
 
@@ -159,11 +177,15 @@ def refuse_unwritable(path: str | Path, option: str) -> None:
     """Say before hours of work, not after, that no file can be written at ``path``.
 
     Raises:
-        DermsslError: it is a folder, or is inside a file or a folder that cannot be written.
+        DermsslError: it is a folder or a device, or is inside a file or a folder that cannot be written.
     """
     path = Path(path)
     if path.is_dir():
         raise DermsslError(f"{option} {path}: is a folder; name a file in it")
+    try:
+        refuse_special(path)
+    except NotRegular as error:
+        raise DermsslError(f"{option} {path}: {error.strerror}; name a file") from error
     _refuse_closed(path.absolute().parent, f"{option} {path}")
 
 
@@ -171,11 +193,13 @@ def refuse_unwritable_folder(folder: str | Path, option: str) -> None:
     """Say before hours of work, not after, that no files can be written into ``folder``, which need not be there yet.
 
     Raises:
-        DermsslError: it is a file, or it (or what it would be made in) cannot be written.
+        DermsslError: it is a file or a link that leads nowhere, or it (or what it would be made in) cannot be written.
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise DermsslError(f"{option} {folder}: is a file; name a folder")
+    if folder.is_symlink() and not folder.exists():
+        raise DermsslError(f"{option} {folder}: is a link that leads nowhere; remove it, or name another folder")
     _refuse_closed(folder.absolute(), f"{option} {folder}")
 
 

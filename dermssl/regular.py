@@ -91,6 +91,20 @@ def open_own(path: str | Path, flags: int) -> int:
     return descriptor
 
 
+def refuse_special(path: str | Path) -> None:
+    """Refuse to put a file where a device, FIFO or socket is, or a link to one: /dev/null and /dev/stdout must stay.
+
+    Raises:
+        NotRegular: there is one.
+    """
+    try:
+        found = os.stat(path)
+    except OSError:
+        return
+    if not stat.S_ISDIR(found.st_mode):
+        _refuse(path, found, None)
+
+
 def _refuse(path: str | Path, found: os.stat_result, max_bytes: int | None) -> None:
     if stat.S_ISLNK(found.st_mode):
         raise NotRegular(path, "is a link, where a regular file is expected")

@@ -63,6 +63,19 @@ def test_a_path_where_no_file_can_be_is_refused_early(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+def test_no_device_is_replaced_by_a_file(tmp_path):
+    """As root, a table "written" to /dev/null or /dev/stdout would take its place for everybody."""
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "null").symlink_to("/dev/null")
+    for name in ("fifo", "null"):
+        with pytest.raises(DermsslError, match=rf"cannot write .*{name}: is a .*, not a file; it must be a file"):
+            write_text(tmp_path / name, "text")
+        with pytest.raises(DermsslError, match=rf"--page .*{name}: is a .*, not a file; name a file"):
+            refuse_unwritable(tmp_path / name, "--page")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fifo", "null"]
+    assert (tmp_path / "null").is_symlink()
+
+
 def test_a_path_where_no_folder_can_be_is_refused_early(tmp_path):
     (tmp_path / "file").write_text("")
     refuse_unwritable_folder(tmp_path, "--output")
@@ -71,6 +84,10 @@ def test_a_path_where_no_folder_can_be_is_refused_early(tmp_path):
         refuse_unwritable_folder(tmp_path / "file", "--output")
     with pytest.raises(DermsslError, match=r"--output .*x: .*file is not a folder that can be written"):
         refuse_unwritable_folder(tmp_path / "file" / "x", "--output")
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(DermsslError, match=r"--output .*link: is a link that leads nowhere"):
+        refuse_unwritable_folder(tmp_path / "link", "--output")
+    (tmp_path / "link").unlink()
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 

@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from dermssl.documents import unreadable
 from dermssl.errors import DermsslError
 from dermssl.regular import read_regular
 
@@ -65,7 +66,9 @@ def read_pairs(path: str | Path, ids: Sequence[str]) -> tuple[list[tuple[int, in
         rows = [row for row in csv.reader(text) if any(cell.strip() for cell in row)]
     except FileNotFoundError as error:
         raise DermsslError(f"--join {path}: no such file; give a CSV whose first two columns name images") from error
-    except (OSError, ValueError, csv.Error) as error:
+    except OSError as error:
+        raise unreadable(f"--join {path}", error, "give a CSV whose first two columns name images") from error
+    except (ValueError, csv.Error) as error:
         raise DermsslError(f"--join {path}: cannot be read as a CSV ({error}); save it as CSV in UTF-8") from error
     if not rows or min(len(row) for row in rows) < 2:
         raise DermsslError(f"--join {path}: needs two columns that name images; the lines of {path.name} have fewer")

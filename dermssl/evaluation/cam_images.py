@@ -65,14 +65,14 @@ def choose(
     labels: list[str] = []
     readers: list[Callable[[], np.ndarray]] = []
     squares: dict[Shape, list[np.ndarray]] = {shape: [] for shape in shapes}
-    bad = 0
+    bad: list[str] = []
     for name, label, whole, square in _candidates(data, drawn_by):
         if len(ids) == limit:
             break
         try:
             one = {shape: square(*shape) for shape in shapes}
         except UnreadableImage as error:
-            bad += 1
+            bad.append(f"{name}: {error}")
             LOGGER.warning("%s: %s; left out", name, error)
             continue
         for shape, pixels in one.items():
@@ -81,7 +81,7 @@ def choose(
         labels.append(label)
         readers.append(whole)
     if not ids:
-        raise DermsslError(f"{data}: none of its images can be read ({bad} tried)")
+        raise DermsslError(f"{data}: none of its images can be read ({bad[0]}; {len(bad)} tried); give others")
     stacked = {shape: np.stack(images) for shape, images in squares.items()}
     return CamImages(tuple(ids), tuple(labels), tuple(readers)), stacked
 

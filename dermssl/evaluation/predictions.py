@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dermssl.documents import unreadable
 from dermssl.errors import DermsslError
 from dermssl.files import replaced_file
 from dermssl.regular import read_regular
@@ -74,7 +75,9 @@ class Predictions:
             header, *rows = list(csv.reader(io.StringIO(text, newline=""))) or [[]]
         except FileNotFoundError as error:
             raise DermsslError(f"{path}: no such file of predictions; write one with --predictions {path}") from error
-        except (OSError, ValueError, csv.Error) as error:
+        except OSError as error:
+            raise unreadable(path, error, _AGAIN) from error
+        except (ValueError, csv.Error) as error:
             raise DermsslError(f"{path}: cannot be read as a table of predictions ({error}); {_AGAIN}") from error
         classes = tuple(header[len(COLUMNS) :])
         if header[: len(COLUMNS)] != COLUMNS or not classes or any(len(row) != len(header) for row in rows):

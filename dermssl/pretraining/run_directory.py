@@ -12,7 +12,7 @@ from typing import Any
 from dermssl.backbones.load import BACKBONE_FOLDER, CHECKPOINT_FILE, CONFIG_FILE, WEIGHTS_FILE
 from dermssl.documents import DamagedDocument, read_json, read_json_lines
 from dermssl.errors import DermsslError
-from dermssl.files import append_text, is_partial, write_text
+from dermssl.files import append_text, cannot_write, is_partial, write_text
 from dermssl.locks import Held, locked
 from dermssl.regular import open_own
 
@@ -35,6 +35,7 @@ CONFIG: dict[str, Any] = {
     "started?": (str, None),
 }
 LINE = {"epoch": int, "step": int}  # what a line of ``metrics.jsonl`` must hold; the rest are numbers
+_HISTORY = "remove it, and the run goes on without what it had measured so far"
 START_OVER = "restore it from a copy, or start over with --no-resume (the old run is kept beside the new one)"
 
 
@@ -106,7 +107,9 @@ class RunDirectory:
         files = (self.config, self.metrics, self.checkpoint, self.previous, self.backbone, self.log, self.lock)
         for file in (*files, self.weights, self.backbone / CONFIG_FILE):
             if file.is_symlink():
-                raise DermsslError(f"--output {self.path}: {file.name} is a link, where a regular file is expected")
+                raise DermsslError(
+                    f"--output {self.path}: {file.name} is a link, where a regular file is expected; remove it"
+                )
 
     def move_aside(self) -> Path:
         """Rename the folder to the first free ``NAME.old-N``: nothing is deleted.
@@ -149,7 +152,7 @@ class RunDirectory:
         """The lines of ``metrics.jsonl``, one for each epoch; a damaged one is reported and left out."""
         if not self.metrics.exists():
             return []
-        lines = read_json_lines(self.metrics, "the metrics of an epoch", LINE, remedy="the line is left out")
+        lines = read_json_lines(self.metrics, "the metrics of an epoch", LINE, remedy=_HISTORY)
         for line in lines:
             if isinstance(line, DamagedDocument):
                 LOGGER.warning("%s", line)
@@ -180,7 +183,7 @@ class RunDirectory:
                 f"--output {self.path}: another process is writing this run ({error}); wait for it, or stop it"
             ) from error
         except OSError as error:
-            raise DermsslError(f"--output {self.path}: {self.lock.name}: {error.strerror or error}") from error
+            raise cannot_write(self.lock, error) from error
         with body:
             yield
 
@@ -190,7 +193,7 @@ class RunDirectory:
         try:
             handler = _Log(os.fdopen(open_own(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "w", encoding="utf-8"))
         except OSError as error:
-            raise DermsslError(f"--output {self.path}: {self.log.name}: {error.strerror or error}") from error
+            raise cannot_write(self.log, error) from error
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         level = LOGGER.level
         LOGGER.setLevel(min(level or logging.INFO, logging.INFO))
