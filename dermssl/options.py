@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, cast
 
 from dermssl.errors import DermsslError
+from dermssl.regular import unfit_name
 
 Fit = Literal["squash", "crop"]  # how a photograph becomes square
 FITS = ("squash", "crop")
@@ -83,12 +84,14 @@ class Said:
             return None if value.strip() else "must not be empty"
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None
-        inside = math.isfinite(value) and (
+        inside = (isinstance(value, int) or math.isfinite(value)) and (
             (self.least is None or value >= self.least)
             and (self.most is None or value <= self.most)
             and (self.above is None or value > self.above)
             and (self.below is None or value < self.below)
         )
+        if inside and abs(value) >= 2**63 and isinstance(value, int):  # torch and NumPy take no larger ones
+            return "has too many digits; give a smaller number"
         return None if inside else f"must be {self._range()}"
 
     def _range(self) -> str:
@@ -251,6 +254,8 @@ def _checked(options: type, name: str, value: Any) -> Any:
         value = os.fspath(value)
     if not isinstance(value, bool | int | float) and isinstance(value, numbers.Number):
         value = value.item() if hasattr(value, "item") else value
+    if (Path in kinds or Any in kinds) and isinstance(value, str | os.PathLike):
+        _refuse(named, value, unfit_name(value))
     if Any not in kinds and not any(_is(value, kind) for kind in kinds):
         words = " or ".join(dict.fromkeys(_words(kind) for kind in kinds if kind is not type(None)))
         shown = repr(value) if isinstance(value, str) else value
@@ -261,8 +266,14 @@ def _checked(options: type, name: str, value: Any) -> Any:
 
 def _refuse(named: str, value: Any, why: str | None) -> None:
     if why is not None:
-        shown = f"{value:g}" if isinstance(value, float) else value
-        raise DermsslError(f"{named} {shown}: {why}")
+        raise DermsslError(f"{named} {_shown(value)}: {why}")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, int) and abs(value) >= 10**30:  # Python itself does not write all numbers of 4,300 digits
+        return f"{'-' if value < 0 else ''}10**{math.floor(math.log10(abs(value)))}"
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 200 else f"{text[:197]}..."
 
 
 def _kinds(hint: Any) -> tuple[Any, ...]:

@@ -26,6 +26,19 @@ class NotRegular(OSError):
         super().__init__(errno.EINVAL, reason, str(path))
 
 
+def unfit_name(path: str | os.PathLike[str]) -> str | None:
+    """Why no file can have this path, None if one can: asked first, as the system refuses even to look for it."""
+    try:
+        name = os.fsencode(path)
+    except UnicodeEncodeError:
+        return "no name of a file: it holds half of a surrogate pair"
+    if b"\0" in name:
+        return "no name of a file: it holds NUL"
+    if len(name) > 4095 or max(map(len, name.split(b"/"))) > 255:
+        return "too long for the name of a file; give a shorter one"
+    return None
+
+
 def open_regular(path: str | Path, max_bytes: int | None = None, *, follow: bool = True) -> BinaryIO:
     """Open a regular file to read its bytes, without ever waiting for one that is none.
 

@@ -17,6 +17,7 @@ from dermssl.backbones.download import download, explain
 from dermssl.backbones.facts import pretrained_cfg
 from dermssl.backbones.tensors import load_tensors
 from dermssl.errors import DermsslError
+from dermssl.regular import unfit_name
 
 SPELLINGS = (
     "a run directory, an exported directory, a .safetensors file, hf-hub:ORG/NAME[@REVISION], "
@@ -100,6 +101,9 @@ def _from_hub(spelling: str) -> nn.Module:
 
 
 def _from_disk(spelling: str) -> nn.Module:
+    why = unfit_name(spelling)
+    if why is not None:
+        raise DermsslError(f"weights {spelling[:60]!r}...: {why}")
     path = Path(spelling)
     if path.suffix == ".safetensors" and path.is_file():
         return _from_files(spelling, path.parent / CONFIG_FILE, path)

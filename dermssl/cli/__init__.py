@@ -10,6 +10,7 @@ import click
 
 from dermssl import __version__
 from dermssl.cli.logs import reset_verbosity, verbose, with_verbosity
+from dermssl.documents import unreadable
 from dermssl.errors import DermsslError, SaidElsewhere
 from dermssl.malloc import keep_freed_memory
 from dermssl.terminal import coloured, lost, safe_streams, tell, visible
@@ -96,6 +97,12 @@ def _run() -> int:
             tell(visible(traceback.format_exc()))
         tell(_error(str(error)))
         return error.exit_status
+    except (OSError, MemoryError) as error:  # what no room has said in words of its own
+        if verbose():
+            tell(visible(traceback.format_exc()))
+        where = getattr(error, "filename", None) or "dermssl"
+        tell(_error(str(unreadable(where, error, "--verbose tells where"))))
+        return 1
     except _Stopped as stopped:
         tell(f"Stopped by {stopped.number.name}.")
         return 128 + stopped.number

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from dermssl.options import Options, Said, fields_of, kinds_of, spelling
+from dermssl.regular import unfit_name
 
 Command = Callable[..., Any]
 
@@ -25,7 +26,17 @@ class Text(click.ParamType):
         return value
 
 
-class Place(Text):
+class Name(Text):
+    """WEIGHTS or DATA, which may be a path."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        why = unfit_name(value) if isinstance(value, str) else None
+        if why is not None:
+            self.fail(f"{value[:60]!r}...: {why}", parameter, context)
+        return super().convert(value, parameter, context)
+
+
+class Place(Name):
     """A path that is there to be named."""
 
     name = "path"
@@ -51,17 +62,17 @@ class Several(click.ParamType):
             self.fail(f"{value!r} is not a list of numbers such as 1,2", parameter, context)
 
 
-TEXT, PLACE = Text(), Place()
+TEXT, NAME, PLACE = Text(), Name(), Place()
 
 
 def weights_argument(**more: Any) -> Callable[[Command], Command]:
     """WEIGHTS, as every command takes it."""
-    return click.argument("weights", type=TEXT, **more)
+    return click.argument("weights", type=NAME, **more)
 
 
 def data_argument(name: str = "data", **more: Any) -> Callable[[Command], Command]:
     """DATA, as every command takes it."""
-    return click.argument(name, type=TEXT, **more)
+    return click.argument(name, type=NAME, **more)
 
 
 def options_of(options: type[Options], *, only_given: bool = False) -> Callable[[Command], Command]:

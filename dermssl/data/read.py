@@ -28,6 +28,7 @@ from dermssl.data.sources.mount import mounted, suffix_of, survey
 from dermssl.data.sources.python import read_dataset
 from dermssl.data.sources.spelled import located, prefix_of, torch_dataset
 from dermssl.errors import DermsslError
+from dermssl.regular import unfit_name
 
 LOGGER = logging.getLogger("dermssl")
 
@@ -72,7 +73,12 @@ def path_of(data: Any) -> Path | None:
     data = data.data if isinstance(data, Columns) else data
     if isinstance(data, str) and not data.strip():
         raise DermsslError("DATA: must not be empty; name a folder, a table or a cache (. is the folder you are in)")
-    return Path(data).expanduser() if isinstance(data, str | os.PathLike) else None
+    if not isinstance(data, str | os.PathLike):
+        return None
+    why = unfit_name(data)
+    if why is not None:
+        raise DermsslError(f"DATA {str(data)[:60]!r}...: {why}")
+    return Path(data).expanduser()
 
 
 def renamed_cache(cache: Cache, data: Any) -> Cache:
