@@ -204,9 +204,9 @@ def _read(path: Path, what: str, remedy: str, max_bytes: int) -> bytes:
     try:
         return read_regular(path, max_bytes)
     except FileNotFoundError as error:
-        raise MissingDocument(f"{path}: there is no such file ({what})") from error
+        raise MissingDocument(f"{path}: there is no such file ({what}); {remedy}") from error
     except ValueError as error:  # a NUL in the path
-        raise MissingDocument(f"{path!s}: {error} ({what})") from error
+        raise MissingDocument(f"{path!s}: {error} ({what}); give another name") from error
     except (OSError, MemoryError) as error:
         raise unreadable(path, error, remedy, what) from error
 

@@ -207,7 +207,7 @@ def _refuse_closed(folder: Path, named: str) -> None:
     """Raises DermsslError unless files can be made in ``folder``, or in the nearest one above it that is there."""
     there = next(place for place in (folder, *folder.parents) if place.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
-        raise DermsslError(f"{named}: {there} is not a folder that can be written")
+        raise DermsslError(f"{named}: {there} is not a folder that can be written; name another place")
 
 
 def is_partial(path: Path) -> bool:

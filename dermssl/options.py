@@ -37,6 +37,7 @@ LARGEST_SEED = 2**31 - 1
 LARGEST_EDGE = 4096  # pixels, of the largest image that anything here is made for
 MOST_EPOCHS = 1_000_000
 MOST_WORKERS = 1024
+_PLACES = ("DATA", "WEIGHTS", "CSV", "FILE", "DIR")  # metavars of what may be a path
 HUGE = 1e9  # of rates and weights: beyond it float32 soon overflows
 
 P = ParamSpec("P")
@@ -254,7 +255,7 @@ def _checked(options: type, name: str, value: Any) -> Any:
         value = os.fspath(value)
     if not isinstance(value, bool | int | float) and isinstance(value, numbers.Number):
         value = value.item() if hasattr(value, "item") else value
-    if (Path in kinds or Any in kinds) and isinstance(value, str | os.PathLike):
+    if (Path in kinds or said.metavar in _PLACES) and isinstance(value, str | os.PathLike):
         _refuse(named, value, unfit_name(value))
     if Any not in kinds and not any(_is(value, kind) for kind in kinds):
         words = " or ".join(dict.fromkeys(_words(kind) for kind in kinds if kind is not type(None)))

@@ -7,14 +7,14 @@ from typing import Any
 import click
 
 from dermssl.cli.logs import log_to_terminal
-from dermssl.cli.parse import Several
+from dermssl.cli.parse import PLACE, Several
 
 RGB = Several(float)
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("run", type=PLACE)
+@click.argument("folder", metavar="DIR", type=PLACE)
 @click.option("--license", metavar="ID", help="Licence of the weights.  [default: that of the images, if known]")
 @click.option("--attribution", metavar="TEXT", multiple=True, help="Source of the images; may be given several times.")
 @click.option("--description", metavar="TEXT", help="What the images are, for the card: which sets, how they were cut.")

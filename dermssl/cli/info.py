@@ -6,10 +6,11 @@ from typing import Any
 import click
 
 from dermssl.cli.logs import log_to_terminal
+from dermssl.cli.parse import weights_argument
 
 
 @click.command()
-@click.argument("weights", required=False)
+@weights_argument(required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(weights: str | None, as_json: bool) -> None:
     """Tell about WEIGHTS: architecture, input, origin, results, licence. Without WEIGHTS: about this machine.

@@ -8,10 +8,11 @@ from typing import Any
 import click
 
 from dermssl.cli.logs import log_to_terminal
+from dermssl.cli.parse import PLACE
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=PLACE)
 @click.argument("repo_id", metavar="ORG/NAME")
 @click.option("--public", is_flag=True, help="Let everybody read it.  [default: private]")
 @click.option("--endpoint", metavar="URL", help="Address of the Hub.  [default: $HF_ENDPOINT, or huggingface.co]")

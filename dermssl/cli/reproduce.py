@@ -7,13 +7,13 @@ from typing import Any
 import click
 
 from dermssl.cli.logs import log_to_terminal
-from dermssl.cli.parse import TEXT, json_option, options_of, output_folder
+from dermssl.cli.parse import NAME, json_option, options_of, output_folder
 from dermssl.paper.settings import Parts, Settings
 
 
 @click.command()
-@click.option("--pretrain-data", required=True, type=TEXT, metavar="DATA", help="Unlabelled images to pretrain on.")
-@click.option("--eval-data", required=True, type=TEXT, metavar="DATA", help="Labelled images.")
+@click.option("--pretrain-data", required=True, type=NAME, metavar="DATA", help="Unlabelled images to pretrain on.")
+@click.option("--eval-data", required=True, type=NAME, metavar="DATA", help="Labelled images.")
 @output_folder("Folder for all results.")
 @options_of(Parts, only_given=True)
 @options_of(Settings, only_given=True)

@@ -34,6 +34,7 @@ from dermssl.pretraining.progress import OnlineKnn
 from dermssl.pretraining.record import earlier_runs
 from dermssl.pretraining.resume import identity_of, resume_from
 from dermssl.pretraining.run_directory import RunDirectory
+from dermssl.regular import unfit_name
 from dermssl.version import versions
 
 LOGGER = logging.getLogger("dermssl")
@@ -76,7 +77,7 @@ def pretrain(data: str | Path, output: str | Path, *, resume: bool = True, **opt
     with distributed.process_group(), contextlib.ExitStack() as held:
         with distributed.agreed():
             config = make_config(**options)
-            _refuse_empty(data, output)
+            _refuse_nameless(data, output)
             device = distributed.own_device(resolve_device(config.device))
             _refuse_method(config, device)
             dtype = resolve_precision(config.precision, device)
@@ -126,11 +127,14 @@ def pretrain(data: str | Path, output: str | Path, *, resume: bool = True, **opt
     return PretrainResult(run.path, load_backbone(run.path), run.history())
 
 
-def _refuse_empty(data: str | Path, output: str | Path) -> None:
-    """Refuse an empty ``"$VARIABLE"``, which would mean the folder one stands in."""
+def _refuse_nameless(data: str | Path, output: str | Path) -> None:
+    """Refuse what no folder is called, and an empty ``"$VARIABLE"``, which would mean the folder one stands in."""
     for name, value in (("DATA", data), ("--output", output)):
         if not str(value).strip():
             raise DermsslError(f"{name}: must not be empty")
+        why = unfit_name(value)
+        if why is not None:
+            raise DermsslError(f"{name} {str(value)[:60]!r}...: {why}")
 
 
 def _refuse_method(config: PretrainConfig, device: torch.device) -> None:

@@ -91,7 +91,9 @@ class RunDirectory:
             self.path.mkdir(parents=True, exist_ok=True)
             foreign = [p.name for p in self.path.iterdir() if p.name not in own and not is_partial(p)]
         except OSError as error:
-            raise DermsslError(f"--output {self.path}: cannot be written: {error.strerror}") from error
+            raise DermsslError(
+                f"--output {self.path}: cannot be written: {error.strerror}; name an empty or new folder"
+            ) from error
         if foreign:
             raise DermsslError(
                 f"--output {self.path}: holds files that are not a run's ({', '.join(sorted(foreign)[:3])}); "

@@ -1,0 +1,65 @@
+"""What no file can be called is refused in the words of its option, everywhere; so is what nobody foresaw."""
+
+import errno
+import sys
+
+import pytest
+
+import dermssl
+from dermssl import DermsslError
+from dermssl.cli import main
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "/" + "n" * 300, "x/" * 3000])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["pretrain", "NAME", "--output", "o"], ["pretrain", ".", "--output", "NAME"],
+        ["pretrain", ".", "--output", "o", "--eval-data", "NAME"], ["prepare", "NAME", "--output", "o"],
+        ["prepare", ".", "--output", "NAME"], ["eval-knn", "NAME", "."], ["eval-knn", "random:resnet10t", "NAME"],
+        ["eval-knn", "random:resnet10t", ".", "--predictions", "NAME"], ["info", "NAME"], ["compare", "NAME", "NAME"],
+        ["eval-knn", "random:resnet10t", ".", "--join", "NAME"], ["cam", "NAME", ".", "--output", "o"],
+        ["finetune", "random:resnet10t", ".", "--output", "NAME"], ["fewshot", "NAME", "."], ["export", "NAME", "o"],
+        ["export", ".", "NAME"], ["push", "NAME", "a/b"], ["leakage", "NAME", "--output", "o"],
+        ["reproduce", "--pretrain-data", "NAME", "--eval-data", ".", "--output", "o"], ["demo", "--output", "NAME"],
+        ["embed", "random:resnet10t", ".", "--output", "NAME.npz"], ["project", "NAME", ".", "--output", "o"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_name_that_is_too_long_is_refused(monkeypatch, tmp_path, capsys, name, words):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["dermssl", *(word.replace("NAME", name) for word in words)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    error = capsys.readouterr().err
+    assert ended.value.code in (1, 2)
+    assert "too long for the name of a file; give a shorter one" in error
+    assert len(error) < 1000
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "a\0b", "\ud800"])
+def test_python_refuses_names_of_no_file_too(name):
+    calls = (
+        lambda: dermssl.load_backbone(name),
+        lambda: dermssl.evaluate_knn("random:resnet10t", name),
+        lambda: dermssl.pretrain(name, "o"),
+        lambda: dermssl.pretrain(".", name),
+        lambda: dermssl.embed("random:resnet10t", ".", output=name),
+    )
+    for call in calls:
+        with pytest.raises(DermsslError, match="name of a file"):
+            call()
+
+
+def test_what_no_room_foresaw_is_one_line(monkeypatch, capsys):
+    def fail(**_):
+        raise OSError(errno.EIO, "Input/output error", "/mnt/share/a.png")
+
+    monkeypatch.setattr("dermssl.hub.info.environment", fail)
+    monkeypatch.setattr(sys, "argv", ["dermssl", "info"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert said == "Error: /mnt/share/a.png cannot be read: Input/output error; check the disk and try again\n"
