@@ -3,11 +3,12 @@
 import contextlib
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from dermssl.errors import DermsslError
 from dermssl.options import DEVICE, PRECISIONS, check
@@ -50,11 +51,19 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
-    """The autocast dtype of ``fp32``, ``bf16``, ``fp16`` or ``auto`` (bf16 where the hardware multiplies in it)."""
+    """The autocast dtype of ``fp32``, ``bf16``, ``fp16`` or ``auto``.
+
+    ``auto`` is bf16 where the hardware multiplies in it, else fp16 on GPUs with tensor cores (V100, T4), else fp32.
+    """
     check("precision", precision, choices=PRECISIONS)
     if precision == "auto":
-        return torch.bfloat16 if _has_bf16(device) else torch.float32
+        return _fast_dtype(device)
     return _DTYPES[precision]
+
+
+def made_there(values: Sequence[float], device: torch.device) -> Tensor:
+    """(N,) float32: a few numbers as a tensor that is made on the device; ``torch.tensor`` would copy it and wait."""
+    return torch.stack([torch.full((), value, device=device) for value in values])
 
 
 def precision_name(dtype: torch.dtype) -> str:
@@ -98,8 +107,10 @@ def tuned_for_fixed_shapes() -> Iterator[None]:
         torch.backends.cudnn.benchmark = before
 
 
-def _has_bf16(device: torch.device) -> bool:
+def _fast_dtype(device: torch.device) -> torch.dtype:
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        major = 8 if torch.version.hip else torch.cuda.get_device_capability(device)[0]
+        return torch.bfloat16 if major >= 8 else torch.float16 if major == 7 else torch.float32
     # Without AVX512-BF16 or AMX, oneDNN emulates bf16 and it is slower than float32.
-    return torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    has_bf16 = torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.bfloat16 if has_bf16 else torch.float32

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dermssl import DermsslError
-from dermssl.devices import autocast, resolve_device, resolve_precision
+from dermssl.devices import autocast, made_there, resolve_device, resolve_precision
 
 CPU = torch.device("cpu")
 
@@ -31,3 +31,23 @@ def test_an_unknown_device_or_precision_is_named():
 def test_autocast_computes_in_the_precision(precision, dtype):
     with autocast(CPU, resolve_precision(precision, CPU)):
         assert torch.nn.functional.linear(torch.ones(2, 2), torch.ones(2, 2)).dtype == dtype
+
+
+@pytest.mark.parametrize(
+    ("card", "capability", "dtype"),
+    [
+        ("H100", (9, 0), torch.bfloat16),
+        ("A100", (8, 0), torch.bfloat16),
+        ("T4", (7, 5), torch.float16),
+        ("V100", (7, 0), torch.float16),
+        ("P100", (6, 0), torch.float32),
+    ],
+)
+def test_the_precision_is_that_of_the_cards_matrix_units(monkeypatch, card, capability, dtype):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert resolve_precision("auto", torch.device("cuda", 0)) is dtype
+
+
+def test_numbers_made_on_a_device_are_those_of_a_tensor():
+    mean = (0.485, 0.456, 0.406)
+    assert torch.equal(made_there(mean, CPU), torch.tensor(mean))

@@ -1,10 +1,11 @@
 """Batches of uint8 images in a seeded order, on the device, without worker processes."""
 
 import contextlib
+import logging
 import mmap
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import numpy as np
@@ -14,10 +15,13 @@ from torch import Tensor
 from dermssl import distributed
 from dermssl.errors import DermsslError
 
+LOGGER = logging.getLogger("dermssl")
+
 Item = TypeVar("Item")
 
-# Share of the free GPU memory that the images may take before they stay in host memory.
-RESIDENT_SHARE = 0.4
+# Share that the images may take of the GPU memory that is free once the model and a step are there; else they stay in
+# the host's. The rest is for an evaluation on the way and for what the allocator cannot piece together.
+RESIDENT_SHARE = 0.6
 # Batches gathered ahead by the background thread.
 PREFETCH = 2
 _COPIED_BYTES = 256 * 2**20  # at a time, of the images that go to a GPU
@@ -33,11 +37,23 @@ class Loader:
         images: (N, S, S, 3) uint8, usually the memory map of a cache.
         batch_size: images per batch, of all processes together, at most N.
         seed: of the order.
-        device: where batches are delivered. On CUDA all images are copied there once if they fit (``resident``);
-            else a background thread gathers batches.
+        device: where batches are delivered. On CUDA all images are copied there once if they fit, which is decided
+            after the first batch, when the memory of a step is taken; else a background thread gathers batches.
+        free_memory: tells the bytes that are free on the device; default: asks CUDA.
+
+    Attributes:
+        resident: whether all images are on the device.
     """
 
-    def __init__(self, images: np.ndarray, batch_size: int, *, seed: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        images: np.ndarray,
+        batch_size: int,
+        *,
+        seed: int,
+        device: torch.device,
+        free_memory: Callable[[torch.device], int] | None = None,
+    ) -> None:
         if batch_size > len(images):
             raise DermsslError(
                 f"--batch-size {batch_size} is larger than the data set: {len(images)} images; "
@@ -46,18 +62,10 @@ class Loader:
         if batch_size % distributed.world_size():
             _refuse_uneven(batch_size, distributed.world_size())
         self.images, self.batch_size, self.seed, self.device = images, batch_size, seed, device
-        self._settled, self._on_device = False, torch.empty(0)
-
-    @property
-    def resident(self) -> bool:
-        """Whether all images are on a GPU: decided, and done, when this or an epoch is first asked for.
-
-        They are if they fit in ``RESIDENT_SHARE`` of the memory that is free then: ask once the model is there.
-        """
-        if not self._settled and self.device.type == "cuda" and _fits(self.images, self.device):
-            self._on_device = _copied(self.images, self.device)
-        self._settled = True
-        return len(self._on_device) > 0
+        if free_memory is None and device.type == "cuda":
+            free_memory = _free_on_cuda
+        self._free_memory = free_memory  # None once it was asked, and where the device has no memory of its own
+        self.resident, self._on_device = False, torch.empty(0)
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -78,13 +86,35 @@ class Loader:
             DermsslError: the file of the images was cut since it was opened, or memory ran out.
         """
         order = self.order(epoch)[start:]
+        if self._free_memory is not None and len(order):
+            yield from self._streamed(order[:1])
+            self._settle(self._free_memory(self.device))
+            order = order[1:]
         if self.resident:
             for index in torch.from_numpy(order).to(self.device):
                 index = distributed.share(index)
                 yield self._on_device[index], index
         else:
-            for images, index in _prefetched(self._gather(order)):
-                yield images.to(self.device, non_blocking=True), index.to(self.device, non_blocking=True)
+            yield from self._streamed(order)
+
+    def _settle(self, free: int) -> None:
+        """Put all images on the device, of whose memory so much is free, if they fit."""
+        self._free_memory = None
+        if self.images.nbytes <= RESIDENT_SHARE * free:
+            with contextlib.suppress(torch.OutOfMemoryError):
+                self._on_device = _copied(self.images, self.device)
+                self.resident = True
+        if not self.resident:
+            LOGGER.info(
+                "the images take %.1f GB, and %.1f GB are free on %s: batches are sent there one by one",
+                self.images.nbytes / 1e9,
+                free / 1e9,
+                self.device,
+            )
+
+    def _streamed(self, order: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
+        for images, index in _prefetched(self._gather(order)):
+            yield images.to(self.device, non_blocking=True), index.to(self.device, non_blocking=True)
 
     def _gather(self, order: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
         pinned = self.device.type == "cuda"
@@ -161,9 +191,9 @@ def _refuse_uneven(batch_size: int, processes: int) -> None:
     )
 
 
-def _fits(images: np.ndarray, device: torch.device) -> bool:
+def _free_on_cuda(device: torch.device) -> int:
     free, _ = torch.cuda.mem_get_info(device)
-    return images.nbytes <= RESIDENT_SHARE * free
+    return free
 
 
 def _prefetched(batches: Iterator[Item]) -> Iterator[Item]:

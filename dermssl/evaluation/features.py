@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from dermssl.backbones.borrowed import borrowed
 from dermssl.backbones.facts import INTERPOLATION, normalisation
 from dermssl.data.cache import Cache
-from dermssl.devices import autocast, resolve_device, resolve_precision
+from dermssl.devices import autocast, made_there, resolve_device, resolve_precision
 from dermssl.errors import DermsslError
 from dermssl.progress import progress_bar
 
@@ -51,7 +51,7 @@ def extract_features(
     dtype = resolve_precision(precision, where) if isinstance(precision, str) else precision
     rows = np.arange(len(images)) if rows is None else rows
     mean, std = normalisation(model)
-    features: list[np.ndarray] = []
+    answers = Answers()
     # not inference_mode: what a module caches in it (a ViT's positions) could not be trained with afterwards
     with (
         borrowed(model, where),
@@ -60,10 +60,9 @@ def extract_features(
         progress_bar(len(rows), "features", "images", shown=progress) as bar,
     ):
         for batch in read_batches(images, cut(rows, batch_size), where):
-            output = pooled(model, to_input(batch, image_size, mean, std))
-            features.append(output.float().cpu().numpy())
+            answers.add(pooled(model, to_input(batch, image_size, mean, std)).float())
             bar.update(len(batch))
-    result = np.concatenate(features)
+    result = answers.all()
     check_finite(result)
     return result
 
@@ -74,6 +73,32 @@ def said_of_resizing(cache: Cache, image_size: int) -> str:
         return f"{cache.resize}, antialiased"
     prepared = f"{cache.resize} to {cache.size} px"
     return prepared if cache.size == image_size else f"{prepared}, then {INTERPOLATION}, antialiased"
+
+
+class Answers:
+    """What a network says of many batches, read from its device a few times, not after each batch."""
+
+    EVERY = 32
+
+    def __init__(self) -> None:
+        self._read: list[np.ndarray] = []
+        self._there: list[Tensor] = []
+
+    def add(self, answer: Tensor) -> None:
+        """Keep the answer for a batch, (n, D)."""
+        self._there.append(answer)
+        if len(self._there) == self.EVERY:
+            self._fetch()
+
+    def all(self) -> np.ndarray:
+        """(N, D) those of all batches."""
+        self._fetch()
+        return np.concatenate(self._read)
+
+    def _fetch(self) -> None:
+        if self._there:
+            self._read.append(torch.cat(self._there).cpu().numpy())
+            self._there = []
 
 
 def read_batches(images: np.ndarray, batches: Sequence[np.ndarray], device: torch.device) -> Iterator[Tensor]:
@@ -115,8 +140,8 @@ def to_input(
         # resizing planes is a third faster than resizing interleaved channels (2 CPU cores, 144 to 128 px)
         planes = pixels.to(torch.float32, memory_format=torch.contiguous_format)
         pixels = F.interpolate(planes, (image_size, image_size), mode="bilinear", antialias=True)
-    spread = torch.tensor(std, device=batch.device)[:, None, None]
-    shift = -torch.tensor(mean, device=batch.device)[:, None, None] / spread
+    spread = made_there(std, batch.device)[:, None, None]
+    shift = -made_there(mean, batch.device)[:, None, None] / spread
     normal = torch.addcmul(shift, pixels.float(), 1 / (255 * spread))
     return normal.contiguous(memory_format=torch.channels_last)
 

@@ -15,7 +15,7 @@ from dermssl.data.augment import draw_parameters, known_aspects
 from dermssl.data.render import Renderer
 from dermssl.devices import autocast
 from dermssl.errors import DermsslError
-from dermssl.evaluation.features import cut, read_batches, to_input
+from dermssl.evaluation.features import Answers, cut, read_batches, to_input
 from dermssl.evaluation.recipes import Recipe
 
 # Steps between two looks at the loss: each look makes the CPU wait for the GPU.
@@ -73,24 +73,29 @@ def train_network(
     generator = torch.Generator(device).manual_seed(seed)
     render = Renderer(image_size, mean, std, torch.device(device))
     order = np.random.default_rng(seed)
-    target = torch.from_numpy(labels)
+    target = torch.from_numpy(labels).to(device)
     known = known_aspects(None if aspects is None else aspects[rows], device)
+    # fp16 keeps small gradients only if they are scaled up; otherwise this does nothing
+    scaler = torch.amp.GradScaler(device.type, enabled=machine.dtype == torch.float16)
     model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     step = 0
     for _ in range(epochs):
         # batches of nearly the same size: BatchNorm must not see a last one of a single image
-        batches = np.array_split(order.permutation(len(rows)), steps)
-        for index, batch in zip(batches, read_batches(images, [rows[b] for b in batches], device), strict=True):
+        shuffled = order.permutation(len(rows))
+        batches = np.array_split(shuffled, steps)
+        indices = torch.from_numpy(shuffled).to(device).tensor_split(steps)  # the same parts, once for all steps
+        for index, batch in zip(indices, read_batches(images, [rows[b] for b in batches], device), strict=True):
             pixels = batch.permute(0, 3, 1, 2).float()
-            shapes = None if known is None else known[torch.from_numpy(index).to(device)]
+            shapes = None if known is None else known[index]
             view = draw_parameters(len(batch), recipe.policy, generator, rotate=recipe.turns, aspects=shapes)
             inputs = render(pixels, view).contiguous(memory_format=torch.channels_last)
             with autocast(device, machine.dtype):
                 logits = model(inputs)
-            loss = F.cross_entropy(logits.float(), target[torch.from_numpy(index)].to(device))
+            loss = F.cross_entropy(logits.float(), target[index])
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()
             schedule.step()
             step += 1
             if step % LOOK_EVERY == 0 or step == epochs * steps:
@@ -110,12 +115,12 @@ def predict(
     """(N, C) float64 probabilities of the whole images, from a model that is on the device."""
     mean, std = normalisation(model)
     model.eval()
-    answers = []
+    answers = Answers()
     for batch in read_batches(images, cut(rows, batch_size), machine.device):
         with autocast(machine.device, machine.dtype):
             logits = model(to_input(batch, image_size, mean, std))
-        answers.append(logits.double().softmax(dim=1).cpu().numpy())
-    return np.concatenate(answers)
+        answers.add(logits.double().softmax(dim=1))
+    return answers.all()
 
 
 def train_linear(
@@ -137,8 +142,7 @@ def train_linear(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _factor(recipe, epochs * steps))
     order = np.random.default_rng(seed)
     for _ in range(epochs):
-        for index in np.array_split(order.permutation(len(features)), steps):
-            rows = torch.from_numpy(index).to(features.device)
+        for rows in torch.from_numpy(order.permutation(len(features))).to(features.device).tensor_split(steps):
             loss = F.cross_entropy(head(features[rows]), labels[rows])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()

@@ -123,8 +123,8 @@ def main() -> None:
     device = trainer.device
     loader = trainer.loader = FromStorage(trainer.loader.images, trainer.loader.batch_size, seed=0, device=device)
     batches = min(batches, len(loader))
-    count, on_gpu = batches * loader.batch_size, loader.resident
     end_to_end(trainer, 3)
+    count, on_gpu = batches * loader.batch_size, loader.resident
 
     def load() -> None:
         for _ in loader.epoch(0, start=len(loader) - batches):

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from dermssl import DermsslError
+from dermssl.data import loader as loader_module
 from dermssl.data.loader import Loader, _pages, _read_ahead
 
 CPU = torch.device("cpu")
@@ -100,3 +101,40 @@ def test_read_ahead_asks_for_whole_images_and_little_more(tmp_path):
     _read_ahead(mapped, index)
     _read_ahead(images, index)  # nothing to read
     assert np.array_equal(mapped[index], images[index])
+
+
+@pytest.mark.parametrize(("free", "resident"), [(10**6, True), (23 * 48, False), (0, False)])
+def test_what_the_device_has_room_for_is_decided_after_a_step(images, free, resident):
+    asked: list[torch.device] = []
+
+    def free_memory(device: torch.device) -> int:
+        asked.append(device)
+        return free
+
+    loader = Loader(images, 5, seed=0, device=CPU, free_memory=free_memory)
+    batches = loader.epoch(0)
+    first = next(batches)
+    assert asked == [], "the memory of the first step is not taken yet"
+    found = [first[1].tolist(), *(index.tolist() for _, index in batches)]
+    assert asked == [CPU]
+    assert loader.resident == resident
+    assert found == numbers(Loader(images, 5, seed=0, device=CPU), 0)
+    assert numbers(loader, 1, 2) == numbers(Loader(images, 5, seed=0, device=CPU), 1, 2)
+    assert asked == [CPU], "it is decided once"
+
+
+def test_images_that_do_not_fit_after_all_are_sent_one_batch_after_another(images, monkeypatch, caplog):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(loader_module, "_copied", full)
+    loader = Loader(images, 5, seed=0, device=CPU, free_memory=lambda device: 10**9)
+    with caplog.at_level("INFO", logger="dermssl"):
+        assert numbers(loader, 0) == numbers(Loader(images, 5, seed=0, device=CPU), 0)
+    assert "batches are sent there one by one" in caplog.text
+    assert not loader.resident
+
+
+def test_an_epoch_that_is_over_decides_nothing(images):
+    loader = Loader(images, 5, seed=0, device=CPU, free_memory=lambda device: 1 / 0)
+    assert numbers(loader, 0, len(loader)) == []
