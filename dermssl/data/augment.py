@@ -5,7 +5,9 @@ image in Python, and nothing is copied from the host or back in a step.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -185,6 +187,7 @@ class TwoViews:
         self._render = Renderer(size, mean, std, generator.device)
         self._render_crop = Renderer(crop_size, mean, std, generator.device) if with_crop else self._render
         self._aspects = known_aspects(aspects, generator.device)
+        self._make: Callable[..., tuple[tuple[Tensor, ...], Tensor]] = self._views
 
     def __call__(self, images: Tensor, index: Tensor | None = None) -> tuple[tuple[Tensor, ...], Tensor]:
         """Input and target of a task.
@@ -197,24 +200,44 @@ class TwoViews:
             (query, key) or (query,), each (B, 3, size, size) float32, and the query's quarter turns (B,) int64; with
             ``with_crop`` (query, key, crop), the crop (B, 3, crop_size, crop_size), and the crop's quarter turns.
         """
+        count = 1 + self.with_key + self.with_crop
+        draws = [uniform(DRAWS, len(images), generator=self.generator) for _ in range(count)]
+        return self._make(images, aspects_of(self._aspects, index), *draws)
+
+    def compile(self, dtype: torch.dtype) -> None:
+        """Make views by one program from now on, which reads the bytes of the images: in channels_last, as ``dtype``.
+
+        What is drawn for them, and from which generator, stays as it is.
+        """
+        self._make = compiled_views(self._views, dtype)
+
+    def _views(self, images: Tensor, aspects: Tensor | None, *draws: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+        """As ``__call__``, from uniform numbers (``DRAWS``, B) for each view."""
         pixels = images.permute(0, 3, 1, 2).float().contiguous()
-        aspects = aspects_of(self._aspects, index)
-        query = self._draw(len(images), aspects, turned=self.rotate_query)
-        drawn = [query]
+        query = self._drawn(draws[0], aspects, turned=self.rotate_query)
+        views = [self._render(pixels, query)]
         if self.with_key:
-            drawn.append(self._draw(len(images), aspects))
-        views = [self._render(pixels, parameters) for parameters in drawn]
+            views.append(self._render(pixels, self._drawn(draws[1], aspects)))
         if not self.with_crop:
             return tuple(views), query.turns
-        crop = self._draw(len(images), aspects, turned=True, area=CROP_AREA)
+        crop = self._drawn(draws[-1], aspects, turned=True, area=CROP_AREA)
         views.append(self._render_crop(pixels, crop))
         return tuple(views), crop.turns
 
-    def _draw(
-        self, count: int, aspects: Tensor | None, *, turned: bool = False, area: tuple[float, float] | None = None
+    def _drawn(
+        self, u: Tensor, aspects: Tensor | None, *, turned: bool = False, area: tuple[float, float] | None = None
     ) -> ViewParameters:
-        u = uniform(DRAWS, count, generator=self.generator)
         return parameters_from(u, self.policy, rotate=turned, told=turned, area=area, aspects=aspects)
+
+
+def compiled_views(make: Callable[..., tuple[tuple[Tensor, ...], Any]], dtype: torch.dtype) -> Callable:
+    """``make`` as one compiled program, whose views are channels_last and of ``dtype``, as the network reads them."""
+
+    def views_of(*arguments: Tensor | None) -> tuple[tuple[Tensor, ...], Any]:
+        views, target = make(*arguments)
+        return tuple(view.to(dtype, memory_format=torch.channels_last) for view in views), target
+
+    return torch.compile(views_of, dynamic=False)
 
 
 def aspects_of(aspects: Tensor | None, index: Tensor | None) -> Tensor | None:

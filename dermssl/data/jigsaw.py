@@ -1,5 +1,6 @@
 """A view and a jigsaw puzzle of it: nine shuffled patches per picture, made for the whole batch at once."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dermssl.data.augment import DRAWS, ViewPolicy, aspects_of, known_aspects, parameters_from, uniform
+from dermssl.data.augment import (
+    DRAWS,
+    ViewPolicy,
+    aspects_of,
+    compiled_views,
+    known_aspects,
+    parameters_from,
+    uniform,
+)
 from dermssl.data.render import Renderer, ViewParameters
 
 GRID = 3
@@ -54,6 +63,7 @@ class JigsawViews:
         self._render = Renderer(size, mean, std, generator.device)
         self._render_patch = Renderer(self.patch_size, mean, std, generator.device)
         self._aspects = known_aspects(aspects, generator.device)
+        self._make: Callable[..., tuple[tuple[Tensor, Tensor], None]] = self._views
 
     def __call__(self, images: Tensor, index: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
         """Input and target of a task.
@@ -66,15 +76,37 @@ class JigsawViews:
             the views (B, 3, size, size) and their patches (9 B, 3, patch_size, patch_size), those of an image one
             after another, float32; and ``index``.
         """
+        count = len(images)
+        view = uniform(DRAWS, count, generator=self.generator)
+        draws = view, *draw_puzzle(count, self.generator)
+        views, _ = self._make(images, aspects_of(self._aspects, index), *draws)
+        return views, index
+
+    def compile(self, dtype: torch.dtype) -> None:
+        """Make views and patches by one program from now on, as ``TwoViews.compile``."""
+        self._make = compiled_views(self._views, dtype)
+
+    def _views(
+        self, images: Tensor, aspects: Tensor | None, view: Tensor, whole: Tensor, places: Tensor, patches: Tensor
+    ) -> tuple[tuple[Tensor, Tensor], None]:
+        """The views and their patches, from uniform numbers for each."""
         pixels = images.permute(0, 3, 1, 2).float().contiguous()
-        aspects = aspects_of(self._aspects, index)
-        view = parameters_from(uniform(DRAWS, len(images), generator=self.generator), self.policy, aspects=aspects)
-        patches = draw_patches(len(images), self.policy, self.generator, aspects)
+        parameters = parameters_from(view, self.policy, aspects=aspects)
+        puzzle = patches_from(whole, places, patches, self.policy, aspects)
         # The nine grids of an image one below the other: it is read once, not copied nine times.
-        grid = self._render_patch.grid(patches).unflatten(0, (-1, PATCHES)).flatten(1, 2)
+        grid = self._render_patch.grid(puzzle).unflatten(0, (-1, PATCHES)).flatten(1, 2)
         read = F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
         read = read.unflatten(2, (PATCHES, -1)).transpose(1, 2).flatten(0, 1)
-        return (self._render(pixels, view), self._render_patch.recolour(read, patches)), index
+        return (self._render(pixels, parameters), self._render_patch.recolour(read, puzzle)), None
+
+
+def draw_puzzle(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Uniform numbers for ``count`` puzzles: their crops, the order and places of the patches, and the patches."""
+    return (
+        uniform(DRAWS, count, generator=generator),
+        uniform(3, count, PATCHES, generator=generator),
+        uniform(DRAWS, count * PATCHES, generator=generator),
+    )
 
 
 def draw_patches(
@@ -85,20 +117,24 @@ def draw_patches(
     Args:
         aspects: (count,) width / height of the photographs; default: they are square.
     """
-    whole = parameters_from(
-        uniform(DRAWS, count, generator=generator), replace(policy, crop_scale=CROP_SCALE), aspects=aspects
-    )
-    crop = ViewParameters(*(field.repeat_interleave(PATCHES) for field in whole))
-    u = uniform(3, count, PATCHES, generator=generator)
-    cell = u[0].argsort(dim=1).flatten()  # a random order of the nine, for each image
+    return patches_from(*draw_puzzle(count, generator), policy, aspects)
+
+
+def patches_from(
+    whole: Tensor, places: Tensor, patches: Tensor, policy: ViewPolicy, aspects: Tensor | None = None
+) -> ViewParameters:
+    """The parameters of patches that the numbers of ``draw_puzzle`` stand for."""
+    crops = parameters_from(whole, replace(policy, crop_scale=CROP_SCALE), aspects=aspects)
+    crop = ViewParameters(*(field.repeat_interleave(PATCHES) for field in crops))
+    cell = places[0].argsort(dim=1).flatten()  # a random order of the nine, for each image
     slack = (1 - PATCH_SHARE) / GRID
 
     def centre(column: Tensor, draw: Tensor) -> Tensor:  # in the crop, whose edges are at -1 and 1
         return (column - 1) * 2 / GRID + slack * (2 * draw.flatten() - 1)
 
-    return parameters_from(uniform(DRAWS, count * PATCHES, generator=generator), policy)._replace(
-        x=crop.x + crop.width * centre(cell % GRID, u[1]),
-        y=crop.y + crop.height * centre(cell // GRID, u[2]),
+    return parameters_from(patches, policy)._replace(
+        x=crop.x + crop.width * centre(cell % GRID, places[1]),
+        y=crop.y + crop.height * centre(cell // GRID, places[2]),
         width=crop.width * PATCH_SHARE / GRID,
         height=crop.height * PATCH_SHARE / GRID,
     )

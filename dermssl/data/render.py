@@ -78,7 +78,11 @@ class Renderer:
         """Change the colours of images (B, 3, H, W), values 0 to 255, and normalise them; as in ``__call__``."""
         pixels = images.flatten(2)
         matrix, offset = self._colours(parameters, pixels.mean(2) / 255)
-        view = torch.baddbmm(((offset - self._mean) / self._std)[:, :, None], matrix / self._scale, pixels)
+        shift, matrix = ((offset - self._mean) / self._std)[:, :, None], matrix / self._scale
+        if torch.compiler.is_compiling():  # sums that the pass over the pixels takes in; a product would be one more
+            view = (matrix[:, :, :, None] * pixels[:, None]).sum(2) + shift
+        else:
+            view = torch.baddbmm(shift, matrix, pixels)
         for channel, (low, high) in enumerate(self._range):
             view[:, channel].clamp_(low, high)
         return view.unflatten(2, images.shape[2:])
@@ -138,6 +142,8 @@ def sampling_grid(theta: Tensor, steps: Tensor) -> Tensor:
     """
     along = theta[:, :, :1] * steps  # (B, 2, S): what the column adds
     down = theta[:, :, 1:2] * steps + theta[:, :, 2:]
+    if torch.compiler.is_compiling():
+        return (along[:, :, None, :] + down[:, :, :, None]).permute(0, 2, 3, 1)
     grid = theta.new_empty(len(theta), len(steps), len(steps), 2)
     for axis in range(2):
         torch.add(along[:, axis, None, :], down[:, axis, :, None], out=grid[..., axis])

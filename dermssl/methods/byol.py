@@ -55,6 +55,7 @@ class BYOL(PretrainingTask):
     citation = "Grill et al., Bootstrap Your Own Latent: A New Approach to Self-Supervised Learning, NeurIPS 2020"
     logs = ("loss", "spread")
     spans_processes = True
+    varies = ("momentum",)
     state_modules = ("key_encoder",)
 
     def __init__(

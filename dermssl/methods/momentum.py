@@ -55,15 +55,21 @@ class MomentumEncoder(nn.Module):
         return super().train(mode and self.key_norm != "ema")
 
     @torch.no_grad()
-    def update(self, encoder: nn.Module, m: float) -> None:
-        """theta_k <- m theta_k + (1 - m) theta_q (eq. 4), in one call."""
+    def update(self, encoder: nn.Module, m: float | Tensor) -> None:
+        """theta_k <- m theta_k + (1 - m) theta_q (eq. 4), in one call; in three where m is a tensor ()."""
         theta_q, buffers_q = dict(encoder.named_parameters()), dict(encoder.named_buffers())
         pairs: list[tuple[Tensor, Tensor]] = [(k, theta_q[name]) for name, k in self.encoder.named_parameters()]
         copies: list[tuple[Tensor, Tensor]] = []
         for name, buffer in self.encoder.named_buffers():
             averaged = self.key_norm == "ema" and buffer.is_floating_point()
             (pairs if averaged else copies).append((buffer, buffers_q[name]))
-        torch._foreach_lerp_([k for k, _ in pairs], [q for _, q in pairs], weight=1.0 - m)
+        theta_k, theta = [k for k, _ in pairs], [q for _, q in pairs]
+        if isinstance(m, Tensor):  # a captured step reads it anew; one weight in a tensor is none of lerp's forms
+            towards = torch._foreach_sub(theta, theta_k)
+            torch._foreach_mul_(towards, 1 - m)
+            torch._foreach_add_(theta_k, towards)
+        else:
+            torch._foreach_lerp_(theta_k, theta, weight=1.0 - m)
         if copies:
             torch._foreach_copy_([k for k, _ in copies], [q for _, q in copies])
 

@@ -62,6 +62,7 @@ class RotInstDisc(PretrainingTask):
     logs: ClassVar[tuple[str, ...]] = ("loss", "loss_instance", "loss_rotation", "rotation_accuracy")
     rotates_query = True
     spans_processes = True
+    varies = ("momentum",)
     state_modules = ("key_encoder", "queue")
 
     def __init__(

@@ -28,6 +28,8 @@ class PretrainingTask(TrainingTask):
             view, nine shuffled patches and the image's number in the data set.
         rotates_query: whether the first view is turned by quarter turns.
         state_modules: names of the modules beside ``trainable_module`` whose state belongs in a checkpoint.
+        varies: names of the attributes, numbers, that ``begin_step`` changes and ``forward`` reads: in a step that is
+            captured as a CUDA graph they are tensors ().
         spans_processes: whether several processes can train it: what it compares between images is then gathered
             from all of them (``dermssl.distributed.gather``).
     """
@@ -39,6 +41,7 @@ class PretrainingTask(TrainingTask):
     views: str = "two"
     rotates_query: bool = False
     state_modules: ClassVar[tuple[str, ...]] = ()
+    varies: ClassVar[tuple[str, ...]] = ()
     spans_processes: ClassVar[bool] = False
     trainable_module: nn.Module
 
@@ -71,8 +74,9 @@ class PretrainingTask(TrainingTask):
         return self
 
     def compile(self, backend: str = "inductor", mode: str | None = None, **compile_kwargs: Any) -> nn.Module:  # type: ignore[override]
-        """Compile what is trained, before any distributed wrapping."""
-        self.trainable_module.compile(backend=backend, mode=mode, **compile_kwargs)  # in place: keys of the state stay
+        """Compile what is trained and what makes keys or targets, before any distributed wrapping."""
+        for module in (self.trainable_module, *(getattr(self, name) for name in self.state_modules)):
+            module.compile(backend=backend, mode=mode, **compile_kwargs)  # in place: keys of the state stay
         return self.trainable_module
 
     def get_task_state(self, module: nn.Module | None = None, ema: bool = False) -> dict[str, Any]:

@@ -21,9 +21,10 @@ from dermssl.data.loader import Loader
 from dermssl.errors import DermsslError
 from dermssl.methods.registry import METHODS
 from dermssl.options import flag, said_of
-from dermssl.pretraining.compiled import compile_network
+from dermssl.pretraining.compiled import compile_step
 from dermssl.pretraining.config import PretrainConfig, make_config
 from dermssl.pretraining.decided import Resolved, image_size
+from dermssl.pretraining.graphs import LARGEST, CudaGraph, can_be_captured
 from dermssl.pretraining.trainer import Trainer
 
 LOGGER = logging.getLogger("dermssl")
@@ -83,10 +84,10 @@ def build_trainer(
     task.to(loader.device)
     for module in task.children():  # the task itself refuses a memory format (timm 1.0.27)
         module.to(memory_format=torch.channels_last)
-    compile_network(task, config.compile, loader.device)
     generator = torch.Generator(loader.device).manual_seed(config.seed)
     views = create_views(config, resolved, task, generator, aspects)
-    return Trainer(
+    compile_step(task, views, config.compile, loader.device, dtype)
+    trainer = Trainer(
         config,
         task,
         loader,
@@ -95,6 +96,10 @@ def build_trainer(
         warmup_epochs=resolved.warmup_epochs,
         dtype=dtype,
     )
+    on_one_gpu = loader.device.type == "cuda" and distributed.world_size() == 1
+    if on_one_gpu and config.compile != "no" and resolved.image_size <= LARGEST and can_be_captured(trainer.optimizer):
+        trainer.capture(CudaGraph(loader.device))
+    return trainer
 
 
 def distribute(trainer: Trainer) -> None:

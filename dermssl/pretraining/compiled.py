@@ -1,4 +1,4 @@
-"""``--compile``: the network that is trained, as one program made for its shapes by torch.compile."""
+"""``--compile``: networks and views as programs made for their shapes by torch.compile."""
 
 import logging
 import os
@@ -7,18 +7,24 @@ from typing import Any
 
 import torch
 
+from dermssl.data.augment import TwoViews
+from dermssl.data.jigsaw import JigsawViews
 from dermssl.errors import DermsslError
 
 LOGGER = logging.getLogger("dermssl")
 
 
-def compile_network(task: Any, compile: str, device: torch.device) -> bool:
-    """Compile what a task trains, in place: its state keeps its names. The work is done in the first step.
+def compile_step(
+    task: Any, views: TwoViews | JigsawViews, compile: str, device: torch.device, dtype: torch.dtype
+) -> bool:
+    """Compile a task's networks and its views, in place: its state keeps its names. The work is done in the first step.
 
     Args:
         task: one of ``dermssl.methods``, before it is wrapped for several processes.
+        views: make its input.
         compile: ``"yes"``, ``"no"`` or ``"auto"``: on CUDA, where there is a C++ compiler.
         device: of the task.
+        dtype: of autocast, in which the views are made.
 
     Returns:
         Whether it is compiled.
@@ -32,8 +38,9 @@ def compile_network(task: Any, compile: str, device: torch.device) -> bool:
     if not any(name and shutil.which(name) for name in compilers):
         if compile == "yes":
             raise DermsslError("--compile yes: there is no C++ compiler (g++ or clang++); install one, or leave it out")
-        LOGGER.info("the network is not compiled: there is no C++ compiler")
+        LOGGER.info("nothing is compiled: there is no C++ compiler")
         return False
     task.compile(dynamic=False)
-    LOGGER.info("the network is compiled in the first step, which takes a minute or two")
+    views.compile(dtype)
+    LOGGER.info("networks and views are compiled in the first step, which takes a minute or two")
     return True

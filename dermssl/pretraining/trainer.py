@@ -18,28 +18,14 @@ from dermssl.data.loader import Loader
 from dermssl.devices import autocast
 from dermssl.errors import DermsslError
 from dermssl.pretraining.config import PretrainConfig
+from dermssl.pretraining.graphs import CapturedStep, Recorder
 from dermssl.pretraining.optimizer import create_optimizer, create_scheduler, load_optimizer
+from dermssl.pretraining.tally import Diverged, Tally
 
 LOGGER = logging.getLogger("dermssl")
 
 # On CUDA reading a loss waits for the device: often enough for a progress bar, rarely enough to cost nothing.
 READ_EVERY = 20
-
-
-class Diverged(DermsslError):
-    """Something is not finite that must be.
-
-    Args:
-        what: it is, such as ``the loss is nan``.
-        step: after which it was found, from 1.
-        batches: in an epoch.
-        lr: learning rate of that step.
-    """
-
-    def __init__(self, what: str, step: int, batches: int, lr: float) -> None:
-        super().__init__(
-            f"{what} at step {step} (epoch {(step - 1) // batches + 1}), where the learning rate was {lr:.3g}"
-        )
 
 
 class Trainer:
@@ -71,13 +57,43 @@ class Trainer:
         self.total_steps = config.epochs * len(loader)
         self.optimizer = create_optimizer(config, task, lr, loader.device)
         self.scheduler = create_scheduler(config, self.optimizer, warmup_epochs, len(loader))
-        # fp16 keeps small gradients only if they are scaled up; otherwise this does nothing
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype == torch.float16)
+        self.scaler = self._new_scaler()
         self.step = 0  # updates made so far, in all epochs
         self.lr = lr  # of the last update
-        self._bad_step: Tensor | None = None  # (), the first step whose loss was not finite, else infinity
         self.epoch_seconds = 0.0
-        self.totals: dict[str, Tensor] = {}  # sums of the task's scalars over the batches of this epoch
+        self.tally = Tally(task.logs, loader.device)
+        self.captured: CapturedStep | None = None
+
+    def capture(self, recorder: Recorder) -> None:
+        """Make the updates from a recording, but for the first ones."""
+        self.captured = CapturedStep(
+            self._update, self.task, self.optimizer, self.views.generator, self._changing, self._mend_scaler, recorder
+        )
+
+    def _changing(self) -> dict[str, list[Tensor]]:
+        """All tensors that an update changes."""
+        weights = list(self.task.get_trainable_module().parameters())
+        trained = {id(weight) for weight in weights}
+        moments = [t for state in self.optimizer.state.values() for t in state.values() if isinstance(t, Tensor)]
+        scale = [self.scaler._scale, self.scaler._growth_tracker] if self.scaler.is_enabled() else []
+        return {
+            "weights": weights,
+            "averaged weights": [weight for weight in self.task.parameters() if id(weight) not in trained],
+            "buffers": list(self.task.buffers()),
+            "optimizer": moments,
+            "sums": [*self.tally.tensors, *(t for t in scale if t is not None)],
+        }
+
+    def _new_scaler(self) -> torch.amp.GradScaler:
+        """fp16 keeps small gradients only if they are scaled up; otherwise this does nothing."""
+        return torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
+
+    def _mend_scaler(self) -> None:
+        """Forget that a step was begun."""
+        state = self.scaler.state_dict()
+        self.scaler = self._new_scaler()
+        if state:
+            self.scaler.load_state_dict(state)
 
     @property
     def epoch(self) -> int:
@@ -102,76 +118,71 @@ class Trainer:
         done = self.step % len(self.loader)
         losses: dict[str, float] = {}
         for images, index in self.loader.epoch(self.epoch, start=done):
-            scalars = self._train_step(images, index)
+            self._train_step(images, index)
             done += 1
             paused = pause()
             if self.device.type == "cpu" or done % READ_EVERY == 0 or paused or done == len(self.loader):
-                losses = self._read(scalars)
+                losses = self._read()
             self.epoch_seconds = already + time.perf_counter() - started
             on_step(losses)
             if paused and done < len(self.loader):
                 return False
         return True
 
-    def _train_step(self, images: Tensor, index: Tensor) -> dict[str, Tensor]:
+    def _train_step(self, images: Tensor, index: Tensor) -> None:
         """One update. Nothing in here waits for the device."""
         if distributed.world_size() > 1:  # the noise of dropout: other on each rank, nothing to keep in the checkpoint
             torch.manual_seed(seed_of(self.config.seed, self.step, distributed.rank()))
+        self.task.begin_step(self.step / self.total_steps)
+        if self.captured is None:
+            self._update(images, index)
+        else:
+            self.captured(images, index)
+        self.step += 1
+        self.lr = self.optimizer.param_groups[0]["lr"]
+        self.scheduler.step_update(self.step)
+
+    def _update(self, images: Tensor, index: Tensor) -> None:
+        """What a step does on the device. It may be captured: then no Python runs here when it is replayed."""
         self.optimizer.zero_grad(set_to_none=True)  # before the forward pass, which can have their memory
         views, target = self.views(images, index)
         views = tuple(view.contiguous(memory_format=torch.channels_last) for view in views)
-        self.task.begin_step(self.step / self.total_steps)
         known = {"index": index} if self._names_index else {}
         with autocast(self.device, self.dtype):
             result = self.task(views, target, **known)
         self.scaler.scale(result["loss"]).backward()
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.step += 1
-        self.lr = self.optimizer.param_groups[0]["lr"]
-        self.scheduler.step_update(self.step)
         scalars = {name: result[name].detach() for name in self.task.logs}
         # Every rank has the same state after every step: rank 0's checkpoint is that of all. DDP sees to the weights.
         distributed.average_([*scalars.values(), *self.task.get_trainable_module().buffers()])
-        for name, value in scalars.items():
-            self.totals[name] = self.totals.get(name, 0.0) + value.double()
-        self._note_finite(scalars["loss"])
-        return scalars
+        self.tally.add(scalars)
 
-    def _note_finite(self, loss: Tensor) -> None:
-        """Remember on the device the first step whose loss is not finite."""
-        if self._bad_step is None:
-            self._bad_step = torch.full((), math.inf, dtype=torch.double, device=self.device)
-        good = torch.isfinite(loss)
-        self._bad_step = torch.where(good | torch.isfinite(self._bad_step), self._bad_step, float(self.step))
-
-    def _read(self, scalars: dict[str, Tensor]) -> dict[str, float]:
+    def _read(self) -> dict[str, float]:
         """The losses of the last step, read from the device all at once.
 
         Raises:
-            Diverged: one since the last reading was not finite.
+            Diverged: one since the start was not finite.
         """
-        assert self._bad_step is not None
-        *values, bad_step = torch.stack([value.double() for value in (*scalars.values(), self._bad_step)]).tolist()
-        losses = dict(zip(scalars, values, strict=True))
-        if math.isfinite(bad_step):
+        losses, bad_step = self.tally.read()
+        if bad_step is not None:
             loss = losses["loss"] if bad_step == self.step else math.nan
-            raise Diverged(f"the loss is {loss}", int(bad_step), len(self.loader), self.lr)
+            raise Diverged(f"the loss is {loss}", bad_step, len(self.loader), self.lr)
         return losses
 
     def finish_epoch(self) -> dict[str, float]:
         """Averages of the epoch that just ended, its speed and learning rate; starts the next."""
-        averages = {name: (total / len(self.loader)).item() for name, total in self.totals.items()}
         images = len(self.loader) * self.loader.batch_size
         metrics = {
             "epoch": self.step // len(self.loader),
             "step": self.step,
-            **averages,
+            **self.tally.averages(len(self.loader)),
             "lr": self.optimizer.param_groups[0]["lr"],
             "images_per_second": round(images / self.epoch_seconds, 2),
             "seconds": round(self.epoch_seconds, 3),
         }
-        self.totals, self.epoch_seconds = {}, 0.0
+        self.tally.start_epoch()
+        self.epoch_seconds = 0.0
         return metrics
 
     def diverged(self, what: str) -> Diverged:
@@ -185,7 +196,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "step": self.step,
-            "totals": self.totals,
+            "totals": self.tally.state_dict(),
             "epoch_seconds": self.epoch_seconds,
             "augmentation_rng": self.views.generator.get_state(),
             # dropout and stochastic depth draw from the global generators
@@ -207,7 +218,7 @@ class Trainer:
             self.scaler.load_state_dict(state["scaler"])
         self.step = state["step"]
         self.scheduler.step_update(self.step)
-        self.totals = {name: total.to(self.device) for name, total in state["totals"].items()}
+        self.tally.load_state_dict(state["totals"], self.step)
         self.epoch_seconds = state["epoch_seconds"]
         if (state["cuda_rng"] is None) == (self.device.type == "cuda"):
             self._seed_anew()

@@ -1,11 +1,10 @@
 """A step of the trainer: it never waits for its device, and fp16 scales its loss."""
 
 import shutil
-from typing import Any
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+import torch._dynamo
 
 import dermssl
 from dermssl import DermsslError
@@ -17,32 +16,10 @@ from dermssl.pretraining.checkpoint import load_checkpoint
 from dermssl.pretraining.config import make_config
 from dermssl.pretraining.decided import resolve
 
+from .tape import Tape
+from .waits import Waits
+
 CPU = torch.device("cpu")
-
-# What waits for a device, or copies from the host, if the tensors are on one.
-WAITING = {
-    torch.ops.aten._local_scalar_dense.default,  # .item(), bool(), float()
-    torch.ops.aten.nonzero.default,
-    torch.ops.aten.lift_fresh.default,  # torch.tensor(...), new_tensor(...): a constant of the host
-    torch.ops.aten.masked_select.default,
-    torch.ops.aten.unique_consecutive.default,
-    torch.ops.aten._unique2.default,
-    torch.ops.aten.is_nonzero.default,
-    torch.ops.aten.equal.default,
-}
-
-
-class Waits(TorchDispatchMode):
-    """Lists the calls in its body that would wait."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in WAITING:
-            self.seen.append(str(func))
-        return func(*args, **(kwargs or {}))
 
 
 def make(images, options, dtype=torch.float32):
@@ -68,11 +45,11 @@ def test_a_step_waits_for_nothing(images, tiny, method):
 def test_a_reading_is_one_transfer(images, tiny):
     trainer = make(images, tiny)
     trainer.task.train()
-    scalars = trainer._train_step(*next(iter(trainer.loader.epoch(0))))
+    trainer._train_step(*next(iter(trainer.loader.epoch(0))))
     with Waits() as waits:
-        losses = trainer._read(scalars)
+        losses = trainer._read()
     assert len(waits.seen) <= 1
-    assert losses.keys() == scalars.keys()
+    assert losses.keys() == set(trainer.task.logs)
 
 
 def test_fp16_scales_its_loss_and_keeps_the_scale(images, tiny, tmp_path):
@@ -88,12 +65,34 @@ def test_fp16_scales_its_loss_and_keeps_the_scale(images, tiny, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
-def test_a_compiled_run_is_the_eager_one_within_the_last_digits(images, tiny, tmp_path):
-    tiny |= {"backbone": "test_resnet", "precision": "fp32", "epochs": 1}
+@pytest.mark.parametrize("method", ["rotinstdisc", "pirl"])
+def test_a_compiled_run_is_the_eager_one_within_the_last_digits(images, tiny, tmp_path, method):
+    """Query and key encoder, and the views from bytes on: what runs on CUDA, by the CPU's inductor."""
+    tiny |= {"backbone": "test_resnet", "precision": "fp32", "epochs": 1, "method": method}
     eager = dermssl.pretrain(images, tmp_path / "eager", **tiny)
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
     compiled = dermssl.pretrain(images, tmp_path / "compiled", compile="yes", **tiny)
+    assert not torch._dynamo.utils.counters["graph_break"]
     assert compiled.history[-1]["loss"] == pytest.approx(eager.history[-1]["loss"], rel=1e-3)
     assert compiled.backbone.state_dict().keys() == eager.backbone.state_dict().keys()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
+def test_a_compiled_step_can_be_captured(images, tiny):
+    """Both at once, as on CUDA: the recording holds the compiled programs."""
+    options = {**tiny, "backbone": "test_resnet", "precision": "fp32"}
+    plain, captured = make(images, options), make(images, {**options, "compile": "yes"})
+    for group in captured.optimizer.param_groups:
+        group["fused"], group["foreach"] = True, None
+    captured.capture(Tape())
+    for trainer in (plain, captured):
+        torch.manual_seed(0)
+        while trainer.step < 6:
+            if trainer.train_epoch(lambda trainer=trainer: trainer.step >= 6, lambda losses: None):
+                trainer.finish_epoch()
+    assert captured._read() == pytest.approx(plain._read(), rel=1e-2)
 
 
 def test_compiling_without_a_compiler_is_said(images, tiny, tmp_path, monkeypatch):
