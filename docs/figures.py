@@ -1,15 +1,29 @@
-"""Draws docs/images/method.svg:  python docs/figures.py"""
+"""Draws the pictures of the README and the home page.
 
+python docs/figures.py method                     docs/images/method.svg
+python docs/figures.py neighbours dermssl-demo    docs/images/neighbours.png, from what `dermssl demo` made
+"""
+
+import io
+import sys
 from pathlib import Path
 
 import matplotlib
 
-matplotlib.use("svg")
-import matplotlib.pyplot as plt
+matplotlib.use("agg")
+import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyBboxPatch
+from PIL import Image
 
-matplotlib.rcParams["svg.hashsalt"] = "dermssl"  # the same file each time
-INK, QUERY, KEY = "#334155", "#0f766e", "#b45309"
+import dermssl
+from dermssl.data.prepare import cached
+from dermssl.evaluation.embeddings import Embeddings
+
+IMAGES = Path(__file__).parent / "images"
+INK, QUERY, KEY, PAPER = "#334155", "#0f766e", "#b45309", "#ffffff"
+CLASSES = ("bcc", "mel", "nv", "vasc")
+SHOWN = 4  # neighbours of an image
 
 
 def box(axes, x, y, text, colour, width=1.5):
@@ -28,8 +42,10 @@ def lesion(axes, x, y, turned):
     axes.add_patch(Circle(tip, 0.06, facecolor="#1c1917"))
 
 
-def method() -> plt.Figure:
-    figure, axes = plt.subplots(figsize=(9, 3.6))
+def method() -> Figure:
+    """Two views of an image, the encoder and the two tasks."""
+    figure = Figure(figsize=(9, 3.6), facecolor=PAPER)
+    axes = figure.subplots()
     axes.set(xlim=(0, 11), ylim=(-0.6, 4.2), aspect="equal")
     axes.axis("off")
     lesion(axes, 0.1, 1.5, turned=False)
@@ -60,7 +76,66 @@ def method() -> plt.Figure:
     return figure
 
 
-if __name__ == "__main__":
-    target = Path(__file__).parent / "images" / "method.svg"
+def nearest(found: Embeddings, query: int) -> np.ndarray:
+    """Numbers of the images of other lesions whose features are nearest to those of one image, by cosine."""
+    unit = found.features / np.linalg.norm(found.features, axis=1, keepdims=True)
+    cosines = unit @ unit[query]
+    cosines[np.array(found.groups) == found.groups[query]] = -2  # another photograph of the lesion would be too easy
+    return np.argsort(-cosines)[:SHOWN]
+
+
+def neighbours(images: Path, before: str, after: str, size: int) -> Figure:
+    """For an image of some classes the nearest images of other lesions, those of the same class framed."""
+    cache = cached(images, size=64)
+    found = [dermssl.embed(weights, images, image_size=size) for weights in (before, after)]
+    labels = np.array(found[0].labels)
+    classes = [name for name in CLASSES if name in labels]
+    generator = np.random.default_rng(0)
+    queries = [int(generator.choice(np.flatnonzero(labels == name))) for name in classes]
+    figure = Figure(figsize=(8.2, 0.9 * len(classes) + 0.4), facecolor=PAPER)
+    columns = [0, *range(2, 2 + SHOWN), *range(3 + SHOWN, 3 + 2 * SHOWN)]
+    width = [1, 0.25, *[1] * SHOWN, 0.25, *[1] * SHOWN]
+    grid = figure.add_gridspec(
+        len(classes),
+        len(width),
+        width_ratios=width,
+        left=0.01,
+        right=0.99,
+        bottom=0.02,
+        top=0.89,
+        wspace=0.08,
+        hspace=0.08,
+    )
+    for row, query in enumerate(queries):
+        shown = [query, *nearest(found[0], query), *nearest(found[1], query)]
+        for column, image in zip(columns, shown, strict=True):
+            axes = figure.add_subplot(grid[row, column])
+            axes.imshow(cache.images[image])
+            axes.set(xticks=[], yticks=[])
+            same = column > 0 and labels[image] == labels[query]
+            for edge in axes.spines.values():
+                edge.set(visible=same, color=QUERY, linewidth=3)
+            if row == 0 and column in (0, columns[1], columns[1 + SHOWN]):
+                title = {0: "image", columns[1]: "nearest, untrained network"}.get(
+                    column, "nearest, pretrained network"
+                )
+                axes.set_title(title, fontsize=13, color=INK, loc="left")
+    return figure
+
+
+def write_method() -> Path:
+    matplotlib.rcParams["svg.hashsalt"] = "dermssl"  # the same file each time
+    target = IMAGES / "method.svg"
     method().savefig(target, bbox_inches="tight", metadata={"Date": None})
-    print(target)
+    return target
+
+
+def write_neighbours(demo: Path) -> Path:
+    target, drawn = IMAGES / "neighbours.png", io.BytesIO()
+    neighbours(demo / "images", "random:resnet18", str(demo / "run"), 48).savefig(drawn, bbox_inches="tight", dpi=110)
+    Image.open(drawn).convert("RGB").quantize(255).save(target, optimize=True)  # a third of the bytes
+    return target
+
+
+if __name__ == "__main__":
+    print(write_method() if sys.argv[1] == "method" else write_neighbours(Path(sys.argv[2])))

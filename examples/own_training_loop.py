@@ -1,6 +1,6 @@
 """RotInstDisc in a training loop of your own: the method is a timm TrainingTask, the rest is plain PyTorch.
 
-python examples/own_training_loop.py IMAGES [BACKBONE] [EPOCHS]
+python examples/own_training_loop.py IMAGES [BACKBONE EPOCHS]
 """
 
 import sys
@@ -16,24 +16,20 @@ from dermssl.data.loader import Loader
 from dermssl.data.prepare import cached
 
 IMAGE_SIZE, BATCH = 64, 32
-
-images = sys.argv[1]
-backbone = timm.create_model(sys.argv[2] if len(sys.argv) > 2 else "resnet18", num_classes=0)
-epochs = int(sys.argv[3]) if len(sys.argv) > 3 else 5
-
+images, name, epochs = sys.argv[1], *(sys.argv[2:] or ["resnet18", "5"])
+backbone = timm.create_model(name, num_classes=0)
 device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 cache = cached(images, size=source_size(IMAGE_SIZE))  # decoded once, at 72 px
 loader = Loader(cache.images, BATCH, seed=0, device=device)
 mean, std = tuple(backbone.pretrained_cfg["mean"]), tuple(backbone.pretrained_cfg["std"])
 views = TwoViews(IMAGE_SIZE, ViewPolicy(), mean, std, torch.Generator(device).manual_seed(0), aspects=cache.aspects)
-
 task = RotInstDisc(backbone, queue_size=min(4096, len(cache.images)), device=device).to(device).train()
 optimizer = create_optimizer_v2(task.trainable_module, "adamw", lr=1e-3, weight_decay=0.05)
 
-for epoch in range(epochs):
+for epoch in range(int(epochs)):
     for batch, index in loader.epoch(epoch):  # (32, 72, 72, 3) uint8 and the images' numbers
         (query, key), rotation = views(batch, index)
-        out = task((query, key), rotation)
+        out = task((query, key), rotation, index)
         optimizer.zero_grad()
         out["loss"].backward()
         optimizer.step()

@@ -1,6 +1,7 @@
 """What a model's evaluations gave more than those of others, image by image.
 
-    python examples/paired_differences.py RUN/evaluations [RUN-OF-ANOTHER-SEED/evaluations ...]
+    python tests/benchmarks/published_weights/paired_differences.py \\
+        RUN/evaluations [RUN-OF-ANOTHER-SEED/evaluations ...]
 
 Beside `NAME.json`, the report of the model, lie `NAME-OTHER.json`: the same evaluation of other weights, each with its
 answers in `.predictions.csv`. Prints a Markdown table of the differences in points, with 95 % intervals. Of several

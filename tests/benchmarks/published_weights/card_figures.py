@@ -1,6 +1,7 @@
 """Two figures for a model card that show no image: features in the plane, and where the network looks on average.
 
-    python examples/card_figures.py HAM10000/ RUN random:resnet18 --output RUN/evaluations [--image-size 64]
+    python tests/benchmarks/published_weights/card_figures.py \\
+        HAM10000/ RUN random:resnet18 --output RUN/evaluations [--image-size 64]
 
 `features-in-the-plane.png` has a panel for each WEIGHTS, points coloured by class. `mean-activation.png` has the
 activation map of the features (`dermssl cam`), each map divided by its sum, averaged over images of all classes alike.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Train, prove and export the published ResNet18: one command on a CUDA machine.
 #
-#   examples/train_hub_weights.sh HAM10000/ IMAGES/ RUN/ hub/resnet18.dermssl_ham10000 [options of dermssl pretrain]
+#   tests/benchmarks/published_weights/train.sh HAM10000/ IMAGES/ RUN/ hub/resnet18.dermssl_ham10000 [options of dermssl pretrain]
 #
 # HAM10000/ has the labels for the evaluation; pretraining is on IMAGES/, without labels: HAM10000/ itself, or a folder
 # that holds it and the further images of ISIC. Without options: 128 px, 400 epochs, batch 512, about ten thousand steps.
@@ -56,13 +56,13 @@ for weights in "${all[@]}"; do
   mkdir -p "$reports" && cp "$few"/reports/*.json "$reports"
 done
 
-examples=$(dirname "$0")
-python "$examples/paired_differences.py" "$run/evaluations"
-unless_there "$run/camera_shift.md" python "$examples/camera_shift.py" "$ham" "$run" "$untrained" \
+here=$(dirname "$0")
+python "$here/paired_differences.py" "$run/evaluations"
+unless_there "$run/camera_shift.md" python "$here/camera_shift.py" "$ham" "$run" "$untrained" \
   --image-size "$size" --output "$run/evaluations/camera"
 cat "$run/camera_shift.md"
 [ -e "$run/evaluations/mean-activation.png" ] || # the last that is written
-  python "$examples/card_figures.py" "$ham" "$run" "$untrained" --image-size "$size" --output "$run/evaluations"
+  python "$here/card_figures.py" "$ham" "$run" "$untrained" --image-size "$size" --output "$run/evaluations"
 dermssl export "$run" "$published" --license cc-by-nc-4.0 \
   --attribution "Tschandl, Rosendahl, Kittler: The HAM10000 dataset. Scientific Data 5, 180161 (2018), doi:10.1038/sdata.2018.161" \
   --attribution "International Skin Imaging Collaboration, ISIC Archive; Codella et al. (2018), doi:10.1109/ISBI.2018.8363547"

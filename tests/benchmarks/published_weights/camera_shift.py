@@ -1,9 +1,10 @@
 """KNN across cameras: trained on all camera set-ups of HAM10000 but one, tested on that one.
 
-    python examples/camera_shift.py HAM10000/ RUN random:resnet18 [--image-size 64] [--output RUN/evaluations/camera]
+    python tests/benchmarks/published_weights/camera_shift.py \\
+        HAM10000/ RUN random:resnet18 [--image-size 64] [--output RUN/evaluations/camera]
 
-The set-ups are the `dataset` column of HAM10000_metadata.csv. Prints a Markdown table, a row a set-up left out, with
-the accuracy and macro recall of each WEIGHTS and their 95 % bootstrap intervals over lesions.
+The set-ups are the `dataset` column of HAM10000_metadata.csv. Prints a Markdown table, one row per set-up
+that is left out, with the accuracy and macro recall of each WEIGHTS and their 95 % bootstrap intervals over lesions.
 """
 
 import argparse

@@ -1,15 +1,16 @@
-"""The example that makes the weights in hub/, cut down to seconds: trained, evaluated, exported, checked."""
+"""The script that makes the weights in hub/, cut down to seconds: trained, evaluated, exported, checked."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import timm
 
 from dermssl.data.synthetic import write_synthetic
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+HERE = Path(__file__).parent
 TINY = ["--backbone", "resnet10t", "--epochs", "1", "--image-size", "32", "--batch-size", "32", "--queue-size", "64"]
 
 
@@ -21,9 +22,10 @@ def run(command: list[str], folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_weights_are_trained_proven_and_exported(tmp_path):
     write_synthetic(tmp_path / "images", images=280, size=36)
-    script = str(EXAMPLES / "train_hub_weights.sh")
+    script = str(HERE / "train.sh")
     output = run(
         ["bash", script, "images/", "images/HAM10000_images/", "run/", "hub/resnet10t.dermssl_drawn", *TINY], tmp_path
     )
@@ -38,7 +40,7 @@ def test_weights_are_trained_proven_and_exported(tmp_path):
         assert f"| {name} | moco |" in output
         assert f"| {name} | random |" in output
     twice = ["run/evaluations", "run/evaluations"]
-    differences = run([sys.executable, str(EXAMPLES / "paired_differences.py"), *twice], tmp_path)
+    differences = run([sys.executable, str(HERE / "paired_differences.py"), *twice], tmp_path)
     assert differences in output  # the mean of the same twice is the same
     assert "tested on synthetic_a\n" in card
     assert card.count("](features-in-the-plane.png)") == card.count("](mean-activation.png)") == 1
