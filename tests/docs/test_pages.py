@@ -79,8 +79,13 @@ def quoted(page: Path) -> Iterator[str]:
         yield " ".join(match[1].split())
 
 
-# What makes a page's command small: the pages show runs of minutes, the tests have seconds.
-SMALLER = ((r"--image-size \d+", "--image-size 32"), (r"--epochs \d+", "--epochs 1"), (r"k=100", "k=20"))
+# What makes a page's code small (the pages show runs of minutes, the tests have seconds) and right for drawn images.
+SMALLER = (
+    (r"--image-size \d+", "--image-size 32"),
+    (r"--epochs \d+", "--epochs 1"),
+    (r"k=100", "k=20"),
+    (r"cc-by-4\.0", "apache-2.0"),
+)
 FIRST = "tutorials/first-backbone.md"  # makes runs/first, with which the other pages go on
 DRILLS = ROOT / "docs" / "architecture.md"  # run by tests/test_architecture_page.py
 OTHERS_OPTIONS = {"--nproc-per-node", "--max-restarts", "--no-deps"}  # torchrun's and pip's
