@@ -7,15 +7,17 @@ from pathlib import Path
 
 import timm
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from dermssl.backbones.bounded import at_most
 from dermssl.backbones.checkpoint import is_checkpoint
 from dermssl.backbones.create import create_backbone
+from dermssl.backbones.described import Described, read_described
 from dermssl.backbones.download import download, explain
 from dermssl.backbones.facts import pretrained_cfg
-from dermssl.backbones.tensors import load_tensors
+from dermssl.backbones.tensors import load_tensors, refuse_misfit
 from dermssl.errors import DermsslError
 from dermssl.regular import unfit_name
 
@@ -28,8 +30,6 @@ CONFIG_FILE = "config.json"
 # what a run directory holds of interest here; its other names stand in pretraining/run_directory.py
 BACKBONE_FOLDER = "backbone"
 CHECKPOINT_FILE = "checkpoint.pt"
-# key under which the file itself holds its config.json, so that it can be used alone
-METADATA_KEY = "timm_config"
 # spellings of weights that are not paths
 _ELSEWHERE = ("hf-hub:", "timm:", "random:", "module:")
 
@@ -126,33 +126,32 @@ def _from_disk(spelling: str) -> nn.Module:
 
 def _from_files(spelling: str, config: Path, file: Path) -> nn.Module:
     """The model that ``config`` describes, with every tensor from ``file``."""
+    described = read_described(spelling, config, file)
+    larger = (
+        f"weights {spelling}: {CONFIG_FILE} asks for a far larger network than the {len(described.shapes):,} tensors "
+        f"of {file.name} are; it belongs to other weights, or is damaged"
+    )
+    with at_most(len(described.shapes), larger):
+        with torch.device("meta"):  # shapes alone: what does not fit is refused before any memory is taken
+            outline = _build(spelling, described)
+        refuse_misfit(outline, described.shapes, spelling)
+        model = _build(spelling, described)
     try:
         tensors = load_file(file)
-        text = config.read_text(encoding="utf-8") if config.is_file() else _config_inside(file)
     except (OSError, ValueError, SafetensorError) as error:
         raise DermsslError(f"weights {spelling}: {file.name} cannot be read: {error}") from error
-    if text is None:
-        raise DermsslError(
-            f"weights {spelling}: nothing says which architecture this is; "
-            f"put the {CONFIG_FILE} of the export beside it"
-        )
-    model = _build(spelling, text)
     load_tensors(model, tensors, spelling)
     return model
 
 
-def _config_inside(file: Path) -> str | None:
-    with safe_open(file, framework="pt") as opened:
-        return (opened.metadata() or {}).get(METADATA_KEY)
-
-
-def _build(spelling: str, config: str) -> nn.Module:
+def _build(spelling: str, described: Described) -> nn.Module:
     """The architecture of a ``config.json``, read by timm itself, with random weights."""
+    config = described.config
     try:
-        if not timm.is_model(json.loads(config)["architecture"]):
-            _named(spelling, json.loads(config)["architecture"], 0)  # raises, with close names
+        if not timm.is_model(config["architecture"]):
+            _named(spelling, config["architecture"], 0)  # raises, with close names
         with tempfile.TemporaryDirectory() as folder:
-            (Path(folder) / CONFIG_FILE).write_text(config, encoding="utf-8")
+            (Path(folder) / CONFIG_FILE).write_text(json.dumps(config), encoding="utf-8")
             model = timm.create_model(f"local-dir:{folder}", pretrained=False, num_classes=0)
     except DermsslError:
         raise

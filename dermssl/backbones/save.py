@@ -16,7 +16,8 @@ from timm.models import get_pretrained_cfg_value
 from torch import nn
 
 from dermssl.backbones.facts import INTERPOLATION, crop_mode, own_image_size, pretrained_cfg
-from dermssl.backbones.load import CONFIG_FILE, METADATA_KEY, WEIGHTS_FILE
+from dermssl.backbones.identity import ID_FIELD, ID_KEY, METADATA_KEY, weights_id
+from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE
 from dermssl.documents import parse_json
 from dermssl.errors import DermsslError
 from dermssl.files import replaced_file, write_text
@@ -43,7 +44,8 @@ def save_backbone(
         folder: made if it is not there; each file is replaced whole.
         mean, std: of the three channels, for values in [0, 1].
         image_size: edge in pixels of the images it was trained on.
-        provenance: what else is known; written under ``dermssl``, which timm ignores.
+        provenance: what else is known; written under ``dermssl``, which timm ignores, beside an id that the weights
+            file has too.
         fit: how its training images became square, ``"squash"`` or ``"crop"``: timm's transforms do the same.
         tag: what timm calls this set of weights.
         license: SPDX name of the licence of the weights; None leaves it open.
@@ -65,11 +67,13 @@ def save_backbone(
         paper=paper,
         description=description,
     )
-    text = json.dumps({**config, "dermssl": provenance}, indent=2) + "\n"
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
+    identity = weights_id(tensors)
+    text = json.dumps({**config, "dermssl": {**provenance, ID_FIELD: identity}}, indent=2) + "\n"
+    metadata = {"format": "pt", METADATA_KEY: json.dumps(config), ID_KEY: identity}
     with replaced_file(folder / WEIGHTS_FILE, bytes_of(model)) as temporary:
         with told_by_the_disk():
-            save_file(tensors, temporary, metadata={"format": "pt", METADATA_KEY: json.dumps(config)})
+            save_file(tensors, temporary, metadata=metadata)
         _settle_header(temporary)
     write_text(folder / CONFIG_FILE, text)
     shutil.copymode(folder / CONFIG_FILE, folder / WEIGHTS_FILE)  # safetensors makes files that only their owner reads
