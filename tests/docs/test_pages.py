@@ -85,6 +85,7 @@ SMALLER = (
     (r"--epochs \d+", "--epochs 1"),
     (r"k=100", "k=20"),
     (r"cc-by-4\.0", "apache-2.0"),
+    (r"timm:resnet18\.a1_in1k", "random:resnet18"),  # without the network
 )
 FIRST = "tutorials/first-backbone.md"  # makes runs/first, with which the other pages go on
 DRILLS = ROOT / "docs" / "architecture.md"  # run by tests/test_architecture_page.py
@@ -197,6 +198,8 @@ def run(line: str) -> None:
     assert words is not None, f"not run by this test: {line}"
     if words[0] == "eval-knn" and "--k" not in words:
         words += ["--k", "20"]  # the drawn set is small
+    if words[0] in ("eval-knn", "finetune") and "--image-size" not in words:
+        words += ["--image-size", "32"]
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
         try:
