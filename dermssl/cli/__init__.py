@@ -3,6 +3,7 @@
 import importlib
 import signal
 import sys
+import time
 import traceback
 from types import FrameType
 
@@ -13,6 +14,7 @@ from dermssl.cli.logs import reset_verbosity, verbose, with_verbosity
 from dermssl.documents import unreadable
 from dermssl.errors import DermsslError, SaidElsewhere
 from dermssl.malloc import keep_freed_memory
+from dermssl.pretraining.signals import SAME_REQUEST
 from dermssl.terminal import coloured, lost, safe_streams, tell, visible
 
 # command name -> module; each module holds a click command called ``command``
@@ -56,9 +58,17 @@ class _Stopped(BaseException):
         self.number = signal.Signals(number)
 
 
+_stopped: tuple[_Stopped, float] | None = None  # the first signal, and when it came
+
+
 def _stop(number: int, frame: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_DFL)  # a second one ends it at once
-    raise _Stopped(number)
+    global _stopped
+    if _stopped is None:
+        _stopped = _Stopped(number), time.monotonic()
+        raise _stopped[0]
+    if time.monotonic() - _stopped[1] > SAME_REQUEST:  # a later one ends it at once
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
 
 
 def main() -> None:
@@ -67,8 +77,10 @@ def main() -> None:
     Exit status: 0; 1 for an error, reported in one line; 2 for a wrong command line; 3 for pairs that ``leakage``
     found; 128 + the number of the signal that ended it (130 for Ctrl-C, 143 for SIGTERM).
     """
+    global _stopped
     keep_freed_memory()
     reset_verbosity()
+    _stopped = None
     # one that was ignored stays so: nohup ignores SIGHUP, a shell SIGINT for jobs in the background
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -85,7 +97,13 @@ def main() -> None:
 def _run() -> int:
     """Run the command, tell its error, and return its exit status."""
     try:
-        status = group.main(prog_name="dermssl", standalone_mode=False)
+        try:
+            status = group.main(prog_name="dermssl", standalone_mode=False)
+        except Exception:
+            if _stopped is None:
+                raise
+            # a library that the signal's exception came through raised one of its own instead
+            raise _stopped[0] from None
         return status if isinstance(status, int) else 0
     except click.ClickException as error:
         error.show()

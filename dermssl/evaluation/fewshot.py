@@ -1,5 +1,6 @@
 """How far does a share of the labels take each of several sets of weights?"""
 
+import contextlib
 import json
 import logging
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from torch import nn
 
 from dermssl.backbones.facts import name_of
 from dermssl.data.cache import Cache
+from dermssl.documents import MissingDocument, read_json
 from dermssl.errors import DermsslError
 from dermssl.evaluation.arguments import FewshotOptions
 from dermssl.evaluation.fitted import check_output
@@ -21,6 +23,8 @@ from dermssl.evaluation.transfer import Transfer
 from dermssl.files import replaced_file, write_text
 from dermssl.options import takes
 from dermssl.tables import markdown_table, percent
+
+_REQUESTS = "requests.json"  # file name of a report -> what it was made of, so that the same call goes on
 
 LOGGER = logging.getLogger("dermssl")
 
@@ -100,6 +104,30 @@ class FewShot:
         write_text(folder / "fewshot.json", self.to_json() + "\n")  # last: where it is, all is
 
 
+def _made_before(file: Path, transfer: Transfer, share: float) -> Report | None:
+    """The report that an interrupted call with the same request left in ``file``; the request is noted for the next.
+
+    Raises:
+        DermsslError: the folder holds what another request made.
+    """
+    folder = file.parent.parent
+    noted: dict[str, str] = {}
+    with contextlib.suppress(MissingDocument):
+        noted = read_json(folder / _REQUESTS, "what was asked for", {str: str}, remedy="name another --output")
+    request = transfer.request(share)
+    if noted.setdefault(file.name, request) != request:
+        raise DermsslError(f"--output {folder}: holds the results of other weights, images or options; name another")
+    write_text(folder / _REQUESTS, json.dumps(noted, indent=1) + "\n")
+    try:
+        report = Report.load(file)
+    except DermsslError:  # not made yet, or damaged
+        return None
+    if report.predictions is None:
+        return None
+    LOGGER.info("%s with %g %% of the labels: made before, in %s", transfer.name, 100 * share, file)
+    return report
+
+
 def _report_file(folder: Path, number: int, fraction: float) -> Path:
     """Where the report of the weights of this number goes."""
     return folder / "reports" / f"{number}-{100 * fraction:g}-percent.json"
@@ -128,7 +156,7 @@ def fewshot(weights: Sequence[str | Path | nn.Module], data: str | Path | Cache,
     if wrong or not shares:
         raise DermsslError(f"--fractions {','.join(f'{s:g}' for s in wrong)}: each must be above 0 and at most 1")
     output = options.output
-    if output is not None:
+    if output is not None and not (Path(output) / _REQUESTS).is_file():
         check_output(output)
     _refuse_unusable(weights, image_size=options.image_size, seed=options.seed)
     reports: dict[str, tuple[Report, ...]] = {}
@@ -136,10 +164,14 @@ def fewshot(weights: Sequence[str | Path | nn.Module], data: str | Path | Cache,
         transfer = Transfer.prepare(entry, data, options)
         done = []
         for share in shares:
-            LOGGER.info("%s with %g %% of the labels", transfer.name, 100 * share)
-            done.append(transfer.evaluate(fraction=share))
-            if output is not None:  # now: what comes after it may fail
-                done[-1].save(_report_file(Path(output), len(reports), share))
+            file = None if output is None else _report_file(Path(output), len(reports), share)
+            report = None if file is None else _made_before(file, transfer, share)
+            if report is None:
+                LOGGER.info("%s with %g %% of the labels", transfer.name, 100 * share)
+                report = transfer.evaluate(fraction=share)
+                if file is not None:  # now: what comes after it may fail
+                    report.save(file)
+            done.append(report)
         reports[transfer.name] = tuple(done)
     result = FewShot(shares, reports)
     if output is not None:

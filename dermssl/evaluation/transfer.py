@@ -173,15 +173,15 @@ class Transfer:
         Raises:
             DermsslError: it holds something else.
         """
-        if made_by(output) != self._request(fraction):
+        if made_by(output) != self.request(fraction):
             check_output(output)
             return False
         LOGGER.info("%s holds the fitted model of this command: it is kept, and the report is made again", output)
         return True
 
-    def _request(self, fraction: float) -> str:
-        """What the fitted model is made from, for its configuration."""
-        told = ("progress", "device", "by", "predictions", "output")  # move neither the model nor the figures
+    def request(self, fraction: float) -> str:
+        """sha256 of all that a model fitted with this share of the labels, and its report, are made from."""
+        told = ("progress", "device", "by", "predictions", "output", "fractions")  # move neither model nor figures
         options = {name: value for name, value in vars(self.options).items() if name not in told}
         hashes = (self.protocol.train.about["content_hash"], self.protocol.test.about["content_hash"])
         return request_of(self.setup.model, {**options, "fraction": fraction, "dtype": self.setup.dtype}, hashes)
@@ -198,7 +198,7 @@ class Transfer:
                 "weights": spoken_name(self.name),
                 "trained_on": spoken_name(self.data),
                 "recipe": self.options.recipe,
-                "request": self._request(fraction),
+                "request": self.request(fraction),
             },
             fit=train.about["fit"],
         )

@@ -34,6 +34,31 @@ def test_a_signal_ends_a_command_by_its_number(number, status):
     assert told == f"cleaned\nStopped by {number.name}.\n"
 
 
+def test_an_error_that_a_signal_led_to_is_no_error():
+    """C code that a signal's exception passes through may raise another one: safetensors does."""
+    code = CODE.replace(
+        "time.sleep(60)\n", "time.sleep(60)\n    except BaseException:\n        raise TypeError from None\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    assert process.stderr.readline() == "begun\n"
+    os.kill(process.pid, signal.SIGTERM)
+    _, told = process.communicate(timeout=20)
+    assert process.returncode == 143
+    assert told == "cleaned\nStopped by SIGTERM.\n"
+
+
+def test_the_same_signal_again_does_not_cut_the_cleaning_short():
+    code = CODE.replace("print('cleaned'", "time.sleep(0.5); print('cleaned'")
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    assert process.stderr.readline() == "begun\n"
+    os.kill(process.pid, signal.SIGINT)
+    time.sleep(0.15)
+    os.kill(process.pid, signal.SIGINT)
+    _, told = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert told == "cleaned\nStopped by SIGINT.\n"
+
+
 def test_an_ignored_signal_stays_ignored():
     process = subprocess.Popen(
         [sys.executable, "-c", CODE], stderr=subprocess.PIPE, text=True,

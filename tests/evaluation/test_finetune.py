@@ -344,6 +344,21 @@ class TestFewShot:
             assert Report.load(tmp_path / "out" / "reports" / name).to_json() == report.to_json()
         assert not (tmp_path / "out" / "fewshot.json").exists()
 
+        def counted(*arguments, **options):
+            made.append(whole(*arguments, **options))
+            return made[-1]
+
+        monkeypatch.setattr(Transfer, "evaluate", counted)
+        options = {"fractions": (0.1, 0.5), "freeze": True, **FOLDS}
+        (tmp_path / "out" / "reports" / names[1]).write_text("{")  # damaged: made again
+        result = fewshot(self.weights, labelled, output=tmp_path / "out", **options)
+        assert len(made) == 5
+        monkeypatch.setattr(Transfer, "evaluate", whole)
+        assert result.to_json() == fewshot(self.weights, labelled, **options).to_json()
+        assert json.loads((tmp_path / "out" / "fewshot.json").read_text()) == json.loads(result.to_json())
+        with pytest.raises(DermsslError, match=r"--output .*out: holds the results of other weights"):
+            fewshot(self.weights[::-1], labelled, output=tmp_path / "out", **options)
+
 
 class TestCommands:
     arguments = ("--folds", "3", "--image-size", "32", "--device", "cpu", "--freeze", "--json")

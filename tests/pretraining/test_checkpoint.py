@@ -223,7 +223,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_the_same_command_goes_on(sto
 
     with monkeypatch.context() as patch:
         patch.setattr("dermssl.pretraining.checkpoint._Sealing.write", full)
-        with pytest.raises(DermsslError, match=r"checkpoint.pt: No space left on device \(it takes [\d,]+ bytes, and"):
+        with pytest.raises(DermsslError, match=r"checkpoint.pt: No space left on device \(it takes [\d.]+ MB, and"):
             dermssl.pretrain(images, stopped.path, **OPTIONS)
     assert stopped.checkpoint.read_bytes() == before
     assert not list(stopped.path.glob(".*.part"))

@@ -4,7 +4,8 @@
 
 Run it in the root of the repository. It kills ``prepare``, ``pretrain``, ``finetune --output``, ``export`` and
 ``reproduce`` at random moments and compares what the same command makes afterwards with an unbroken run; sends damaged
-files through every reader; fills a small tmpfs (as root); and watches the memory of a long run. It prints a table in
+files through every reader; fills a small tmpfs (as root); takes the streams
+away that they print to; and watches the memory of a long run. It prints a table in
 Markdown and writes everything to FILE as JSON. The exit status is 1 where there was a fault.
 """
 
@@ -19,9 +20,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.soak import commands, kills, mutants, scarce, scenes
+from tests.soak import commands, kills, mutants, scarce, scenes, streams
 
-PARTS = ("kills", "mutants", "disk", "memory")
+PARTS = ("kills", "mutants", "disk", "streams", "memory")
 
 
 def main() -> int:
@@ -76,6 +77,8 @@ def soak(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
                 found[part] = mutants.try_all(inputs, own, given.mutants, draw, goes_on)
             case "disk":
                 found[part] = scarce.fill_disks(inputs, own, goes_on)
+            case "streams":
+                found[part] = streams.spoil_streams(inputs, own, goes_on)
             case "memory":
                 found[part] = scarce.watch_memory(inputs, own, given.epochs)
     return {
@@ -108,6 +111,9 @@ def table(found: dict[str, Any]) -> str:
     elif "disk" in parts:
         rows.append(("commands on a disk with little room", parts["disk"]["tried"]))
         rows += [("- ran out of it", parts["disk"]["full"]), ("- faults", len(parts["disk"]["faults"]))]
+    if "streams" in parts:
+        rows += [("commands without a place to print to", parts["streams"]["tried"])]
+        rows += [("- faults", len(parts["streams"]["faults"]))]
     if "memory" in parts:
         rows += [(f"memory, {name}", value) for name, value in parts["memory"].items()]
     head = f"`{found['command']}`, {found['machine']}, {found['date']}, {found['seconds']} s"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,18 +62,25 @@ def import_everything() -> None:
         getattr(dermssl, name)
 
 
-def start(*words: str | Path, log: Path) -> int:
-    """Fork a process that runs ``dermssl WORDS`` and leads a group of its own; returns its number."""
+def start(*words: str | Path, log: Path, streams: Callable[[], None] = lambda: None) -> int:
+    """Fork a process that runs ``dermssl WORDS`` and leads a group of its own; returns its number.
+
+    Args:
+        words: of the command.
+        log: file that it prints into.
+        streams: called in the process, to give it other streams.
+    """
     child = os.fork()
     if child:
         return child
     status = 70
     try:
         os.setsid()
-        out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        out = os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 99)  # the command may close 0, 1 and 2
         os.dup2(out, 1)
         os.dup2(out, 2)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        streams()
         sys.argv = ["dermssl", *map(str, words)]
         from dermssl.cli import main
 
@@ -81,10 +89,10 @@ def start(*words: str | Path, log: Path) -> int:
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:
-        os.write(2, traceback.format_exc().encode(errors="replace"))
+        os.write(out, traceback.format_exc().encode(errors="replace"))
     finally:
         for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
                 stream.flush()
         os._exit(status)
 
@@ -107,10 +115,10 @@ def kill(child: int, *, group: bool = True) -> None:
     os.waitpid(child, 0)
 
 
-def run(*words: str | Path, log: Path, limit: float = 120) -> Ended:
+def run(*words: str | Path, log: Path, limit: float = 120, streams: Callable[[], None] = lambda: None) -> Ended:
     """Run ``dermssl WORDS`` to its end, or kill it after ``limit`` seconds."""
     begun = time.monotonic()
-    child = start(*words, log=log)
+    child = start(*words, log=log, streams=streams)
     status = wait(child, limit)
     if status is None:
         kill(child)

@@ -12,10 +12,10 @@ import numpy as np
 
 from tests.soak import commands
 from tests.soak.mutate import mutate
-from tests.soak.scenes import BACKBONE, PRETRAIN, SMALL, content
+from tests.soak.scenes import BACKBONE, FOLDS, PRETRAIN, SMALL, content
 
 LIMIT = 40  # seconds for a command of one
-_KNN = ("--folds", "2", "--k", "3", "--device", "cpu", "--json")
+_KNN = (*FOLDS, "--json")
 
 
 @dataclass(frozen=True)

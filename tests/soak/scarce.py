@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.soak import commands
-from tests.soak.scenes import PRETRAIN, SCENES, content, leftovers, torn
+from tests.soak.scenes import PRETRAIN, SCENES, Scene, content, leftovers, torn
 
 ROOM = 8 * 2**20  # bytes of the file system
 FREE = (0, 8192, 65_536, 262_144, 1_048_576)  # bytes left on it when a command starts
@@ -27,15 +27,12 @@ def fill_disks(given: Path, folder: Path, goes_on: Callable[[], bool]) -> dict[s
     tried = full = 0
     faults: list[dict[str, Any]] = []
     try:
-        for scene in SCENES:
-            whole = folder / "whole"
-            shutil.rmtree(whole, ignore_errors=True)
-            whole.mkdir()
-            commands.run(*scene.words(given, whole), log=folder / "log.txt")
-            expected = content(whole / scene.makes, scene.exact)
-            for free in FREE:
+        wholes = {scene.name: _whole(scene, given, folder) for scene in SCENES}
+        for free in FREE:
+            for scene in SCENES:
                 if not goes_on():
                     break
+                expected = wholes[scene.name]
                 own = disk / "own"
                 shutil.rmtree(own, ignore_errors=True)
                 own.mkdir()
@@ -67,6 +64,15 @@ def fill_disks(given: Path, folder: Path, goes_on: Callable[[], bool]) -> dict[s
     finally:
         subprocess.run(["umount", disk], check=False)
     return {"tried": tried, "full": full, "faults": faults}
+
+
+def _whole(scene: Scene, given: Path, folder: Path) -> dict[str, Any]:
+    """What a scene makes where there is room."""
+    whole = folder / "whole"
+    shutil.rmtree(whole, ignore_errors=True)
+    whole.mkdir()
+    commands.run(*scene.words(given, whole), log=folder / "log.txt")
+    return content(whole / scene.makes, scene.exact)
 
 
 def watch_memory(given: Path, folder: Path, epochs: int) -> dict[str, Any]:

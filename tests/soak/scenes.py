@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 BACKBONE = "test_efficientnet"
+FOLDS = ("--folds", "2", "--k", "3", "--device", "cpu")
 SMALL = ("--image-size", "32", "--device", "cpu")
 PRETRAIN = ("--backbone", BACKBONE, "--batch-size", "16", "--queue-size", "32", "--precision", "fp32", *SMALL)
 # Where and when, and how long it took: all that two runs of one command may differ in.
@@ -45,8 +46,9 @@ def prepare_inputs(folder: Path, run: Callable[..., None]) -> None:
     run("prepare", images, "--output", folder / "cache", "--size", "32")
     run("pretrain", folder / "cache", "--output", folder / "run", "--epochs", "1", *PRETRAIN)
     (folder / "run" / "evaluations").mkdir()
-    page = ("--folds", "2", "--k", "3", "--device", "cpu", "--json")
-    run("eval-knn", folder / "run", folder / "cache", *page, into=folder / "run" / "evaluations" / "knn.json")
+    run(
+        "eval-knn", folder / "run", folder / "cache", *FOLDS, "--json", into=folder / "run" / "evaluations" / "knn.json"
+    )
     run("export", folder / "run", folder / "exported")
 
 
@@ -98,6 +100,16 @@ SCENES = (
         ("features.npz",),
         0,
     ),
+    Scene("eval-knn", lambda given, own: ("eval-knn", given / "run", given / "cache", *FOLDS, "--predictions",
+          own / "out" / "p.csv", "--page", own / "out" / "page.html"), "out", ("p.csv",), 0),
+    Scene("fewshot", lambda given, own: ("fewshot", given / "run", given / "cache", "--freeze", "--fractions", "0.5,1",
+          "--folds", "2", *SMALL, "--output", own / "few"), "few", (".csv",), 0),
+    Scene("cam", lambda given, own: ("cam", given / "run", given / "images", "--limit", "2", "--output", own / "maps",
+          "--device", "cpu"), "maps", (".png",), 0),
+    Scene("project", lambda given, own: ("project", given / "run", given / "cache", "--perplexity", "5", "--output",
+          own / "plane", "--device", "cpu"), "plane", (".csv",), 0),
+    Scene("leakage", lambda given, own: ("leakage", given / "images", "--output", own / "pairs", "--device", "cpu"),
+          "pairs", (".csv",), 0),
 )  # fmt: skip
 
 
