@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from dermssl.data.mapped import MappedImages
 from dermssl.data.records import Kind, Problem, Records
 from dermssl.documents import MissingDocument, damaged, fault_of, read_json, unreadable
 from dermssl.errors import DermsslError
@@ -187,7 +188,7 @@ def read_images(folder: Path, manifest: dict[str, Any]) -> np.memmap:
                 raise DermsslError(
                     f"{path} holds {dtype} {there} where its manifest says uint8 {shape}; {_remedy(folder)}"
                 )
-            return np.memmap(file, dtype=np.uint8, mode="r", offset=file.tell(), shape=shape)
+            return MappedImages(file, dtype=np.uint8, mode="r", offset=file.tell(), shape=shape)
     except FileNotFoundError as error:
         raise damaged(path, "the images of a prepared cache", "the file is missing", _remedy(folder)) from error
     except (ValueError, EOFError) as error:  # too short for its shape

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from dermssl import distributed
+from dermssl.data.mapped import refuse_cut
 from dermssl.errors import DermsslError
 
 LOGGER = logging.getLogger("dermssl")
@@ -130,24 +131,6 @@ class Loader:
                     f"--batch-size {self.batch_size}: not enough memory for {1 + PREFETCH} batches of images; use "
                     f"--batch-size {max(1, self.batch_size // 2)} or a smaller --image-size"
                 ) from error
-
-
-def refuse_cut(images: np.ndarray) -> None:
-    """Refuse a memory map whose file has become shorter: to touch what is gone would end the process (SIGBUS).
-
-    A file that is cut in the moment after is not noticed. Takes a microsecond.
-
-    Raises:
-        DermsslError: it has.
-    """
-    mapped = getattr(images, "_mmap", None)
-    if mapped is None or not isinstance(images, np.memmap) or not isinstance(images.base, mmap.mmap):
-        return
-    if mapped.size() < images.offset + images.nbytes:
-        raise DermsslError(
-            f"{images.filename} was cut to {mapped.size():,} bytes while it was read; delete its folder and prepare "
-            "the cache again"
-        )
 
 
 def _copied(images: np.ndarray, device: torch.device) -> Tensor:

@@ -14,6 +14,7 @@ from dermssl.backbones.load import load_backbone
 from dermssl.backbones.sizes import resolve_image_size
 from dermssl.data.cache import Cache, source_size
 from dermssl.data.columns import by_columns
+from dermssl.data.mapped import CutShort
 from dermssl.data.prepare import cached
 from dermssl.data.read import renamed_cache
 from dermssl.devices import resolve_device, resolve_precision
@@ -143,6 +144,8 @@ class Setup:
                 batch_size=self.batch_size,
                 progress=self.progress,
             )
+        except CutShort:
+            raise
         except DermsslError as error:
             raise DermsslError(f"weights {self.name}: {error}") from error
 

@@ -17,7 +17,7 @@ from PIL import Image
 from dermssl.data import allowance, cache_files, decode, fill
 from dermssl.data import prepare as module
 from dermssl.data.cache import open_cache
-from dermssl.data.loader import refuse_cut
+from dermssl.data.mapped import refuse_cut
 from dermssl.data.prepare import prepare
 from dermssl.data.records import Kind
 from dermssl.errors import DermsslError
@@ -255,6 +255,11 @@ def test_a_file_that_is_cut_while_it_is_read_is_an_error_not_a_signal(tmp_path):
     os.truncate(tmp_path / "out" / "images.npy", 5000)
     with pytest.raises(DermsslError, match=r"images.npy was cut to 5,000 bytes while it was read"):
         refuse_cut(cache.images)
+    for index in (0, slice(3), np.array([1, 2]), np.arange(40) > 3, (slice(None), 0), ...):
+        with pytest.raises(DermsslError, match=r"images.npy was cut to 5,000 bytes"):
+            cache.images[index]
+    with pytest.raises(DermsslError, match=r"images.npy was cut to 5,000 bytes"):
+        cache.select(np.arange(3))
 
 
 def test_leftovers_of_killed_commands_go(tmp_path):

@@ -125,9 +125,9 @@ def content(folder: Path, exact: tuple[str, ...]) -> dict[str, Any]:
         elif name.endswith(exact):
             found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
         elif path.suffix == ".json":
-            found[name] = _timeless(json.loads(path.read_text()))
+            found[name] = _timeless(json.loads(path.read_text(encoding="utf-8-sig")))
         elif path.suffix == ".jsonl":
-            found[name] = [_timeless(json.loads(line)) for line in path.read_text().splitlines()]
+            found[name] = [_timeless(json.loads(line)) for line in path.read_text(encoding="utf-8-sig").splitlines()]
         else:
             found[name] = True
     return found
