@@ -56,7 +56,7 @@ class Coat:
                 nearest, number = np.where(closer, distance, nearest), np.where(closer, mark[p, q], number)
         return np.sqrt(nearest), number
 
-    def network(self, period: float, irregular: float, thin: float = 0.5) -> Field:
+    def network(self, period: float, irregular: float) -> Field:
         """A honeycomb of lines in [0, 1]; ``irregular`` bends it out of order."""
         du, dv = irregular * self.noise(2.2), irregular * self.noise(2.2)
         k, start = 2 * np.pi / period, self.rng.uniform(0, np.pi)
@@ -64,7 +64,7 @@ class Coat:
             np.cos(k * ((self.u + du) * np.cos(start + a) + (self.v + dv) * np.sin(start + a)))
             for a in (0, np.pi / 3, 2 * np.pi / 3)
         )
-        return step(thin - waves * 0.6, 0.35).astype(np.float32)
+        return step(0.5 - waves * 0.6, 0.35).astype(np.float32)
 
     def body(self, radius: float, irregular: float, soft: float, stretch: float = 1.25) -> tuple[Field, Field]:
         """A blob: (mask in [0, 1], distance from the middle where 1 is its border)."""

@@ -68,8 +68,8 @@ def around(name: str, value: float) -> float | None:
     return value if name == "ece" else None
 
 
-def interval(samples: np.ndarray, level: float = 0.95, *, around: float | None = None) -> tuple[float, float]:
-    """The central ``level`` of bootstrap samples, as (low, high); NaN where the metric is undefined.
+def interval(samples: np.ndarray, *, around: float | None = None) -> tuple[float, float]:
+    """The central 95 % of bootstrap samples, as (low, high); NaN where the metric is undefined.
 
     Args:
         around: move the samples so that this is their mean.
@@ -79,7 +79,7 @@ def interval(samples: np.ndarray, level: float = 0.95, *, around: float | None =
         samples = samples - samples.mean() + around
     if not len(samples):
         return float("nan"), float("nan")
-    low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(samples, [0.025, 0.975])
     return float(low), float(high)
 
 

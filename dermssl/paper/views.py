@@ -31,9 +31,9 @@ class View:
     caption: str = ""
     notes: tuple[str, ...] = ()
 
-    def to_markdown(self, level: int = 3) -> str:
+    def to_markdown(self) -> str:
         """The table under a heading."""
-        parts = [f"{'#' * level} {self.title}", markdown_table(self.header, self.rows)]
+        parts = [f"### {self.title}", markdown_table(self.header, self.rows)]
         parts += [self.caption] if self.caption else []
         parts += ["\n".join(f"- {note}" for note in self.notes)] if self.notes else []
         return "\n\n".join(parts)

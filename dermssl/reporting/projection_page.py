@@ -51,14 +51,14 @@ def draw_points(axes: Axes, points: np.ndarray, labels: np.ndarray, classes: Seq
     axes.spines[:].set_color("#d9dce1")
 
 
-def legend_below(figure: Figure, names: Sequence[str], *, columns: int = 4) -> None:
+def legend_below(figure: Figure, names: Sequence[str]) -> None:
     """A legend of the classes under a figure of `draw_points`.
 
     Args:
         names: what each class is called there, in the order of ``classes``.
     """
     handles = [Line2D([], [], linestyle="", markersize=7, **_mark(label)) for label in range(len(names))]
-    place: dict[str, Any] = {"loc": "outside lower center", "ncols": columns}
+    place: dict[str, Any] = {"loc": "outside lower center", "ncols": 4}
     figure.legend(handles, names, frameon=False, fontsize=10, handletextpad=0.1, **place)
 
 

@@ -51,11 +51,11 @@ VIEWS = len(BOXES) * len(TURNS)  # view number = 8 * box + turn
 _QUERIES, _BANK = 1024, 2048  # 8 MB of agreements at a time: they stay in the processor's cache
 
 
-def dct_basis(low: float, high: float, size: int, frequencies: int = FREQUENCIES) -> Tensor:
-    """(frequencies, size): cosines over the interval ``low`` to ``high`` (fractions) of an axis of ``size`` pixels."""
+def dct_basis(low: float, high: float, size: int) -> Tensor:
+    """(FREQUENCIES, size): cosines over the interval ``low`` to ``high`` (fractions) of an axis of ``size`` pixels."""
     centre = (torch.arange(size) + 0.5) / size
     inside = ((centre + 0.5 / size).clamp(max=high) - (centre - 0.5 / size).clamp(min=low)).clamp(min=0) * size
-    wave = torch.cos(math.pi * torch.arange(frequencies)[:, None] * (centre - low) / (high - low))
+    wave = torch.cos(math.pi * torch.arange(FREQUENCIES)[:, None] * (centre - low) / (high - low))
     return wave * inside
 
 
