@@ -133,9 +133,9 @@ def _write_report(
         "dermssl: a first look",
         f"A ResNet18 was pretrained without labels on {len(labelled.images)} drawn images in {seconds:.0f} seconds. "
         f"Its nearest neighbours then name the class of {better:.1%} of the images, those of an untrained ResNet18 "
-        f"{base:.1%} (95 % interval of the difference: {low:+.1f} to {high:+.1f} points); always naming the most "
-        f"frequent class is right for {pretrained.majority_accuracy:.1%}. It also tells by how many quarter turns "
-        f"{last['rotation_accuracy']:.0%} of the views were turned; guessing would be 25 %.",
+        f"{base:.1%} (95 % interval of the difference: {low:+.1f} to {high:+.1f} points); always answering the "
+        f"most frequent class is right for {pretrained.majority_accuracy:.1%}. For {last['rotation_accuracy']:.0%} of "
+        "the views it also tells by how many quarter turns they were turned; guessing is right for 25 %.",
         [
             ("Nearest neighbours against an untrained network", [_metrics_table(pretrained, random, difference)]),
             ("Pretraining", [_curve(result)]),

@@ -117,11 +117,11 @@ class Watch:
             chance = QUARTER + max(0.02, 3 * math.sqrt(QUARTER * (1 - QUARTER) / seen))
             if accuracy < chance:
                 LOGGER.warning(
-                    "the rotation task is at chance: %.0f %% of the turns are told after %d epochs, 25 %% are guessed "
-                    "right. Try --recipe short for a short run, a larger --rotation-weight or --rotation-activation "
-                    "none",
-                    100 * accuracy,
+                    "the rotation task is at chance: after %d epochs %.0f %% of the turns are predicted correctly, and "
+                    "guessing is right for 25 %%. Try --recipe short for a short run, a larger --rotation-weight or "
+                    "--rotation-activation none",
                     metrics["epoch"],
+                    100 * accuracy,
                 )
         spread = metrics.get("spread")
         if spread is not None and spread < BYOL_COLLAPSED_BELOW and metrics["epoch"] > 1:
