@@ -212,7 +212,7 @@ def _read(path: Path, what: str, remedy: str, max_bytes: int) -> bytes:
 
 
 def unreadable(where: str | Path, error: OSError | MemoryError, remedy: str, what: str = "") -> DermsslError:
-    """The error for a file that the system does not let be read; ``remedy`` is what its owner can do."""
+    """The error for a file that the system refuses to read; ``remedy`` is what its owner can do."""
     named = f"{where} cannot be read ({what})" if what else f"{where} cannot be read"
     if isinstance(error, MemoryError):
         return DermsslError(f"{named}: out of memory; close other programs and try again")

@@ -16,13 +16,13 @@ from dermssl.cli import main
     [
         ["pretrain", "NAME", "--output", "o"], ["pretrain", ".", "--output", "NAME"],
         ["pretrain", ".", "--output", "o", "--eval-data", "NAME"], ["prepare", "NAME", "--output", "o"],
-        ["prepare", ".", "--output", "NAME"], ["eval-knn", "NAME", "."], ["eval-knn", "random:resnet10t", "NAME"],
-        ["eval-knn", "random:resnet10t", ".", "--predictions", "NAME"], ["info", "NAME"], ["compare", "NAME", "NAME"],
-        ["eval-knn", "random:resnet10t", ".", "--join", "NAME"], ["cam", "NAME", ".", "--output", "o"],
-        ["finetune", "random:resnet10t", ".", "--output", "NAME"], ["fewshot", "NAME", "."], ["export", "NAME", "o"],
+        ["prepare", ".", "--output", "NAME"], ["eval-knn", "NAME", "."], ["eval-knn", "random:test_resnet", "NAME"],
+        ["eval-knn", "random:test_resnet", ".", "--predictions", "NAME"], ["info", "NAME"], ["compare", "NAME", "NAME"],
+        ["eval-knn", "random:test_resnet", ".", "--join", "NAME"], ["cam", "NAME", ".", "--output", "o"],
+        ["finetune", "random:test_resnet", ".", "--output", "NAME"], ["fewshot", "NAME", "."], ["export", "NAME", "o"],
         ["export", ".", "NAME"], ["push", "NAME", "a/b"], ["leakage", "NAME", "--output", "o"],
         ["reproduce", "--pretrain-data", "NAME", "--eval-data", ".", "--output", "o"], ["demo", "--output", "NAME"],
-        ["embed", "random:resnet10t", ".", "--output", "NAME.npz"], ["project", "NAME", ".", "--output", "o"],
+        ["embed", "random:test_resnet", ".", "--output", "NAME.npz"], ["project", "NAME", ".", "--output", "o"],
     ],
     ids=" ".join,
 )  # fmt: skip
@@ -42,10 +42,10 @@ def test_a_name_that_is_too_long_is_refused(monkeypatch, tmp_path, capsys, name,
 def test_python_refuses_names_of_no_file_too(name):
     calls = (
         lambda: dermssl.load_backbone(name),
-        lambda: dermssl.evaluate_knn("random:resnet10t", name),
+        lambda: dermssl.evaluate_knn("random:test_resnet", name),
         lambda: dermssl.pretrain(name, "o"),
         lambda: dermssl.pretrain(".", name),
-        lambda: dermssl.embed("random:resnet10t", ".", output=name),
+        lambda: dermssl.embed("random:test_resnet", ".", output=name),
     )
     for call in calls:
         with pytest.raises(DermsslError, match="name of a file"):
