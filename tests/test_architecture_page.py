@@ -56,6 +56,7 @@ def vicreg(monkeypatch):
     return name
 
 
+@pytest.mark.slow
 def test_a_method_is_one_file_and_one_line(vicreg, tmp_path, monkeypatch):
     images = write_synthetic(tmp_path / "images", images=40, size=40, seed=0)
     own = {"covariance": 0.5}

@@ -107,6 +107,7 @@ USUAL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spelling", USUAL)
 def test_usual_checkpoints_are_converted(spelling, tmp_path, caplog):
     torch.save(USUAL[spelling](), tmp_path / "model.pth.tar")

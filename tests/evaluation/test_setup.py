@@ -80,6 +80,6 @@ def test_a_model_is_as_it_was_afterwards(wide):
     network.bn1.eval()
     setup = Setup.of(network, device="cpu", image_size=32)
     features = setup.features(setup.open(wide).images)
-    assert features.shape == (24, 512)
+    assert features.shape == (24, 96)
     assert network.training
     assert not network.bn1.training

@@ -26,7 +26,7 @@ def batch(size: int = 64, images: int = 4, seed: int = 0):
         ("vit_tiny_patch16_224", 224),
         ("mobilenetv3_small_050", 64),
         ("efficientnet_b0", 64),
-        ("vgg11_bn", 32),
+        pytest.param("vgg11_bn", 32, marks=pytest.mark.slow),
         ("ghostnet_100", 64),
     ],
 )

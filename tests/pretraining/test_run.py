@@ -82,6 +82,7 @@ def test_the_global_random_state_is_left_alone(images, tiny, tmp_path):
     assert (np.random.get_state()[1] == np_before).all()  # noqa: NPY002
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [2, 3, 4])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_with_a_checkpoint_and_resume_is_exact(
