@@ -1,7 +1,6 @@
 """A checkpoint of another program as the two files that timm loads."""
 
 import hashlib
-import json
 import logging
 import os
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from dermssl.backbones.exportable import refuse_unexportable
 from dermssl.backbones.facts import normalisation, own_image_size, pretrained_cfg
 from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE
 from dermssl.backbones.save import save_backbone
+from dermssl.documents import read_json
 from dermssl.errors import DermsslError
 
 LOGGER = logging.getLogger("dermssl")
@@ -94,8 +94,10 @@ def _claim(folder: Path) -> None:
     if not folder.is_dir() or not any(folder.iterdir()):
         return
     try:
-        earlier = CONVERTED in json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))["dermssl"]
-    except (OSError, ValueError, KeyError, TypeError):
+        schema = {"dermssl": dict}
+        config = read_json(folder / CONFIG_FILE, "the configuration of weights", schema, remedy="name another folder")
+        earlier = CONVERTED in config["dermssl"]
+    except DermsslError:
         earlier = False
     if not earlier or {path.name for path in folder.iterdir()} - {CONFIG_FILE, WEIGHTS_FILE}:
         raise DermsslError(f"{folder} holds something that is not a converted checkpoint; name another folder")

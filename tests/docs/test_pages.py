@@ -244,3 +244,15 @@ def test_the_python_reference_lists_every_public_name():
     page = (ROOT / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
     listed = re.findall(r"^::: ([\w.]+)\.(\w+)$", page, re.MULTILINE)
     assert {name: home for home, name in listed} == dermssl._HOMES
+
+
+def test_every_promise_is_held_by_a_test_that_is_there():
+    text = (ROOT / "docs" / "measurements" / "reliability.md").read_text(encoding="utf-8")
+    missing, file = [], ""
+    for name, test in re.findall(r"`(tests/[\w/]+\.py)?(?:::(\w+))?`", text):
+        file = name or file
+        if (name or test) and (
+            not (ROOT / file).is_file() or (test and f"def {test}(" not in (ROOT / file).read_text())
+        ):
+            missing.append(f"{file}::{test}")
+    assert not missing

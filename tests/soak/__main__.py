@@ -36,7 +36,7 @@ def main() -> int:
     parser.add_argument("--only", choices=PARTS, action="append", help="a part; may be given several times")
     parser.add_argument("--output", type=Path, help="JSON file of all figures and faults")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="dermssl-soak-") as folder:
+    with tempfile.TemporaryDirectory(prefix="dermssl-soak-", ignore_cleanup_errors=True) as folder:
         found = soak(Path(folder), given)
     if given.output:
         given.output.write_text(json.dumps(found, indent=1) + "\n")
