@@ -10,7 +10,7 @@ from typing import Any
 from tests.soak import commands
 from tests.soak.scenes import PRETRAIN, SCENES, Scene, content, leftovers, torn
 
-ROOM = 8 * 2**20  # bytes of the file system
+ROOM = 16 * 2**20  # bytes of the file system: three checkpoints are 9 MB
 FREE = (0, 8192, 65_536, 262_144, 1_048_576)  # bytes left on it when a command starts
 
 
