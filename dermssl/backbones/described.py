@@ -64,7 +64,7 @@ def read_described(spelling: str, config: Path, file: Path) -> Described:
             metadata = opened.metadata() or {}
             shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
     except (OSError, ValueError, SafetensorError) as error:
-        raise DermsslError(f"{source}: {file.name} cannot be read: {error}") from error
+        raise DermsslError(f"{source}: {file.name} cannot be read: {error}; export again") from error
     try:
         if config.is_file():
             found = read_json(config, _WHAT, CONFIG, remedy=_REMEDY, max_bytes=_MOST_BYTES)

@@ -139,7 +139,7 @@ def _from_files(spelling: str, config: Path, file: Path) -> nn.Module:
     try:
         tensors = load_file(file)
     except (OSError, ValueError, SafetensorError) as error:
-        raise DermsslError(f"weights {spelling}: {file.name} cannot be read: {error}") from error
+        raise DermsslError(f"weights {spelling}: {file.name} cannot be read: {error}; export again") from error
     load_tensors(model, tensors, spelling)
     return model
 

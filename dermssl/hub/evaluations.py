@@ -26,7 +26,7 @@ def read_reports(run: Path) -> dict[Path, dict[str, Any]]:
     for file in sorted((run / EVALUATIONS).rglob("*.json")):
         try:
             reports[file] = dict(json.loads(file.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             _leave_out(file, error)
     return reports
 

@@ -136,7 +136,10 @@ def _stored(output: Path) -> dict[str, Any] | None:
     try:
         values: dict[str, Any] = read_json(file, "the settings of a reproduction", STORED, remedy=OTHER)
         for part in ("asked", "resolved"):
-            make_options(Settings, values[part], f"{file}: reproduce")
+            try:
+                make_options(Settings, values[part], f"{file}: reproduce")
+            except DermsslError as error:
+                raise DermsslError(f"{file} is damaged ({error}); {OTHER}") from error
         return values
     except MissingDocument:
         pass

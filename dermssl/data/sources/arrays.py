@@ -87,7 +87,7 @@ class NpzArrays(Container):
                         with self._zip.open(f"{name}.npy") as file:
                             spool.stream(_rows(file, self._shapes[name]))
                 except (*DAMAGE, OSError) as error:
-                    raise DermsslError(f"{self.path} is damaged: {error}") from error
+                    raise DermsslError(f"{self.path} is damaged: {error}; copy or download it again") from error
                 self._spool = spool
         return self._spool
 
