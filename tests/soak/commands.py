@@ -111,7 +111,10 @@ def wait(child: int, seconds: float) -> int | None:
 
 def kill(child: int, *, group: bool = True) -> None:
     """SIGKILL, to the process alone as ``kill -9`` does, or to its group as a scheduler does."""
-    (os.killpg if group else os.kill)(child, signal.SIGKILL)
+    try:
+        (os.killpg if group else os.kill)(child, signal.SIGKILL)
+    except ProcessLookupError:  # it leads no group yet
+        os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
 
 
