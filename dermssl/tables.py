@@ -8,9 +8,12 @@ def percent(value: float) -> str:
     return "-" if math.isnan(value) else f"{100 * value:.2f}"
 
 
-def markdown_table(header: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table, padded so that it reads as a table in a terminal too."""
+def markdown_table(header: list[str], rows: list[list[str]], *, padded: bool = True) -> str:
+    """A Markdown table, ``padded`` so that it reads as a table in a terminal too."""
     header, *rows = ([_cell(text) for text in row] for row in [header, *rows])
+    if not padded:
+        lines = ["| " + " | ".join(row) + " |" for row in [header, *rows]]
+        return "\n".join([lines[0], "|" + " --- |" * len(header), *lines[1:]])
     # two at least: a rule of ":" alone is none
     widths = [max(2, *(len(row[i]) for row in [header, *rows])) for i in range(len(header))]
 

@@ -52,9 +52,33 @@ def load_backbone(weights: str | Path, *, seed: int = 0) -> nn.Module:
             return _named(spelling, name, seed).eval()
         if kind == "timm" and name:
             return _published_by_timm(spelling, name).eval()
-        if kind == "hf-hub" and name:
-            return _from_hub(spelling).eval()
-        return _from_disk(spelling).eval()
+        return _from_files(spelling, *find_files(spelling)).eval()
+
+
+def outline(weights: str) -> nn.Module:
+    """The architecture of ``timm:NAME`` or ``random:NAME`` on the meta device: shapes without values, no download.
+
+    Raises:
+        DermsslError: there are no such weights.
+    """
+    kind, _, name = weights.partition(":")
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        if kind == "timm" and name:
+            _refuse_unpublished(weights, name)
+            return timm.create_model(name, pretrained=False, num_classes=0).eval()
+        if kind == "random" and name:
+            return _named(weights, name, 0).eval()
+    raise DermsslError(f"weights {weights!r}: not found; give {SPELLINGS}")
+
+
+def find_files(weights: str | Path) -> tuple[Path, Path]:
+    """``config.json`` and the weights file of a run, an export, a file or ``hf-hub:...``, fetched where they are far.
+
+    Raises:
+        DermsslError: there are no such weights. A missing ``config.json`` is no fault here.
+    """
+    spelling = str(weights)
+    return _files_of_hub(spelling) if spelling.startswith("hf-hub:") else _files_on_disk(spelling)
 
 
 def is_path(weights: str) -> bool:
@@ -77,7 +101,8 @@ def _named(spelling: str, name: str, seed: int) -> nn.Module:
         raise DermsslError(f"weights {spelling}: {str(error).partition(': ')[2]}") from error
 
 
-def _published_by_timm(spelling: str, name: str) -> nn.Module:
+def _refuse_unpublished(spelling: str, name: str) -> None:
+    """Raises DermsslError unless timm publishes weights of this name."""
     architecture, _, tag = name.partition(".")
     if not timm.is_model(architecture):
         _named(spelling, architecture, 0)  # raises, with close names
@@ -87,26 +112,30 @@ def _published_by_timm(spelling: str, name: str) -> nn.Module:
         raise DermsslError(f"weights {spelling}: timm has no such weights; {known}")
     if not tags:
         raise DermsslError(f"weights {spelling}: timm publishes no weights for {architecture}; use random:{name}")
+
+
+def _published_by_timm(spelling: str, name: str) -> nn.Module:
+    _refuse_unpublished(spelling, name)
     try:
         return timm.create_model(name, pretrained=True, num_classes=0)
     except Exception as error:  # the network, the Hub and timm raise many kinds
         raise DermsslError(f"weights {spelling}: cannot be downloaded: {explain(error)}") from error
 
 
-def _from_hub(spelling: str) -> nn.Module:
+def _files_of_hub(spelling: str) -> tuple[Path, Path]:
     repo, _, revision = spelling.removeprefix("hf-hub:").partition("@")
     config = download(repo, CONFIG_FILE, revision or None, spelling)
     file = download(repo, WEIGHTS_FILE, revision or None, spelling)
-    return _from_files(spelling, config, file)
+    return config, file
 
 
-def _from_disk(spelling: str) -> nn.Module:
+def _files_on_disk(spelling: str) -> tuple[Path, Path]:
     why = unfit_name(spelling)
     if why is not None:
         raise DermsslError(f"weights {spelling[:60]!r}...: {why}")
     path = Path(spelling)
     if path.suffix == ".safetensors" and path.is_file():
-        return _from_files(spelling, path.parent / CONFIG_FILE, path)
+        return path.parent / CONFIG_FILE, path
     folder = weights_folder(path)
     if is_checkpoint(path):
         raise DermsslError(
@@ -121,7 +150,7 @@ def _from_disk(spelling: str) -> nn.Module:
         unfinished = folder == path and (path / CHECKPOINT_FILE).exists()
         hint = "the run has not written its backbone yet; let it finish" if unfinished else f"give {SPELLINGS}"
         raise DermsslError(f"weights {spelling}: there is no {WEIGHTS_FILE} in {folder}; {hint}")
-    return _from_files(spelling, folder / CONFIG_FILE, folder / WEIGHTS_FILE)
+    return folder / CONFIG_FILE, folder / WEIGHTS_FILE
 
 
 def _from_files(spelling: str, config: Path, file: Path) -> nn.Module:

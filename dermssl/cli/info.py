@@ -51,13 +51,43 @@ def _show_weights(told: dict[str, Any]) -> None:
         f"{training.get('epochs')} epochs{unfinished}, {training.get('seconds')} s, {training.get('hardware')}",
     )
     _show("versions", ", ".join(f"{key} {value}" for key, value in record["versions"].items()))
-    for result in record["results"]:
-        figures = ", ".join(
-            f"{key.replace('_', ' ')} {100 * result['metrics'][key]:.1f} %"
-            for key in ("accuracy", "balanced_accuracy", "f1_macro")
-            if (result["metrics"] or {}).get(key) is not None
-        )
-        _show("result", f"{result['weights']}, {result['evaluation']} on {result['data']['name']}: {figures}")
+    _show_results(record["results"])
+
+
+def _show_results(results: list[dict[str, Any]]) -> None:
+    """One table: the main figures first, each with what it depends on."""
+    from dermssl.evaluation.metrics import TITLES
+    from dermssl.hub import wording
+    from dermssl.tables import markdown_table
+
+    own = [result for result in results if result["own"]]
+    if not own:
+        _show("results", "none recorded")
+        return
+    columns = {
+        "evaluation": wording.kind,
+        "data set": lambda result: str(result["data"]["name"]),
+        "images": lambda result: f"{result['data']['images']:,}" if result["data"].get("images") else "",
+        "division": wording.division,
+        "left out": wording.left_out,
+        "labels": lambda result: f"{100 * wording.share_of_labels(result):g} %",
+        "with": wording.setting,
+        "size": wording.size,
+    }
+    rows = [
+        [
+            *(told(result) for told in columns.values()),
+            *(wording.figure(result, metric, deviation=False) for metric in wording.MAIN_METRICS),
+        ]
+        for result in wording.main_first(own)
+    ]
+    header = [*columns, *(f"{TITLES[metric]}, %" for metric in wording.MAIN_METRICS)]
+    click.echo("\nResults, with 95 % intervals:\n")
+    # a column in which nothing stands says nothing
+    used = [i for i in range(len(header)) if any(row[i] for row in rows)]
+    click.echo(markdown_table([header[i] for i in used], [[row[i] for i in used] for row in rows]))
+    if len(own) < len(results):
+        click.echo(f"\n{len(results) - len(own)} results of weights it was compared with: --json")
 
 
 def _show(name: str, value: object) -> None:

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from xml.etree import ElementTree
 
 from dermssl.errors import DermsslError
 from dermssl.regular import open_regular
@@ -16,13 +17,38 @@ def picture_fault(path: Path) -> str | None:
         return "is not named as a picture"
     try:
         with open_regular(path, _LARGEST_PICTURE, follow=False) as file:
-            start = file.read(4096)
+            content = file.read()
     except OSError as error:
         return error.strerror or str(error)
     if path.suffix == ".png":
-        return None if start.startswith(b"\x89PNG\r\n\x1a\n") else "is no PNG"
-    text = start.lstrip(b"\xef\xbb\xbf \t\r\n")
-    return None if text.startswith((b"<svg", b"<?xml", b"<!--", b"<!DOCTYPE svg")) and b"<svg" in start else "is no SVG"
+        return None if content.startswith(b"\x89PNG\r\n\x1a\n") else "is no PNG"
+    return _svg_fault(content)
+
+
+def _svg_fault(content: bytes) -> str | None:
+    """What keeps a file from being a drawing, and nothing else: an SVG may hold programs and fetch from elsewhere."""
+    if b"<!ENTITY" in content:
+        return "is an SVG that declares entities"
+    try:
+        root = ElementTree.fromstring(content)
+    except (ElementTree.ParseError, ValueError, LookupError):  # LookupError: of an unknown encoding
+        return "is no SVG"
+    if _local(root.tag) != "svg":
+        return "is no SVG"
+    for element in root.iter():
+        if _local(element.tag) in ("script", "foreignobject", "iframe"):
+            return "is an SVG that holds a program or a page"
+        for name, value in element.attrib.items():
+            if _local(name).startswith("on"):
+                return "is an SVG that holds a program"
+            if _local(name) == "href" and not value.strip().lower().startswith(("#", "data:image/")):
+                return "is an SVG that refers to another file"
+    return None
+
+
+def _local(tag: object) -> str:
+    """The name of an element or attribute without its namespace; a comment has none."""
+    return str(tag).rpartition("}")[2].lower() if isinstance(tag, str) else ""
 
 
 def carry(source: Path, target: Path) -> None:

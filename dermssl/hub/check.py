@@ -4,13 +4,14 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from dermssl.backbones.described import read_described
 from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE
 from dermssl.errors import DermsslError
-from dermssl.hub.card import check_card
-from dermssl.hub.export import CARD_FILE, FILES, PROVENANCE_FILE, files_of
+from dermssl.hub.exported import CARD_FILE, FILES, PROVENANCE_FILE, files_of, read_config, read_export, refuse_large
+from dermssl.hub.front_matter import check_card
 from dermssl.hub.provenance import sha256_of, stated_sha256
-from dermssl.hub.record import read_config
 from dermssl.hub.verify import verify
+from dermssl.pretraining.record import RESULTS_FILE
 
 # a model that anybody can be made to run code by loading
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".tar")
@@ -29,11 +30,16 @@ def _files(folder: Path) -> list[str]:
     """What can be seen without loading the weights."""
     problems = [f"{name} is missing" for name in FILES if not (folder / name).is_file()]
     problems += [f"{file.name} may hold a pickle" for file in folder.iterdir() if file.suffix in _PICKLES]
+    problems += [f"{file.name} is a link" for file in folder.iterdir() if file.is_symlink()]
     if problems:
+        if problems == [f"{RESULTS_FILE} is missing"] and _is_whole(folder):
+            problems.append("this is an export of 0.1.0: divide it with `python -m dermssl.hub.convert`")
         return problems
     try:
-        config = read_config((folder / CONFIG_FILE).read_text(encoding="utf-8"), CONFIG_FILE)
+        config = read_export(folder)
         figures = set(files_of(config["dermssl"])) - set(FILES)
+        read_described(str(folder), folder / CONFIG_FILE, folder / WEIGHTS_FILE)
+        refuse_large(folder)
     except DermsslError as error:
         return [str(error)]
     text = (folder / CARD_FILE).read_text(encoding="utf-8")
@@ -46,6 +52,14 @@ def _files(folder: Path) -> list[str]:
     if stated_sha256((folder / PROVENANCE_FILE).read_text(encoding="utf-8")) != sha256_of(folder / WEIGHTS_FILE):
         problems.append(f"{PROVENANCE_FILE} is of other weights: their SHA-256 differs")
     return problems
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether ``config.json`` holds the results, too."""
+    try:
+        return "results" in read_config(folder / CONFIG_FILE)["dermssl"]
+    except DermsslError:
+        return False
 
 
 def main(arguments: list[str]) -> int:

@@ -2,9 +2,6 @@
 
 import logging
 import os
-import platform
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,27 +12,40 @@ from torch import nn
 import dermssl
 from dermssl.backbones.checkpoint import is_checkpoint
 from dermssl.backbones.convert import convert
-from dermssl.backbones.facts import pretrained_cfg
+from dermssl.backbones.facts import feature_width, pretrained_cfg
+from dermssl.backbones.identity import ID_FIELD
 from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE, load_backbone
 from dermssl.backbones.save import save_backbone
 from dermssl.data.known import KNOWN
+from dermssl.documents import read_json
 from dermssl.errors import DermsslError
-from dermssl.files import is_alive, write_text
-from dermssl.hub.card import card, check_card
-from dermssl.hub.carried import PICTURES, carry
+from dermssl.files import write_text
+from dermssl.hub.card import card
+from dermssl.hub.carried import carry
+from dermssl.hub.drafts import draft
+from dermssl.hub.exported import (
+    CARD_FILE,
+    PROVENANCE_FILE,
+    divide,
+    files_of,
+    is_export,
+    read_config,
+    read_export,
+    refuse_large,
+    write_results,
+)
+from dermssl.hub.front_matter import check_card
 from dermssl.hub.provenance import provenance, sha256_of
-from dermssl.hub.record import EVALUATIONS, read_config, read_run
+from dermssl.hub.record import read_run
 from dermssl.hub.verify import verify
 from dermssl.methods.registry import METHODS
 from dermssl.options import flag
+from dermssl.pretraining.record import RESULTS_FILE
+from dermssl.pretraining.run_directory import RunDirectory
 
 LOGGER = logging.getLogger("dermssl")
 
-CARD_FILE = "README.md"
-PROVENANCE_FILE = "PROVENANCE.md"
-FILES = (WEIGHTS_FILE, CONFIG_FILE, CARD_FILE, PROVENANCE_FILE)
-
-_DRAFT = ".dermssl-export-"  # a kill leaves its folder behind, which the next export removes
+_DRAFTS = ".dermssl-export-"  # a kill leaves one behind, which the next export removes
 
 
 def export(
@@ -87,32 +97,33 @@ def export(
     _refuse_nonfinite(run, model)
     cfg = pretrained_cfg(model)
     data = KNOWN.get(str(record["data"]["layout"]))
+    kept, more = divide(record)
     try:
         # inside a folder that is there, since it may be a file system of its own, which no file can be renamed into
         beside = folder if folder.is_dir() else folder.parent
         beside.mkdir(parents=True, exist_ok=True)
-        _sweep(beside)
-        with tempfile.TemporaryDirectory(dir=beside, prefix=f"{_drafts()}{os.getpid()}-") as temporary:
-            draft = Path(temporary)
+        with draft(beside, _DRAFTS) as made:
             save_backbone(
                 model,
-                draft,
+                made,
                 mean=cfg["mean"],
                 std=cfg["std"],
                 image_size=cfg["input_size"][-1],
-                provenance={**record, "dermssl": dermssl.__version__},
+                provenance={**kept, "feature_width": feature_width(model), "dermssl": dermssl.__version__},
                 fit=record["data"].get("fit") or record["settings"].get("fit") or "squash",
                 paper=METHODS[record["method"]].citation if record["method"] in METHODS else None,
                 tag=f"dermssl_{data.tag}" if data else "dermssl",
                 license=record["license"],
             )
+            refuse_large(made)
+            write_results(made, more, read_config(made / CONFIG_FILE)["dermssl"][ID_FIELD])
             for name in record["figures"]:
-                carry(run / EVALUATIONS / name, draft / name)
-            write_pages(draft, folder.resolve().name)  # "." has no name
-            _verify(draft)
+                carry(RunDirectory(run).evaluations / name, made / name)
+            write_pages(made, folder.resolve().name)  # "." has no name
+            _verify(made)
             folder.mkdir(exist_ok=True)
             for name in files_of(record):
-                os.replace(draft / name, folder / name)
+                os.replace(made / name, folder / name)
             for name in set(earlier) - set(files_of(record)):
                 (folder / name).unlink(missing_ok=True)
     except OSError as error:
@@ -122,29 +133,16 @@ def export(
     return folder
 
 
-def files_of(record: dict[str, Any]) -> tuple[str, ...]:
-    """The names of an export's files: those that each has, and the figures of its card.
-
-    Raises:
-        DermsslError: a figure's name is a path; whoever wrote that wants another file to be pushed or removed.
-    """
-    names = tuple(record.get("figures", ()))
-    for name in names:
-        if not isinstance(name, str) or Path(name).name != name or Path(name).suffix not in PICTURES:
-            raise DermsslError(f"{CONFIG_FILE}: the figure {name!r} must be a picture beside it")
-    return (*FILES, *names)
-
-
 def write_pages(folder: Path, name: str) -> None:
-    """Write the card and the provenance of the export in ``folder``, from its ``config.json``.
+    """Write the card and the provenance of the export in ``folder``, from ``config.json`` and ``results.json``.
 
     Args:
         name: of the model, with or without ``ORG/``.
 
     Raises:
-        DermsslError: the record in ``config.json`` is damaged; neither page is written.
+        DermsslError: the record is damaged; neither page is written.
     """
-    config = read_config((folder / CONFIG_FILE).read_text(encoding="utf-8"), str(folder))
+    config = read_export(folder)
     digest = sha256_of(folder / WEIGHTS_FILE)
     try:
         pages = {CARD_FILE: card(config, name), PROVENANCE_FILE: provenance(config, digest, name.rpartition("/")[2])}
@@ -152,8 +150,8 @@ def write_pages(folder: Path, name: str) -> None:
             text.encode()
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise DermsslError(
-            f"{folder / CONFIG_FILE} is damaged: no card can be written from its record ({type(error).__name__}: "
-            f"{str(error)!a}); export the run again"
+            f"{folder / RESULTS_FILE} or {CONFIG_FILE} is damaged: no card can be written from its record "
+            f"({type(error).__name__}: {str(error)!a}); export the run again"
         ) from error
     for file, text in pages.items():
         write_text(folder / file, text)
@@ -166,27 +164,20 @@ def _claim(run: Path, folder: Path) -> tuple[str, ...]:
         raise DermsslError(f"{run} is not a run directory with a backbone: {what}")
     if folder.exists() and not folder.is_dir():
         raise DermsslError(f"{folder} is a file; name a folder")
-    if folder.is_dir() and not all(path.name.startswith(_DRAFT) for path in folder.iterdir()):
-        try:
-            config = read_config((folder / CONFIG_FILE).read_text(encoding="utf-8"), str(folder))
-            return files_of(config["dermssl"])
-        except (OSError, DermsslError) as error:
-            raise DermsslError(f"{folder} holds something that is not an export; name another folder") from error
-    return ()
-
-
-def _drafts() -> str:
-    """What the names of this machine's drafts start with: a folder may be shared by several."""
-    return f"{_DRAFT}{platform.node()[:40] or 'here'}-"
-
-
-def _sweep(folder: Path) -> None:
-    """Delete the drafts in ``folder`` of exports that were killed."""
-    start = _drafts()
-    for name in os.listdir(folder):
-        process = name.removeprefix(start).partition("-")[0]
-        if name.startswith(start) and process.isdigit() and not is_alive(int(process)):
-            shutil.rmtree(folder / name, ignore_errors=True)
+    if not folder.is_dir() or all(path.name.startswith(_DRAFTS) for path in folder.iterdir()):
+        return ()
+    try:
+        config = read_json(folder / CONFIG_FILE, "the configuration of exported weights", {}, remedy="")
+    except DermsslError:
+        config = None
+    if not is_export(config):
+        raise DermsslError(f"{folder} holds something that is not an export; name another folder")
+    try:
+        return files_of(read_export(folder)["dermssl"])
+    except DermsslError as error:  # stopped between two files, or damaged: what can be known is replaced
+        if "must be a picture" in str(error):
+            raise DermsslError(f"{folder} holds something that is not an export ({error})") from error
+        return ()
 
 
 def _refuse_nonfinite(run: Path, model: nn.Module) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from dermssl.data.known import KNOWN
-from dermssl.hub.results import THIS
+from dermssl.evaluation.kinds import KINDS
+from dermssl.hub.markdown import code, fenced, text
+from dermssl.hub.wording import THIS
 
 # protocol key of a report -> option of the command that made it
 _EVALUATION_OPTIONS = (
@@ -29,15 +31,14 @@ def provenance(config: dict[str, Any], sha256: str, name: str) -> str:
     """The text of ``PROVENANCE.md``.
 
     Args:
-        config: content of the exported ``config.json``, with its ``dermssl`` block.
+        config: of an export, as ``read_export`` gives it: timm's fields, and the whole record under ``dermssl``.
         sha256: of ``model.safetensors``.
         name: of the set of weights.
     """
     record = config["dermssl"]
     data, training, settings = record["data"], record["training"], record["settings"]
-    peers = record.get("peers", {})  # an export made before they were recorded has none
+    peers, before = record["peers"], record["before"]
     runs = {THIS: f"runs/{name}", **{peer: f"runs/{peer}" for peer in peers}}
-    before = record.get("before", [])
     starts = {run["name"]: f"runs/{run['name']}" for run in before}
     commands = [
         *(_pretrain(run["data"]["folder"], starts[run["name"]], _started(run["settings"], starts)) for run in before),
@@ -47,25 +48,23 @@ def provenance(config: dict[str, Any], sha256: str, name: str) -> str:
     ]
     facts = {
         "weights": f"`model.safetensors`, sha256 `{sha256}`",
-        "images": f"{data['name']}, {data['images']} images, {data['problems']} files unreadable, missing or copies",
-        "hash of the records": f"`{data['content_hash']}`",
-        "seed": settings.get("seed"),
-        "machine": training.get("hardware"),
-        "started": training.get("started"),
+        "images": f"{text(data['name'])}, {data['images']} images, {text(data.get('problems'))} files unreadable, "
+        "missing or copies",
+        "hash of the records": code(data["content_hash"]),
+        "seed": text(settings["seed"]) if settings.get("seed") is not None else None,
+        "machine": text(training["hardware"]) if training.get("hardware") else None,
+        "started": text(training["started"]) if training.get("started") else None,
         "time of training": f"{training.get('seconds')} s",
-        "versions": ", ".join(f"{key} {value}" for key, value in record["versions"].items()),
+        "versions": text(", ".join(f"{key} {value}" for key, value in record["versions"].items())),
     }
     lines = [
-        f"# How {name} was made",
+        f"# How {text(name)} was made",
         "",
         *(f"- {key}: {value}" for key, value in facts.items() if value is not None),
         "",
         "Commands, with every option that was in force; the data folders are where you keep them:",
         "",
-        "```",
-        *commands,
-        _export(record, runs[THIS], name),
-        "```",
+        fenced("\n".join([*commands, _export(record, runs[THIS], name)])),
         "",
         "On one kind of CPU the same versions give the same weights to the bit. Elsewhere the last digits of each step "
         "differ, and training enlarges that: expect other weights of the same quality.",
@@ -79,9 +78,9 @@ def sha256_of(file: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def stated_sha256(text: str) -> str | None:
+def stated_sha256(page: str) -> str | None:
     """The SHA-256 of the weights that a ``PROVENANCE.md`` names."""
-    found = re.search(r"sha256 `([0-9a-f]{64})`", text)
+    found = re.search(r"sha256 `([0-9a-f]{64})`", page)
     return found and found[1]
 
 
@@ -112,13 +111,12 @@ def _export(record: dict[str, Any], run: str, name: str) -> str:
 
 
 def _evaluate(result: dict[str, Any], runs: dict[str, str]) -> str | None:
-    commands = {"knn": "eval-knn", "finetune": "finetune", "frozen": "finetune"}
-    command, protocol = commands.get(result["evaluation"]), result["protocol"]
-    if command is None:
+    if result["evaluation"] not in KINDS:
         return None
+    (command, *flags), protocol = KINDS[result["evaluation"]].command, result["protocol"]
     weights = runs.get(result["weights"], result["weights"])
     parts = ["dermssl", command, shlex.quote(weights), shlex.quote(result["data"]["train_folder"])]
-    parts += ["--freeze"] if result["evaluation"] == "frozen" else []
+    parts += flags
     no_option = ("split", "folds") if protocol.get("test") else ()  # there are no folds beside a test set
     for key in _EVALUATION_OPTIONS:
         if protocol.get(key) is not None and key not in no_option:

@@ -15,15 +15,19 @@ from huggingface_hub.utils import validate_repo_id
 from dermssl.backbones.download import refuse_open_address
 from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE
 from dermssl.errors import DermsslError
-from dermssl.hub.card import check_card
 from dermssl.hub.carried import carry
-from dermssl.hub.export import CARD_FILE, PROVENANCE_FILE, export, files_of, write_pages
-from dermssl.hub.record import read_config
+from dermssl.hub.convert import write_parts
+from dermssl.hub.drafts import draft
+from dermssl.hub.export import export, write_pages
+from dermssl.hub.exported import CARD_FILE, FILES, files_of, read_export
+from dermssl.hub.front_matter import check_card
 from dermssl.hub.repository import Repository
 from dermssl.hub.verify import verify
 from dermssl.privacy import without_password
 
 LOGGER = logging.getLogger("dermssl")
+
+_DRAFTS = "dermssl-push-"  # in the system's folder for temporary files; a kill leaves one, which the next push removes
 
 
 @dataclass(frozen=True)
@@ -87,10 +91,10 @@ def push(
     run = Path(run)
     endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
     _check_names(repo_id, revision, tag)
-    with tempfile.TemporaryDirectory(prefix="dermssl-push-") as temporary:
-        folder = _prepare(run, Path(temporary), repo_id, license, attribution)
+    with draft(Path(tempfile.gettempdir()), _DRAFTS) as temporary:
+        folder = _prepare(run, temporary, repo_id, license, attribution)
         card = (folder / CARD_FILE).read_text(encoding="utf-8")
-        config = read_config((folder / CONFIG_FILE).read_text(encoding="utf-8"), str(folder))
+        config = read_export(folder)
         if public and config["dermssl"]["license"] is None:
             raise DermsslError(
                 "--public: the licence of the images is not known; name that of the weights: --license ID"
@@ -115,7 +119,7 @@ def push(
         repository.create()
         commit = repository.commit(folder, names, message or f"{config['architecture']} pretrained by dermssl")
         LOGGER.info("uploaded as %s; loading it back by timm", commit[:8])
-        _load_back(folder, f"hf-hub:{repo_id}@{commit}", endpoint, token, Path(temporary))
+        _load_back(folder, f"hf-hub:{repo_id}@{commit}", endpoint, token, temporary)
         if tag:
             repository.tag(tag, commit, move=force)
         if public and repository.private:
@@ -144,13 +148,14 @@ def _prepare(run: Path, temporary: Path, repo_id: str, license: str | None, attr
         config = run / CONFIG_FILE
         if not config.is_file():
             raise DermsslError(f"{run}: {CONFIG_FILE} is missing; export the run again")
-        record = read_config(config.read_text(encoding="utf-8"), str(config))["dermssl"]
+        there = read_export(run)
         try:
             folder.mkdir()
-            for name in set(files_of(record)) - {CARD_FILE, PROVENANCE_FILE}:
+            for name in [WEIGHTS_FILE, *files_of(there["dermssl"])[len(FILES) :]]:
                 carry(run / name, folder / name)
         except OSError as error:
             raise DermsslError(f"cannot copy {run} to {folder}: {error.strerror or error}") from error
+        write_parts(folder, there)
         write_pages(folder, repo_id)
         problems = [*verify([folder])[0].problems, *check_card((folder / CARD_FILE).read_text(encoding="utf-8"))]
         if problems:

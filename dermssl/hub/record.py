@@ -1,22 +1,17 @@
-"""What a run directory tells about its weights: the ``dermssl`` block of an exported ``config.json``.
+"""What a run directory tells about its weights: the record of an export.
 
-Everything that a card, ``PROVENANCE.md`` and ``dermssl info`` say comes from this block. It holds no paths of the
-machine it was made on, only the last part of each.
+Everything that a card, ``PROVENANCE.md`` and ``dermssl info`` say comes from it. It holds no paths of the machine it
+was made on, only the last part of each.
 """
 
-import json
-import logging
 from pathlib import Path
 from typing import Any
 
 from dermssl.data.known import KNOWN
 from dermssl.errors import DermsslError
-from dermssl.hub.carried import PICTURES, picture_fault
-from dermssl.hub.evaluations import EVALUATIONS, peers_of, read_reports, results_of
+from dermssl.hub.evaluations import Evaluations
 from dermssl.pretraining.record import training_record
-from dermssl.privacy import printable
-
-LOGGER = logging.getLogger("dermssl")
+from dermssl.reporting.names import spoken
 
 
 def read_run(
@@ -36,17 +31,17 @@ def read_run(
         DermsslError: ``config.json`` is missing or unreadable, or ``license`` is another than that of a known set or of
             the run it started from.
     """
-    trained, reports = training_record(run), read_reports(run)
+    trained, evaluations = training_record(run), Evaluations(run)
     credits = [source for made in [*trained["before"], trained] for source in made["attribution"]]
     credits += () if trained["data"]["layout"] in KNOWN else attribution
     return {
         **trained,
-        "data": {**trained["data"], "description": description},
+        "data": {**trained["data"], "description": description and spoken(description)},
         "license": _license(trained, license),
-        "attribution": list(dict.fromkeys(credits)),
-        "results": results_of(run, reports),
-        "peers": peers_of(run, reports),
-        "figures": _figures(run),
+        "attribution": list(dict.fromkeys(map(spoken, credits))),
+        "results": evaluations.results,
+        "peers": evaluations.peers,
+        "figures": evaluations.figures,
     }
 
 
@@ -60,34 +55,3 @@ def _license(trained: dict[str, Any], asked: str | None) -> str | None:
         license, name = next(iter(owed.items()))
         raise DermsslError(f"--license {asked}: the images are {name}, whose licence {license} the weights carry too")
     return asked or next(iter(owed), None)
-
-
-def _figures(run: Path) -> list[str]:
-    """The pictures in a run's ``evaluations/`` itself; an export takes them along and its card shows them."""
-    folder = run / EVALUATIONS
-    if folder.is_symlink() or not folder.is_dir():
-        return []
-    pictures = []
-    for file in sorted(folder.iterdir()):
-        if file.suffix not in PICTURES:
-            continue
-        if fault := picture_fault(file):
-            LOGGER.warning("%s is left out: it %s", printable(str(file)), fault)
-        else:
-            pictures.append(file.name)
-    return pictures
-
-
-def read_config(text: str, source: str) -> dict[str, Any]:
-    """An exported ``config.json`` with its record.
-
-    Raises:
-        DermsslError: it has none: it was not written by ``dermssl export``.
-    """
-    try:
-        config = json.loads(text)
-        if "results" in config["dermssl"] and "architecture" in config:
-            return config
-    except (ValueError, KeyError, TypeError, RecursionError):
-        pass
-    raise DermsslError(f"{source}: not a config.json written by dermssl export")

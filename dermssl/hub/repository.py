@@ -17,7 +17,7 @@ from dermssl import __version__
 from dermssl.backbones.download import explain
 from dermssl.backbones.load import CONFIG_FILE
 from dermssl.errors import DermsslError
-from dermssl.hub.record import read_config
+from dermssl.hub.exported import read_config
 
 # what the Hub itself puts into a new repository
 _INITIAL = {".gitattributes", "README.md"}
@@ -138,7 +138,7 @@ class Repository:
             except EntryNotFoundError:
                 return None
         try:
-            return read_config(Path(file).read_text(encoding="utf-8"), self.name)
+            return read_config(Path(file))
         except DermsslError:
             return None
 

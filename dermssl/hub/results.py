@@ -4,42 +4,18 @@ from pathlib import PurePath
 from typing import Any
 from urllib.parse import quote
 
-# metric -> column of the card's table
-COLUMNS = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "f1_macro": "F1, macro",
-    "auroc_macro": "AUROC, macro",
-}
+from dermssl.evaluation.kinds import KINDS
+from dermssl.evaluation.metrics import TITLES
+from dermssl.hub.markdown import code, text
+from dermssl.hub.wording import THIS, Result, figure, has_few_labels, main_first, share_of_labels
+from dermssl.tables import markdown_table
 
-TITLES = {
-    "knn": "Nearest neighbours, features as they are",
-    "frozen": "Linear classifier on frozen features",
-    "finetune": "Whole network fine-tuned",
-}
-# how the card calls the weights that it is about
-THIS = "this model"
+# the columns of a table
+COLUMNS = ("accuracy", "balanced_accuracy", "f1_macro", "auroc_macro")
 # what differs between evaluations with more and with fewer labels: the recipe too, as steps are counted by image
 _OF_THE_SHARE = ("fraction", "train_images", "training")
 # what an evaluation found for the weights themselves, not how it asked: the strength that the training folds chose
 _OF_THE_WEIGHTS = ("strength", "feature_width")
-
-BIBTEX = """\
-@article{liu2023dermoscopic,
-  title   = {Dermoscopic images classification based on context and instance-level feature of self-supervised learning},
-  author  = {Liu, Jiaxuan and Hu, Feiyi and Zhang, Hui and Zhang, Jinzhou and Li, Ling},
-  journal = {CAAI Transactions on Intelligent Systems},
-  volume  = {18},
-  number  = {4},
-  pages   = {783--792},
-  year    = {2023}
-}"""
-SOFTWARE = """\
-@software{dermssl,
-  title   = {dermssl: self-supervised pretraining of timm backbones on dermoscopy images},
-  author  = {{The dermssl developers}},
-  version = {VERSION}
-}"""
 
 
 def results_section(record: dict[str, Any]) -> str:
@@ -61,23 +37,17 @@ def results_section(record: dict[str, Any]) -> str:
 
 def figures_section(figures: list[str]) -> str:
     """The pictures that go along, each called by its file's name."""
-    shown = [f"![{PurePath(name).stem.replace('-', ' ')}]({quote(name)})" for name in figures]
+    shown = [f"![{text(PurePath(name).stem.replace('-', ' '))}]({quote(name)})" for name in figures]
     return "\n\n".join(["## Figures", *shown])
 
 
-def has_few_labels(result: dict[str, Any]) -> bool:
-    """Whether an evaluation used a part of the training labels only."""
-    return float(result["protocol"].get("fraction") or 1) < 1
-
-
-def _alike(results: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+def _alike(results: list[Result]) -> list[list[Result]]:
     """Results that stand in one table: one evaluation, one protocol, the same images.
 
-    Those with a part of the labels make a table together, whatever the part, after those with all; other test sets
-    come last.
+    The main figures come first. Those with a part of the labels make a table together, whatever the part.
     """
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for result in sorted(results, key=lambda result: (bool(result["protocol"].get("test")), has_few_labels(result))):
+    groups: dict[str, list[Result]] = {}
+    for result in main_first([r for r in results if r["own"]]) + [r for r in results if not r["own"]]:
         few = has_few_labels(result)
         apart = _OF_THE_WEIGHTS + (_OF_THE_SHARE if few else ())
         protocol = _without(result["protocol"], apart)
@@ -95,29 +65,30 @@ def _without(values: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
 def _peers(record: dict[str, Any]) -> list[str]:
     """In what the training of other runs in the tables differs from that of this model."""
     lines = []
-    for name, peer in record.get("peers", {}).items():
+    for name, peer in record["peers"].items():
         others = {key: value for key, value in peer["settings"].items() if value != record["settings"].get(key)}
         if peer["folder"] != record["data"]["folder"]:
             others["images"] = peer["folder"]
-        but = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in others.items())
-        lines.append(f"- `{name}` was trained as this model was{f', but for {but}' if but else ''}.")
+        but = text(", ".join(f"{key.replace('_', ' ')} {value}" for key, value in others.items()))
+        lines.append(f"- {code(name)} was trained as this model was{f', but for {but}' if but else ''}.")
     return ["\n".join(lines)] if lines else []
 
 
-def _heading(result: dict[str, Any]) -> str:
-    title = TITLES.get(result["evaluation"], result["evaluation"])
+def _heading(result: Result) -> str:
+    name = result["evaluation"]
+    title = KINDS[name].title if name in KINDS else text(name)
     test = result["protocol"].get("test")
     few = ", few labels" if has_few_labels(result) else ""
-    return f"{title}{few}: {result['data']['name']}{f', tested on {test}' if test else ''}"
+    return f"{title}{few}: {text(result['data']['name'])}{f', tested on {text(test)}' if test else ''}"
 
 
-def _protocol(result: dict[str, Any]) -> str:
+def _protocol(result: Result) -> str:
     data = result["data"]
     counts = f"{data['images']:,} images" if data.get("images") else "images"
     counts += f" of {data['groups']:,} lesions" if data.get("groups") else ""
-    classes = ", ".join(f"{name} {number:,}" for name, number in (data.get("classes") or {}).items())
+    classes = ", ".join(f"{text(name)} {number:,}" for name, number in (data.get("classes") or {}).items())
     values = ", ".join(
-        f"{key.replace('_', ' ')} {value}"
+        f"{text(key.replace('_', ' '))} {text(value)}"
         for key, value in result["protocol"].items()
         if isinstance(value, str | int | float)
         and key not in ("evaluation", *_OF_THE_WEIGHTS)
@@ -126,14 +97,9 @@ def _protocol(result: dict[str, Any]) -> str:
     return f"{counts}{f' ({classes})' if classes else ''}. Protocol: {values}."
 
 
-def _table(results: list[dict[str, Any]]) -> str:
+def _table(results: list[Result]) -> str:
     shown = [key for key in COLUMNS if any((result["metrics"] or {}).get(key) is not None for result in results)]
-    lines = [
-        "| weights | " + " | ".join(COLUMNS[key] for key in shown) + " |",
-        "| --- |" + " --- |" * len(shown),
-    ]
-    for result in results:
-        lines.append(f"| {_called(result['weights'])} | " + " | ".join(_cell(result, key) for key in shown) + " |")
+    rows = [[_called(result["weights"]), *(figure(result, key) for key in shown)] for result in results]
     majority = results[0].get("majority_accuracy")
     # recall is averaged over the classes that were tested: a set of images may lack some
     classes = sum(number > 0 for number in (results[0]["data"].get("classes") or {}).values())
@@ -141,40 +107,29 @@ def _table(results: list[dict[str, Any]]) -> str:
         cells = {"accuracy": f"{100 * majority:.1f}"}
         if classes:
             cells["balanced_accuracy"] = f"{100 / classes:.1f}"
-        lines.append("| always the most frequent class | " + " | ".join(cells.get(key, "") for key in shown) + " |")
-    return "\n".join(lines)
+        rows.append(["always the most frequent class", *(cells.get(key, "") for key in shown)])
+    return markdown_table(["weights", *(TITLES[key] for key in shown)], rows, padded=False)
 
 
 def _called(weights: str) -> str:
-    return f"**{weights}**" if weights == THIS else f"`{weights.replace('|', '/')}`"
+    return f"**{weights}**" if weights == THIS else code(weights)
 
 
-def _few_labels(results: list[dict[str, Any]]) -> str:
-    """A line a share of the labels, accuracy and balanced accuracy of all weights side by side."""
+def _few_labels(results: list[Result]) -> str:
+    """A line for each share of the labels, accuracy and balanced accuracy of all weights side by side."""
     weights = list(dict.fromkeys(result["weights"] for result in results))
-    by_share: dict[float, dict[str, dict[str, Any]]] = {}
+    by_share: dict[float, dict[str, Result]] = {}
     for result in results:
-        by_share.setdefault(float(result["protocol"]["fraction"]), {})[result["weights"]] = result
+        by_share.setdefault(share_of_labels(result), {})[result["weights"]] = result
     columns = [(name, key) for name in weights for key in ("accuracy", "balanced_accuracy")]
-    head = " | ".join(f"{_called(name)}: {COLUMNS[key]}" for name, key in columns)
-    lines = [f"| labels | {head} |", "| --- |" + " --- |" * len(columns)]
-    for share, found in sorted(by_share.items()):
-        cells = [_cell(found[name], key) if name in found else "" for name, key in columns]
-        lines.append(f"| {100 * share:g} % | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    rows = [
+        [f"{100 * share:g} %", *(figure(found[name], key) if name in found else "" for name, key in columns)]
+        for share, found in sorted(by_share.items())
+    ]
+    header = ["labels", *(f"{_called(name)}: {TITLES[key]}" for name, key in columns)]
+    return markdown_table(header, rows, padded=False)
 
 
-def _cell(result: dict[str, Any], key: str) -> str:
-    value = (result["metrics"] or {}).get(key)
-    if value is None:
-        return ""
-    text = f"{100 * value:.1f}"
-    deviation = (result["std"] or {}).get(key)
-    text += "" if deviation is None else f" ± {100 * deviation:.1f}"
-    low, high = ((result["interval"] or {}).get(key) or (None, None))[:2]
-    return text if low is None or high is None else f"{text} [{100 * low:.1f}, {100 * high:.1f}]"
-
-
-def _notes(results: list[dict[str, Any]]) -> list[str]:
+def _notes(results: list[Result]) -> list[str]:
     notes = dict.fromkeys(note for result in results for note in result["notes"])
-    return ["\n".join(f"- Note: {note}." for note in notes)] if notes else []
+    return ["\n".join(f"- Note: {text(note)}." for note in notes)] if notes else []

@@ -11,9 +11,17 @@ from typing import Any
 
 from dermssl.backbones import timm_check
 from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE
+from dermssl.documents import parse_json, read_json
 from dermssl.errors import DermsslError
 
 SCRIPT = Path(timm_check.__file__)
+_CONFIG: dict[str, Any] = {"architecture": str, "pretrained_cfg": dict}
+_ANSWER: dict[str, Any] = {
+    "model": str,
+    "tensors?": int,
+    "features_only?": (bool, None),
+    "problems": [str],
+}
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,7 @@ def verify(
     """
     jobs = []
     for folder, model in zip(folders, models or [f"local-dir:{folder}" for folder in folders], strict=True):
-        config: dict[str, Any] = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        config = read_json(folder / CONFIG_FILE, "the configuration of weights", _CONFIG, remedy="export them again")
         expected = {**config["pretrained_cfg"], "architecture": config["architecture"]}
         jobs.append({"model": model, "file": str(folder / WEIGHTS_FILE), "config": expected})
     done = subprocess.run(
@@ -57,7 +65,8 @@ def verify(
         capture_output=True,
         text=True,
     )
-    answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    if done.returncode or len(answers) != len(jobs):
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    if done.returncode or len(lines) != len(jobs):
         raise DermsslError(f"the check by timm did not finish:\n{done.stderr.strip()[-2000:]}")
+    answers = [parse_json(line, "the check by timm", "its answer", _ANSWER, remedy="try again") for line in lines]
     return [Verdict(a["model"], a.get("tensors", 0), a.get("features_only"), tuple(a["problems"])) for a in answers]

@@ -32,6 +32,7 @@ class MoCo(RotInstDisc):
         "He et al., Momentum Contrast for Unsupervised Visual Representation Learning, CVPR 2020; with the MLP head of "
         "MoCo v2, Chen et al., Improved Baselines with Momentum Contrastive Learning, 2020"
     )
+    bibtex = ""
     logs = ("loss", "loss_instance")
     rotates_query = False
 

@@ -5,6 +5,7 @@ learning, CAAI Transactions on Intelligent Systems 18(4), 2023.
 """
 
 import math
+import textwrap
 from typing import ClassVar
 
 import torch
@@ -58,6 +59,19 @@ class RotInstDisc(PretrainingTask):
     citation = (
         "Liu et al., Dermoscopic images classification based on context and instance-level feature of self-supervised "
         "learning, CAAI Transactions on Intelligent Systems 18(4): 783-792, 2023"
+    )
+    bibtex = textwrap.dedent(
+        """\
+        @article{liu2023dermoscopic,
+          title   = {Dermoscopic images classification based on context and instance-level feature of self-supervised
+                     learning},
+          author  = {Liu, Jiaxuan and Hu, Feiyi and Zhang, Hui and Zhang, Jinzhou and Li, Ling},
+          journal = {CAAI Transactions on Intelligent Systems},
+          volume  = {18},
+          number  = {4},
+          pages   = {783--792},
+          year    = {2023}
+        }"""
     )
     logs: ClassVar[tuple[str, ...]] = ("loss", "loss_instance", "loss_rotation", "rotation_accuracy")
     rotates_query = True

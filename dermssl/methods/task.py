@@ -22,6 +22,7 @@ class PretrainingTask(TrainingTask):
         title: the method's name, as its authors spell it.
         summary: what is learned, in one sentence, for model cards.
         citation: the paper.
+        bibtex: the same as an entry for BibTeX, where there is one.
         logs: names of the numbers that ``forward`` returns, () each; they are averaged over an epoch and logged.
         views: what ``forward`` gets. ``"two"``: two views and the quarter turns of the first; ``"one"``: the first
             alone; ``"crop"``: two upright views, a small crop, and the quarter turns of the crop; ``"jigsaw"``: a
@@ -37,6 +38,7 @@ class PretrainingTask(TrainingTask):
     title: ClassVar[str] = ""
     summary: ClassVar[str] = ""
     citation: ClassVar[str] = ""
+    bibtex: ClassVar[str] = ""
     logs: ClassVar[tuple[str, ...]] = ("loss",)
     views: str = "two"
     rotates_query: bool = False

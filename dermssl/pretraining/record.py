@@ -14,6 +14,8 @@ from dermssl.errors import DermsslError
 from dermssl.pretraining.run_directory import RunDirectory
 from dermssl.privacy import last_part, without_paths
 
+# Beside the config.json of an export: its evaluations, and the runs that its run started from.
+RESULTS_FILE = "results.json"
 # What exported weights tell of their training.
 RECORD: dict[str, Any] = {"settings": dict, "resolved": dict, "training": dict, "data": dict, "before?": [dict]}
 
@@ -69,6 +71,10 @@ def earlier_runs(weights: str | None) -> list[dict[str, Any]]:
         else:
             what, remedy = "the configuration of exported weights", "export them again"
             record = read_json(folder / CONFIG_FILE, what, {"dermssl": RECORD}, remedy=remedy)["dermssl"]
+            if (folder / RESULTS_FILE).exists():
+                what = "the results of exported weights"
+                before = read_json(folder / RESULTS_FILE, what, {"before": [dict]}, remedy=remedy)["before"]
+                record = {"before": before, **record}
         kept = {key: record.get(key) for key in ("settings", "resolved", "training", "license", "attribution")}
         data = {key: record["data"].get(key) for key in ("name", "folder", "images", "content_hash")}
     except DermsslError:

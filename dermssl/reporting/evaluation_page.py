@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from dermssl.evaluation.fewshot import FewShot
+from dermssl.evaluation.kinds import KINDS
 from dermssl.evaluation.metrics import TITLES
 from dermssl.evaluation.report import Report
 from dermssl.evaluation.subgroups import subgroup_table
@@ -12,7 +13,6 @@ from dermssl.reporting import page
 from dermssl.reporting.figures import Point, against_fraction, estimates
 from dermssl.reporting.names import told_apart
 
-KINDS = {"knn": "nearest neighbours", "frozen": "a linear classifier on frozen features", "finetune": "fine-tuning"}
 SHOWN = ("accuracy", "recall_macro")  # what is drawn; the table has all
 
 _INTERVAL = (
@@ -228,7 +228,7 @@ def _short(data: str) -> str:
 
 def _kind(report: Values) -> str:
     kind: str = report["kind"]
-    return KINDS.get(kind, kind)
+    return KINDS[kind].phrase if kind in KINDS else kind
 
 
 def _names(reports: Sequence[Values]) -> list[str]:

@@ -22,9 +22,12 @@ from dermssl.cli import group
 from dermssl.cli.export import command
 from dermssl.errors import DermsslError
 from dermssl.hub import check as checking
+from dermssl.hub import drafts
 from dermssl.hub import export as exporting
-from dermssl.hub.card import card, check_card
-from dermssl.hub.export import FILES, export
+from dermssl.hub.card import card
+from dermssl.hub.export import export
+from dermssl.hub.exported import FILES, read_export
+from dermssl.hub.front_matter import check_card
 from dermssl.hub.push import push
 from dermssl.hub.verify import verify
 from dermssl.pretraining.record import earlier_runs
@@ -59,8 +62,8 @@ def test_files_and_weights(run, exported):
 
 
 def test_nothing_tells_where_the_images_were(exported):
-    for name in ("config.json", "README.md", "PROVENANCE.md"):
-        assert "/home/me" not in (exported / name).read_text()
+    for name in FILES:
+        assert b"/home/me" not in (exported / name).read_bytes()
 
 
 def test_card(exported):
@@ -72,7 +75,7 @@ def test_card(exported):
     assert front.model_name == "resnet10t.dermssl_ham10000"
     figures = {result.metric_name: result.metric_value for result in front.eval_results}
     assert figures["accuracy"] == 0.725
-    assert len(front.eval_results) == 4  # the random weights' figures are not this model's
+    assert len(front.eval_results) == 2  # main figures only, and the random weights' are not this model's
     for text in (
         "Tschandl P.",
         "50 dermoscopy images",
@@ -107,7 +110,7 @@ def test_the_framing_is_that_of_the_cache_whatever_the_option_said(run, tmp_path
 
 
 def test_a_card_says_when_the_training_was_short(exported):
-    config = json.loads((exported / "config.json").read_text())
+    config = read_export(exported)
     assert "it was shown 144 images at 32 px; the paper's training\n  shows 6,625,200 at 224 px" in card(config, "name")
     config["dermssl"]["resolved"]["steps"] = 13_000  # planned, and not yet made
     assert "it was shown 144 images" in card(config, "name")
@@ -280,7 +283,7 @@ def test_export_again_replaces_an_export_only(run, exported, tmp_path, unverifie
 
 def test_drafts_of_killed_exports_are_removed(run, tmp_path, unverified):
     out = tmp_path / "out"
-    dead, alive = (out / f"{exporting._drafts()}{process}-abc" for process in (2**22 + 1, os.getpid()))
+    dead, alive = (out / f"{drafts.named(exporting._DRAFTS)}{process}-abc" for process in (2**22 + 1, os.getpid()))
     for draft in (dead, alive):
         draft.mkdir(parents=True)
     export(run, out)
@@ -371,9 +374,8 @@ def test_links_and_false_pictures_are_not_carried_out(run, exported, tmp_path, u
     assert sorted(file.name for file in folder.iterdir()) == sorted(FILES)
     assert caplog.text.count("is left out") == 3
     again = shutil.copytree(exported, tmp_path / "again")
-    config = json.loads((again / "config.json").read_text())
-    config["dermssl"]["figures"] = ["roc.png"]
-    (again / "config.json").write_text(json.dumps(config))
+    results = json.loads((again / "results.json").read_text())
+    (again / "results.json").write_text(json.dumps({**results, "figures": ["roc.png"]}))
     (again / "roc.png").symlink_to(tmp_path / "id_rsa")
     with pytest.raises(DermsslError, match=r"roc\.png is a link"):
         push(again, "me/it", dry_run=True)
@@ -382,10 +384,9 @@ def test_links_and_false_pictures_are_not_carried_out(run, exported, tmp_path, u
 def test_a_figure_is_no_way_to_other_files(run, exported, tmp_path, unverified):
     folder = shutil.copytree(exported, tmp_path / "again")
     (tmp_path / "mine.png").write_text("mine")
-    config = json.loads((folder / "config.json").read_text())
-    for name in ("../mine.png", "token.txt", 3):
-        config["dermssl"]["figures"] = [name]
-        (folder / "config.json").write_text(json.dumps(config))
+    results = json.loads((folder / "results.json").read_text())
+    for name in ("../mine.png", str(tmp_path / "mine.png"), "a\n.png", "..\\mine.png", "token.txt", "", 3):
+        (folder / "results.json").write_text(json.dumps({**results, "figures": [name]}))
         assert "must be a picture beside it" in str(checking._files(folder))
         with pytest.raises(DermsslError, match="must be a picture beside it"):
             push(folder, "me/it", dry_run=True)
@@ -602,23 +603,23 @@ def test_check_of_a_folder_of_models(exported, tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "damage",
+    ("file", "damage"),
     [
-        lambda record: record["results"][0]["data"].pop("train_folder"),
-        lambda record: record["results"][0]["data"].update(classes={"nv": "../../etc"}),
-        lambda record: record["settings"].update(momentum_schedule="\ud800"),
-        lambda record: record.update(settings=[]),
+        ("results", lambda record: record["results"][0]["data"].pop("train_folder")),
+        ("results", lambda record: record["results"][0]["data"].update(classes={"nv": "../../etc"})),
+        ("results", lambda record: record.update(format=2)),
+        ("results", lambda record: record.update(id="of others")),
+        ("config", lambda config: config["dermssl"]["settings"].update(momentum_schedule="\ud800")),
+        ("config", lambda config: config["dermssl"].update(settings=[])),
+        ("config", lambda config: config.pop("pretrained_cfg")),
     ],
 )
-def test_a_damaged_record_is_one_error_and_writes_no_page(tmp_path, damage):
-
-    folder = tmp_path / "export"
-    folder.mkdir()
-    published = Path(__file__).parents[2] / "hub" / "tf_efficientnet_lite0.dermssl_ham10000_isic"
-    config = json.loads((published / "config.json").read_text())
-    damage(config["dermssl"])
-    (folder / "config.json").write_text(json.dumps(config))
-    shutil.copy(published / "model.safetensors", folder)
-    with pytest.raises(DermsslError, match=r"config.json is damaged: no card can be written.*export the run again"):
+def test_a_damaged_record_is_one_error_and_writes_no_page(tmp_path, exported, file, damage):
+    folder = shutil.copytree(exported, tmp_path / "export")
+    (folder / "README.md").unlink()
+    content = json.loads((folder / f"{file}.json").read_text())
+    damage(content)
+    (folder / f"{file}.json").write_text(json.dumps(content))
+    with pytest.raises(DermsslError, match=rf"{file}\.json .*(export the run again|newer dermssl)"):
         exporting.write_pages(folder, "x")
     assert not (folder / "README.md").exists()

@@ -18,7 +18,8 @@ from dermssl.backbones.load import load_backbone
 from dermssl.cli.push import command
 from dermssl.errors import DermsslError
 from dermssl.hub import push as pushing
-from dermssl.hub.export import FILES, export
+from dermssl.hub.export import export
+from dermssl.hub.exported import FILES
 from dermssl.hub.push import push
 from dermssl.hub.verify import Verdict
 
