@@ -149,6 +149,11 @@ def known_aspects(aspects: np.ndarray | None, device: torch.device) -> Tensor | 
     return torch.as_tensor(aspects, dtype=torch.float32).to(device)
 
 
+def crop_edge(size: int) -> int:
+    """Edge in pixels of the third view where the views have ``size``."""
+    return max(SMALLEST_CROP, round(CROP_OF_VIEW * size))
+
+
 class TwoViews:
     """Makes the query view, the key view and the rotation label of a batch.
 
@@ -183,7 +188,7 @@ class TwoViews:
     ) -> None:
         self.size, self.policy, self.mean, self.std, self.generator = size, policy, mean, std, generator
         self.rotate_query, self.with_key, self.with_crop = rotate_query, with_key, with_crop
-        crop_size = crop_size or max(SMALLEST_CROP, round(CROP_OF_VIEW * size))
+        crop_size = crop_size or crop_edge(size)
         self._render = Renderer(size, mean, std, generator.device)
         self._render_crop = Renderer(crop_size, mean, std, generator.device) if with_crop else self._render
         self._aspects = known_aspects(aspects, generator.device)

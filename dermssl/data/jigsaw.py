@@ -33,6 +33,11 @@ PATCH_OF_VIEW = 64 / 224
 SMALLEST_PATCH = 32
 
 
+def patch_edge(size: int) -> int:
+    """Edge in pixels of a patch where the view has ``size``."""
+    return max(SMALLEST_PATCH, round(PATCH_OF_VIEW * size))
+
+
 class JigsawViews:
     """Makes a view of each image, nine shuffled patches of it, and passes on which image it is.
 
@@ -59,7 +64,7 @@ class JigsawViews:
         aspects: np.ndarray | None = None,
     ) -> None:
         self.size, self.policy, self.mean, self.std, self.generator = size, policy, mean, std, generator
-        self.patch_size = patch_size or max(SMALLEST_PATCH, round(PATCH_OF_VIEW * size))
+        self.patch_size = patch_size or patch_edge(size)
         self._render = Renderer(size, mean, std, generator.device)
         self._render_patch = Renderer(self.patch_size, mean, std, generator.device)
         self._aspects = known_aspects(aspects, generator.device)

@@ -15,8 +15,8 @@ from dermssl.backbones.create import create_backbone
 from dermssl.backbones.facts import pretrained_cfg
 from dermssl.backbones.load import load_backbone
 from dermssl.backbones.sizes import refusal, resolve_image_size
-from dermssl.data.augment import TwoViews, ViewPolicy
-from dermssl.data.jigsaw import JigsawViews
+from dermssl.data.augment import TwoViews, ViewPolicy, crop_edge
+from dermssl.data.jigsaw import JigsawViews, patch_edge
 from dermssl.data.loader import Loader
 from dermssl.errors import DermsslError
 from dermssl.methods.registry import METHODS
@@ -155,18 +155,27 @@ def create_views(
 ) -> TwoViews | JigsawViews:
     """The maker of the views that the task asks for."""
     common = (resolved.image_size, view_policy(config), resolved.mean, resolved.std, generator)
-    # a backbone made for one size (most ViTs) must get small views at that size too
-    small = resolved.image_size if pretrained_cfg(task.backbone).get("fixed_input_size") else None
     if task.views == "jigsaw":
-        return JigsawViews(*common, patch_size=small, aspects=aspects)
+        patch_size = _small_edge(task.backbone, patch_edge(resolved.image_size), resolved.image_size)
+        return JigsawViews(*common, patch_size=patch_size, aspects=aspects)
+    crop_size = None
+    if task.views == "crop":
+        crop_size = _small_edge(task.backbone, crop_edge(resolved.image_size), resolved.image_size)
     return TwoViews(
         *common,
         rotate_query=task.rotates_query,
         with_key=task.views != "one",
         with_crop=task.views == "crop",
-        crop_size=small,
+        crop_size=crop_size,
         aspects=aspects,
     )
+
+
+def _small_edge(backbone: nn.Module, edge: int, size: int) -> int:
+    """Edge of small views: that of the views where the backbone is made for one size (most ViTs), or takes no other."""
+    if pretrained_cfg(backbone).get("fixed_input_size") or refusal(backbone, edge, training=True) is not None:
+        return size
+    return edge
 
 
 def view_policy(config: PretrainConfig) -> ViewPolicy:
