@@ -63,8 +63,16 @@ def with_classes(
     model = create(num_classes=CLASSES)
     where = f"with num_classes={CLASSES}"
     names, before = result.pop("names"), result.pop("embedding")
-    # the classifier is what the model without one does not have: levit normalises in it, too
-    yield from differences(where, model.state_dict(), wanted, missing=lambda key: key in names)
+    classifier = config["classifier"] or ()
+    heads = (classifier,) if isinstance(classifier, str) else tuple(classifier)
+    # and what stands beside it in a module that the model without one does not have: levit normalises there
+    beside = tuple(f"{head.rpartition('.')[0] or head}." for head in heads)
+    yield from differences(
+        where,
+        model.state_dict(),
+        wanted,
+        missing=lambda key: key in names or (bool(beside) and not key.startswith(beside)),
+    )
     after = embedding(model, config["input_size"], before_classifier=True)
     if not torch.allclose(before, after, rtol=1e-4, atol=1e-5):
         yield f"{where}: the embeddings differ by up to {(before - after).abs().max().item():.2g}"

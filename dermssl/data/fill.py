@@ -39,6 +39,7 @@ class Rendered(NamedTuple):
     pixels: npt.NDArray[np.uint8]  # (S, S, 3)
     sha256: str  # of its file
     aspect: float | None  # width / height of the photograph as displayed; None where nobody knows
+    odd: str = ""  # what is wrong with it that does not keep it from being used
 
 
 Render = Callable[[int], Rendered]
@@ -179,12 +180,12 @@ def _fill(work: Path, plan: Plan, workers: int | None, max_bad: float, progress:
 
     def attempt(index: int) -> tuple[npt.NDArray[np.uint8] | None, Line]:
         try:
-            pixels, digest, aspect = plan.render(index)
+            pixels, digest, aspect, odd = plan.render(index)
         except UnreadableImage as error:
             return None, Line(None, str(error))
         except MemoryError as error:
             raise _out_of_memory(plan.records.paths[index], threads) from error
-        return pixels, Line(Row(digest, aspect, cache_files.checksum(pixels)))
+        return pixels, Line(Row(digest, aspect, cache_files.checksum(pixels)), odd)
 
     lines = still_holding(work / _JOURNAL, work / cache_files.IMAGES, row_bytes, attempt)
     written = sum(line.row is not None for line in lines)
@@ -274,8 +275,17 @@ def _finish(work: Path, plan: Plan, lines: list[Line]) -> None:
     records, rows = plan.records, [line.row for line in lines if line.row is not None]
     kept = records.select([index for index, line in enumerate(lines) if line.row is not None])
     bad, copies = _unreadable(plan, lines), _copies(kept, rows)
-    problems = [*records.problems, *bad, *copies]
-    for kind, some in (("unreadable (left out)", bad), ("byte for byte copies of others (kept)", copies)):
+    cut = [
+        Problem(relative_path(path, records.source), line.reason, Kind.CUT_SHORT)
+        for path, line in zip(records.paths, lines, strict=True)
+        if line.row is not None and line.reason
+    ]
+    problems = [*records.problems, *bad, *cut, *copies]
+    for kind, some in (
+        ("unreadable (left out)", bad),
+        ("perhaps cut short (kept)", cut),
+        ("byte for byte copies of others (kept)", copies),
+    ):
         if some:
             names = ", ".join(problem.path for problem in some[:3]) + (" ..." if len(some) > 3 else "")
             LOGGER.warning("%d images are %s: %s; see %s", len(some), kind, names, work.parent / cache_files.PROBLEMS)

@@ -18,12 +18,12 @@ from dermssl.regular import open_regular
 
 LOGGER = logging.getLogger("dermssl")
 
-# sha256 of the file, aspect ratio, crc32 of the pixels; or the reason why there are none
+# sha256 of the file, aspect ratio, crc32 of the pixels; and what is odd; or the reason why there are none
 _SCHEMA = [(str, float, None)]
 
 
 class Line(NamedTuple):
-    """What became of one record: its row, or the reason why it cannot be read."""
+    """What became of one record: its row, and what is odd about it; or no row, and why it cannot be read."""
 
     row: Row | None
     reason: str = ""
@@ -55,9 +55,9 @@ def _line(fields: list[str | float | None]) -> Line | None:
     match fields:
         case ["", None, "", str(reason)] if reason:
             return Line(None, reason)
-        case [str(sha256), float() | int() | None as aspect, str(crc32), ""] if sha256 and crc32:
+        case [str(sha256), float() | int() | None as aspect, str(crc32), str(reason)] if sha256 and crc32:
             if aspect is None or 0 < aspect < float("inf"):
-                return Line(Row(sha256, None if aspect is None else float(aspect), crc32))
+                return Line(Row(sha256, None if aspect is None else float(aspect), crc32), reason)
     return None
 
 

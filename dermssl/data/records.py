@@ -17,6 +17,7 @@ class Kind(StrEnum):
 
     UNREADABLE = "unreadable"
     COPY = "copy"
+    CUT_SHORT = "cut short"
     MISSING_FILE = "missing file"
     AMBIGUOUS_FILE = "ambiguous file"
     OUTSIDE = "outside the folder"
@@ -40,6 +41,7 @@ class Kind(StrEnum):
 
 _MEANINGS = {
     Kind.COPY: "byte for byte the same as another image",
+    Kind.CUT_SHORT: "a JPEG that seems to have lost its end",
     Kind.MISSING_FILE: "named in the table, but there is no such file",
     Kind.AMBIGUOUS_FILE: "named in the table, but several files have this name",
     Kind.OUTSIDE: "points outside the folder",

@@ -7,7 +7,10 @@ import pytest
 from PIL import Image, ImageOps
 
 from dermssl.data import decode as module
+from dermssl.data.cut_short import looks_cut_short
 from dermssl.data.decode import UnreadableImage, decode, decode_file, decode_whole
+from dermssl.data.prepare import prepare
+from dermssl.data.records import Kind
 
 
 def picture(width=150, height=110, seed=0) -> Image.Image:
@@ -203,3 +206,59 @@ def test_whole_keeps_resolution_and_shape_and_turns_upright():
     np.testing.assert_array_equal(decode_whole(buffer.getvalue()), np.rot90(pixels, -1))
     with pytest.raises(UnreadableImage):
         decode_whole(b"no image")
+
+
+def noisy(**options) -> bytes:
+    noise = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).resize((320, 240), Image.Resampling.BICUBIC).save(file, "JPEG", quality=90, **options)
+    return file.getvalue()
+
+
+def turned(orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return noisy(exif=exif)
+
+
+@pytest.mark.parametrize("data", [noisy(), turned(3), turned(6), turned(8)], ids=["upright", "180", "90", "270"])
+def test_jpegs_that_lost_their_end_are_listed(data, tmp_path):
+    """Without an end mark they cannot be decoded; with one, Pillow says nothing, and the rest of them is one colour."""
+    (tmp_path / "in").mkdir()
+    for name, content in (
+        ("whole", data),
+        ("cut", data[: len(data) // 2]),
+        ("closed", data[: len(data) // 2] + b"\xff\xd9"),
+    ):
+        (tmp_path / "in" / f"{name}.jpg").write_bytes(content)
+    cache = prepare(tmp_path / "in", tmp_path / "cache", size=64, max_bad=0.5, progress=False)
+    kinds = {problem.path: problem.kind for problem in cache.problems}
+    assert kinds == {"cut.jpg": Kind.UNREADABLE, "closed.jpg": Kind.CUT_SHORT}
+    assert len(cache.images) == 2
+    smaller = prepare(tmp_path / "cache", tmp_path / "smaller", size=32, progress=False)
+    assert Kind.CUT_SHORT in {problem.kind for problem in smaller.problems}
+
+
+def bordered(colour: int, **sides: int) -> np.ndarray:
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    for side, width in sides.items():
+        part = {"top": pixels[:width], "bottom": pixels[64 - width :], "left": pixels[:, :width]}[side]
+        part[:] = colour
+    return pixels
+
+
+@pytest.mark.parametrize(
+    ("pixels", "cut"),
+    [
+        (bordered(128, bottom=8), True),
+        (bordered(128, left=20), True),
+        (bordered(128, bottom=7), False),
+        (bordered(128, bottom=8, top=8), False),
+        (bordered(0, bottom=20), False),
+        (bordered(255, bottom=20), False),
+        (bordered(128), False),
+        (np.full((64, 64, 3), 128, np.uint8), False),
+    ],
+)
+def test_what_looks_cut_short(pixels, cut):
+    assert looks_cut_short(pixels) == cut

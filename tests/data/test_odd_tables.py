@@ -255,3 +255,36 @@ def test_archives_that_are_not_read_are_named(suffix, tmp_path):
     write(tmp_path, "x", f"a{suffix}")
     with pytest.raises(DermsslError, match=r"left out: unpack it"):
         read_records(tmp_path)
+
+
+# --- downloads under other names
+
+
+def test_milk10k_as_its_doi_gives_it(tmp_path):
+    """``metadata.csv`` of the Archive on top, the truth in ``supplements/``."""
+    draw(tmp_path, *(f"ISIC_000000{i}.jpg" for i in range(4)))
+    classes = "AKIEC,BCC,BEN_OTH,BKL,DF,INF,MAL_OTH,MEL,NV,SCCKA,VASC"
+    truth = f"lesion_id,{classes}\nIL_1,0,0,0,0,0,0,0,1,0,0,0\nIL_2,0,0,0,0,0,0,0,0,1,0,0\n"
+    write(tmp_path, truth, "supplements/training_gt.csv")
+    kinds = ("dermoscopic", "clinical: close-up")
+    rows = "".join(f"ISIC_000000{i},IL_{1 + i // 2},{kinds[i % 2]},CC-BY-NC\n" for i in range(4))
+    write(tmp_path, "isic_id,lesion_id,image_type,copyright_license\n" + rows, "metadata.csv")
+    records = read_records(tmp_path)
+    assert records.layout == "milk10k"
+    assert labels_of(records) == {"ISIC_0000000": "mel", "ISIC_0000002": "nv"}
+    assert records.groups == ("IL_1", "IL_2")
+
+
+def test_isic_2024_as_the_challenge_gives_it(tmp_path):
+    """Truth, supplement and metadata in tables of their own, joined by ``isic_id``."""
+    draw(tmp_path, *(f"ISIC_2024_Training_Input/ISIC_000000{i}.jpg" for i in range(4)))
+    write(tmp_path, "isic_id,malignant\n" + "".join(f"ISIC_000000{i},{i % 2}.0\n" for i in range(4)),
+          "ISIC_2024_Training_GroundTruth.csv")  # fmt: skip
+    write(tmp_path, "isic_id,patient_id,sex\n" + "".join(f"ISIC_000000{i},IP_{i // 2},male\n" for i in range(4)),
+          "ISIC_2024_Training_Input/metadata.csv")  # fmt: skip
+    supplement = "".join(f"ISIC_000000{i},IL_{i},Nevus\n" for i in range(4))
+    write(tmp_path, "isic_id,lesion_id,diagnosis_3\n" + supplement, "ISIC_2024_Training_Supplement.csv")
+    records = read_records(tmp_path)
+    assert records.class_counts() == {"benign": 2, "malignant": 2}
+    assert records.groups == ("IP_0", "IP_0", "IP_1", "IP_1")
+    assert records.attributes["sex"] == ("male",) * 4

@@ -9,7 +9,7 @@ from dermssl.data.records import Problem
 
 SOURCE = (
     "Daneshjou R. et al. Disparities in dermatology AI performance on a diverse, curated clinical image set. "
-    "Science Advances 8, eabq6147 (2022), doi:10.1126/sciadv.abq6147"
+    "Science Advances 8(31), eabq6147 (2022), doi:10.1126/sciadv.abq6147"
 )
 _CLASSES = dict.fromkeys(("true", "1", "1.0"), "malignant") | dict.fromkeys(("false", "0", "0.0"), "benign")
 

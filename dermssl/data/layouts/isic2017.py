@@ -9,7 +9,7 @@ from dermssl.data.layouts.table import Table
 SOURCE = (
     "International Skin Imaging Collaboration, ISIC Archive; Codella N. et al. Skin lesion analysis toward melanoma "
     "detection: a challenge at the 2017 International Symposium on Biomedical Imaging. ISBI 2018, "
-    "doi:10.1109/ISBI.2018.8363547"
+    "doi:10.1109/ISBI.2018.8363547, arXiv:1710.05006"
 )
 _MARKS = ("melanoma", "seborrheic_keratosis")
 

@@ -8,6 +8,7 @@ from dermssl.data.layouts.layout import OUTSIDE, DataSet, Layout, read_rows
 from dermssl.data.layouts.table import Table, known
 
 SOURCE = (
+    "International Skin Imaging Collaboration. SIIM-ISIC 2020 Challenge Dataset (2020), doi:10.34970/2020-ds01; "
     "Rotemberg V. et al. A patient-centric dataset of images and metadata for identifying melanomas using clinical "
     "context. Scientific Data 8, 34 (2021), doi:10.1038/s41597-021-00815-z"
 )

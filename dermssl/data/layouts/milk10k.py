@@ -9,7 +9,10 @@ from dermssl.data.layouts.table import Table, known, read_table
 from dermssl.data.records import Kind, Problem
 from dermssl.errors import DermsslError
 
-SOURCE = "MILK study team. MILK10k. ISIC Archive (2025), doi:10.34970/648456"
+SOURCE = (
+    "MILK study team. MILK10k. ISIC Archive (2025), doi:10.34970/648456; Tschandl P. et al. MILK10k: a hierarchical "
+    "multimodal imaging-learning toolkit. Journal of Investigative Dermatology (2026), doi:10.1016/j.jid.2025.06.1594"
+)
 _CLASSES = ("AKIEC", "BCC", "BEN_OTH", "BKL", "DF", "INF", "MAL_OTH", "MEL", "NV", "SCCKA", "VASC")
 
 
