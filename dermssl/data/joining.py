@@ -3,7 +3,7 @@
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib import resources
@@ -114,10 +114,7 @@ def join_groups(records: Records, pairs: Iterable[tuple[str, str]], source: str)
         pairs: ids of two images that show one lesion, with or without their suffixes.
         source: who says so.
     """
-    places = {stem_of(name): row for row, name in enumerate(records.ids)}
-    there = [
-        (places[stem_of(a)], places[stem_of(b)]) for a, b in pairs if stem_of(a) in places and stem_of(b) in places
-    ]
+    there = _rows_of(pairs, records.ids)
     if not there:
         return records
     before = records.groups or tuple(f"image:{name}" for name in records.ids)
@@ -128,6 +125,17 @@ def join_groups(records: Records, pairs: Iterable[tuple[str, str]], source: str)
     reason = f"{len(there)} pairs of images show one lesion under two ids: {merged} groups fewer ({source})"
     problem = Problem("groups", reason, Kind.JOINED)
     return replace(records, groups=after, problems=(*records.problems, problem))
+
+
+def known_pairs(records: Records) -> list[tuple[int, int]]:
+    """Rows of the pairs of two lesions that are known to show one; none where the set was not recognised."""
+    return _rows_of(ham10000_pairs(), records.ids) if records.joined else []
+
+
+def _rows_of(pairs: Iterable[tuple[str, str]], ids: Sequence[str]) -> list[tuple[int, int]]:
+    places = {stem_of(name): row for row, name in enumerate(ids)}
+    named = ((stem_of(a), stem_of(b)) for a, b in pairs)
+    return [(places[a], places[b]) for a, b in named if a in places and b in places]
 
 
 @cache

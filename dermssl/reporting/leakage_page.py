@@ -2,15 +2,18 @@
 
 from pathlib import Path
 
+from dermssl.evaluation.leakage.lesions import LesionRanking
 from dermssl.evaluation.leakage.search import Leakage, Pair
 from dermssl.reporting import page
 from dermssl.reporting.names import spoken
 
 SHOWN = 200  # pairs on the page; pairs.csv has all
+CANDIDATES = 24  # for one lesion photographed twice, on the page; candidates.csv has more
 
 
 def write_leakage_page(path: Path, result: Leakage) -> None:
-    """Show the pairs side by side, those of different lesions first, and what a plain split overstates.
+    """Show the pairs side by side, those of different lesions first; what a plain split overstates; and which images of
+    other lesions the features find most alike.
 
     Args:
         path: of the HTML file.
@@ -32,6 +35,8 @@ def write_leakage_page(path: Path, result: Leakage) -> None:
         )
         header, body = gap.table()
         sections.append(("What a plain split overstates", [page.table(header, body, about)]))
+    if result.lesions is not None:
+        sections.append(("The same lesion, photographed twice", _of_lesions(result, result.lesions)))
     counts = result.counts()
     sets = zip(result.data, result.images, strict=True)
     where = " and ".join(f"{spoken(name)} ({count:,} images)" for name, count in sets)
@@ -40,6 +45,30 @@ def write_leakage_page(path: Path, result: Leakage) -> None:
         f"{counts['near']} nearly; {counts['across_groups']} of them are not known to be of one lesion."
     )
     page.write_html(path, "Leakage", lead, sections)
+
+
+def _of_lesions(result: Leakage, ranking: LesionRanking) -> list[str]:
+    """Where what is known stands in the ranking, and the first candidates side by side."""
+    blocks = [page.prose(sentence) for sentence in ranking.sentences()]
+    if ranking.named:
+        about = (
+            "Rank as neighbour: 1 if no image of another lesion is more like one of the two. Rank of all pairs: 1 if "
+            "no other pair of different lesions is more alike."
+        )
+        blocks.append(page.table(*ranking.table(), about))
+    cache = result.caches[0]
+    rows = {name: row for row, name in enumerate(cache.records.ids)}
+    shown = [
+        (
+            f"{number}, cosine {similarity:.3f}",
+            [page.Picture(cache.images[rows[name]], f"image {name}", name) for name in (first, second)],
+        )
+        for number, (first, second, similarity) in enumerate(ranking.candidates[:CANDIDATES], start=1)
+    ]
+    if shown:
+        caption = "The most alike images of different lesions, to be looked at; candidates.csv has more."
+        blocks.append(page.picture_rows(shown, caption))
+    return blocks
 
 
 def _row(result: Leakage, pair: Pair) -> tuple[str, list[page.Picture]]:

@@ -5,9 +5,11 @@ import itertools
 import numpy as np
 import pytest
 
+from dermssl.data.joining import ham10000_pairs
 from dermssl.errors import DermsslError
 from dermssl.evaluation.leakage.lesions import rank_lesions
 from dermssl.evaluation.leakage.search import leakage
+from dermssl.reporting.leakage_page import write_leakage_page
 
 from .conftest import write_set
 
@@ -51,11 +53,32 @@ def test_leakage_reports_the_ranking_and_writes_the_candidates(tmp_path):
     assert result.lesions.named[0].first == "mel_0_1.png"
     assert "rank of all pairs" in result.to_markdown()
     result.save(tmp_path / "out")
+    write_leakage_page(tmp_path / "leakage.html", result)
+    page = (tmp_path / "leakage.html").read_text()
+    place = result.lesions.named[0]
+    for said in ("photographed twice", "is among the nearest neighbours of the other", "rank of all pairs"):
+        assert said in page
+    assert f">{place.similarity:.3f}</td>" in page
+    assert page.count("<img") == 2 * (len(result.pairs) + min(24, len(result.lesions.candidates)))
     header, *rows = (tmp_path / "out" / "candidates.csv").read_text().splitlines()
     assert header == "first,second,similarity"
     assert len(rows) == len(result.lesions.candidates)
     with pytest.raises(DermsslError, match=r"--join: .* needs --weights"):
         leakage(data, join=tmp_path / "pairs.csv")
+
+
+def test_the_known_pairs_of_a_recognised_set_are_looked_up_by_themselves(tmp_path):
+    data = write_set(tmp_path / "set", {"mel": 9, "nv": 9})
+    options = {"weights": "random:resnet10t", "image_size": 32, "device": "cpu"}
+    assert leakage(data, **options).lesions.named == ()
+    text = data.read_text()
+    for name, other in zip(ham10000_pairs()[0], ("mel_0_1.png", "mel_0_2.png"), strict=True):
+        (data.parent / other).rename(data.parent / f"{name}.png")
+        text = text.replace(other, f"{name}.png")
+    data.write_text(text.replace("image,label,group", "image_id,dx,lesion_id"))
+    (data.parent / "images.csv").rename(data.parent / "HAM10000_metadata.csv")
+    (place,) = leakage(data.parent, **options).lesions.named
+    assert (place.first, place.second) == tuple(f"{name}.png" for name in ham10000_pairs()[0])
 
 
 def test_images_without_lesions_have_candidates_and_no_siblings():

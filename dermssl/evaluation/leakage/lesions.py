@@ -56,7 +56,14 @@ class LesionRanking:
     named: tuple[NamedPair, ...]
 
     def to_markdown(self) -> str:
-        """Where what is known stands, and the first candidates."""
+        """Where what is known stands."""
+        lines = self.sentences()
+        if self.named:
+            lines += ["", markdown_table(*self.table())]
+        return "\n".join(lines)
+
+    def sentences(self) -> list[str]:
+        """How many candidates there are, and where the siblings of known lesions stand."""
         lines = [f"{len(self.candidates):,} candidates for one lesion photographed twice, of {self.pairs:,} pairs."]
         if self.images:
             shares = ", ".join(f"{100 * share:.1f} % among {k}" for k, share in self.within.items())
@@ -65,13 +72,20 @@ class LesionRanking:
                 f"nearest neighbours: {shares}; median rank {self.median_rank:g}."
             )
         if self.named:
-            rows = [
-                [p.first, p.second, f"{p.similarity:.3f}", f"{p.neighbour_rank:,}", f"{p.pair_rank:,}"]
-                for p in self.named
-            ]
-            header = ["named pair", "", "cosine", "rank as neighbour", "rank of all pairs"]
-            lines += ["", markdown_table(header, rows)]
-        return "\n".join(lines)
+            near = [sum(pair.neighbour_rank <= k for pair in self.named) for k in WITHIN]
+            counts = ", ".join(f"{count} among {k}" for count, k in zip(near, WITHIN, strict=True))
+            lines.append(
+                f"Of {len(self.named)} pairs that are known to show one lesion, the one image is among the nearest "
+                f"neighbours of the other: {counts}."
+            )
+        return lines
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Header and rows: the named pairs and their places."""
+        header = ["named pair", "", "cosine", "rank as neighbour", "rank of all pairs"]
+        return header, [
+            [p.first, p.second, f"{p.similarity:.3f}", f"{p.neighbour_rank:,}", f"{p.pair_rank:,}"] for p in self.named
+        ]
 
 
 def rank_lesions(

@@ -17,6 +17,7 @@ from torch import Tensor
 from dermssl.data.cache import Cache
 from dermssl.data.columns import by_columns
 from dermssl.data.groups import read_pairs
+from dermssl.data.joining import known_pairs
 from dermssl.data.prepare import cached, evaluated
 from dermssl.data.read import path_of
 from dermssl.errors import DermsslError
@@ -199,6 +200,8 @@ def leakage(data: str | Path, other: str | Path | None = None, *, options: Leaka
         if setup is None or other is not None:
             raise DermsslError("--join: the ranking that it is looked up in needs --weights and one DATA")
         named = read_pairs(options.join, ids)[0]
+    elif setup is not None and other is None:
+        named = known_pairs(caches[0].records)
     features = (
         [] if setup is None else [_features(setup, *pair, progress) for pair in zip(sources, caches, strict=True)]
     )
