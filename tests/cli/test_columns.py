@@ -44,7 +44,7 @@ def test_cam_takes_each_class_of_the_column_in_turn(renamed):
     assert set(plain.images.labels) == {""}
     assert len(set(named.images.labels)) == 4
     assert named.data == str(renamed)
-    with pytest.raises(DermsslError, match="--label: no such column|--label nothing: no such column"):
+    with pytest.raises(DermsslError, match=r"--label: no such column|--label nothing: no such column"):
         dermssl.class_activation("random:test_resnet", renamed, label="nothing")
     picture = next(renamed.rglob("*.jpg"))
     with pytest.raises(DermsslError, match="is one image, without a table"):
