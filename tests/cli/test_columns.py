@@ -59,7 +59,9 @@ def test_a_cache_that_is_open_has_its_columns_too(renamed, tmp_path):
     found = dermssl.embed("random:test_resnet", cache, image_size=32, label="befund", group="herd")
     assert len(set(found.labels.tolist())) == 7
     assert "" not in set(found.groups.tolist())
-    report = dermssl.evaluate_knn("random:test_resnet", cache, image_size=32, label="befund", group="herd", folds=2)
+    report = dermssl.evaluate_knn(
+        "random:test_resnet", cache, image_size=32, label="befund", group="herd", folds=2, k=5
+    )
     assert np.isfinite(report.metrics["accuracy"])
 
 
