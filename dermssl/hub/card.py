@@ -52,7 +52,7 @@ def _title(config: dict[str, Any], record: dict[str, Any], name: str) -> str:
 def _use(config: dict[str, Any], repository: str) -> str:
     cfg = config["pretrained_cfg"]
     name = json.dumps(f"hf-hub:{repository}")  # a folder's name must not become a program
-    short = f"import timm\nmodel = timm.create_model({name}, pretrained=True, num_classes=7)  # to be fine-tuned"
+    short = f"import timm\n\nmodel = timm.create_model({name}, pretrained=True, num_classes=7)"
     more = textwrap.dedent(
         f"""\
         import timm
@@ -73,7 +73,8 @@ def _use(config: dict[str, Any], repository: str) -> str:
     )
     size = cfg["input_size"][-1]
     return (
-        f"## Use\n\n{fenced(short, 'python')}\n\nThis gives a new, untrained classifier on the pretrained backbone. "
+        f"## Use\n\n{fenced(short, 'python')}\n\n"
+        "This puts a new, untrained classifier on the backbone, to be fine-tuned. "
         f"Embeddings and feature maps:\n\n{fenced(more, 'python')}\n\n"
         f"The preprocessing is in the model's configuration and must be used: {size} x {size} px "
         f"({'the whole image, squashed' if cfg['crop_mode'] == 'squash' else 'the middle square'}), "
