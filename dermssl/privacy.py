@@ -2,10 +2,18 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
+
+from dermssl.terminal import visible
+
+# An absolute path within a sentence; the last part is what is told of it. Neither and/or nor 1/2 is one.
+_PART = r"""[^\s/\\,;:()\[\]"'<>|]+"""
+_PATH = re.compile(rf"(?<![\w./\\:~-])(?:[A-Za-z]:[\\/]|~?/)(?:{_PART}[\\/])*({_PART})[\\/]?")
+_WHOLE = re.compile(r"(?:[A-Za-z]:[\\/]|~?/)[^\n]*")
 
 
 def last_part(path: str | None) -> str:
@@ -26,11 +34,6 @@ def _without_path(value: Any) -> Any:
     return [_without_path(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-# An absolute path within a sentence; the last part is what is told of it. Neither and/or nor 1/2 is one.
-_PART = r"""[^\s/\\,;:()\[\]"'<>|]+"""
-_PATH = re.compile(rf"(?<![\w./\\:~-])(?:[A-Za-z]:[\\/]|~?/)(?:{_PART}[\\/])*({_PART})[\\/]?")
-
-
 def without_folders(text: str, *folders: str | Path) -> str:
     """A message or a traceback, each absolute path in it cut to its last part.
 
@@ -44,6 +47,41 @@ def without_folders(text: str, *folders: str | Path) -> str:
             text = re.sub(rf"{re.escape(place.rstrip('/'))}/(?=\S)", "", text)
             text = re.sub(rf"{re.escape(place.rstrip('/'))}(?![\w.-])", last_part(place), text)
     return _PATH.sub(lambda match: match[1], text)
+
+
+def spoken(text: str) -> str:
+    """The text with each absolute path cut to its last part, and its control characters spelled out."""
+    if _WHOLE.fullmatch(text):
+        text = _parts(text)[-1] if _parts(text) else text
+    return visible(without_folders(text))
+
+
+def told_apart(names: Sequence[str]) -> list[str]:
+    """The names as pages show them: an absolute path by as many of its last parts as tell it from the others."""
+    shown = []
+    for name in names:
+        if not _WHOLE.fullmatch(name):
+            shown.append(visible(name))
+            continue
+        parts, others = _parts(name), [_parts(other) for other in names if other != name]
+        count = 1
+        while count < len(parts) and any(other[-count:] == parts[-count:] for other in others):
+            count += 1
+        shown.append(visible("/".join(parts[-count:]) or name))
+    return shown
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in re.split(r"[\\/]+", path) if part and part != "~"]
+
+
+def handed_on(value: Any) -> Any:
+    """A value of a file that others may read: each absolute path in its texts cut to its last part; keys stay."""
+    if isinstance(value, str):
+        return spoken(value)
+    if isinstance(value, dict):
+        return {key: handed_on(item) for key, item in value.items()}
+    return [handed_on(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def printable(text: str) -> str:

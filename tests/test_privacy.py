@@ -2,7 +2,7 @@
 
 import pytest
 
-from dermssl.privacy import without_folders
+from dermssl.privacy import spoken, told_apart, without_folders
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,32 @@ from dermssl.privacy import without_folders
 )
 def test_a_message_names_no_folder(text, left):
     assert without_folders(text, "/work/my data", "/work/my data/set of") == left
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("/home/me/runs/r18", "r18"),
+        ("/home/me/my runs/r 18/", "r 18"),
+        ("~/runs/r18", "r18"),
+        (r"C:\Users\me\runs\r18", "r18"),
+        ("runs/r18", "runs/r18"),
+        ("../r18", "../r18"),
+        ("timm:resnet18.a1_in1k", "timm:resnet18.a1_in1k"),
+        ("hf-hub:org/name@v1", "hf-hub:org/name@v1"),
+        ("https://huggingface.co/org/name", "https://huggingface.co/org/name"),
+        ("F1 / recall, 1/4 and/or mel / nv", "F1 / recall, 1/4 and/or mel / nv"),
+        ("see /a/b.csv, (/c/d) and '~/e/f'.", "see b.csv, (d) and 'f'."),
+        ("/", "/"),
+        ("", ""),
+        ("bell \x07", "bell \\x07"),
+    ],
+)
+def test_a_path_is_spoken_by_its_last_part(text, shown):
+    assert spoken(text) == shown
+
+
+def test_names_are_told_apart():
+    assert told_apart(["/a/b/run", "/a/c/run", "timm:x", "/d/e"]) == ["b/run", "c/run", "timm:x", "e"]
+    assert told_apart(["/run", "/a/run"]) == ["run", "a/run"]
+    assert told_apart(["/a/run", "/a/run"]) == ["run", "run"]

@@ -11,6 +11,7 @@ from dermssl.cli.logs import log_to_terminal
 from dermssl.cli.parse import data_argument, json_option, options_of, output_folder, weights_argument
 from dermssl.evaluation.arguments import CamOptions
 from dermssl.files import refuse_unwritable_folder
+from dermssl.privacy import spoken, told_apart
 
 if TYPE_CHECKING:
     from dermssl.evaluation.cam import Cam
@@ -44,19 +45,19 @@ def command(weights: tuple[str, ...], images: str, output: Path, as_json: bool, 
 
 def _as_dict(cam: "Cam", images: str, page: Path, overlays: list[Path]) -> dict[str, Any]:
     files = iter(overlays)
-    listed = []
+    listed, weights = [], told_apart([result.weights for result in cam.results])
     for i, name in enumerate(cam.images.ids):
-        for result in cam.results:
+        for name_of_weights, result in zip(weights, cam.results, strict=True):
             chance = float(result.probabilities[i])
             listed.append(
                 {
                     "image": name,
                     "label": cam.images.labels[i] or None,
-                    "weights": result.weights,
+                    "weights": name_of_weights,
                     "class": result.targets[i] or None,
                     "probability": None if math.isnan(chance) else chance,
                     "image_size": result.image_size,
                     "file": str(next(files)),
                 }
             )
-    return {"data": images, "method": cam.method, "page": str(page), "overlays": listed}
+    return {"data": spoken(images), "method": cam.method, "page": str(page), "overlays": listed}

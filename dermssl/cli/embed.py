@@ -8,6 +8,7 @@ import click
 from dermssl.cli.logs import log_to_terminal
 from dermssl.cli.parse import data_argument, json_option, options_of, weights_argument
 from dermssl.evaluation.arguments import EmbedOptions
+from dermssl.privacy import handed_on
 
 
 @click.command()
@@ -37,7 +38,7 @@ def command(weights: str, data: str, as_json: bool, **options: Any) -> None:
             "labelled": labelled,
             "groups": groups,
             "neighbours": options["neighbours"],
-            "protocol": result.protocol,
+            "protocol": handed_on(result.protocol),
         }
         click.echo(json.dumps(found, indent=2))
         return

@@ -11,6 +11,7 @@ from dermssl.evaluation.intervals import RESAMPLES, around, bootstrap, interval
 from dermssl.evaluation.metrics import METRICS, TITLES
 from dermssl.evaluation.predictions import Predictions
 from dermssl.evaluation.report import Report, plain
+from dermssl.privacy import handed_on, told_apart
 from dermssl.tables import markdown_table, percent
 
 
@@ -33,8 +34,7 @@ class Comparison:
     def to_json(self) -> str:
         """One JSON object: ``a``, ``b``, ``images``, ``difference``, ``interval``, ``significant`` and ``protocol``."""
         values = {
-            "a": self.a,
-            "b": self.b,
+            **dict(zip("ab", told_apart((self.a, self.b)), strict=True)),
             "images": self.images,
             "difference": self.difference,
             "interval": self.interval,
@@ -51,7 +51,8 @@ class Comparison:
             if not np.isnan(value)
         ]
         table = markdown_table(["metric, points of 100", "difference", "95 % interval"], rows)
-        lines = [f"## {self.b} minus {self.a}, {self.images} images", "", table]
+        a, b = told_apart((self.a, self.b))
+        lines = [f"## {b} minus {a}, {self.images} images", "", table]
         if self.protocol:
             pairs = (f"{name} {a} and {b}" for name, (a, b) in self.protocol.items())
             lines += ["", f"The two were not evaluated alike: {', '.join(pairs)}."]
@@ -70,7 +71,8 @@ def compare(report_a: Report, report_b: Report, *, resamples: int = RESAMPLES, s
     a, b = _paired(report_a, report_b)
     samples_a = bootstrap(a, resamples=resamples, seed=seed)
     samples_b = bootstrap(b, resamples=resamples, seed=seed)
-    keys = sorted(set(report_a.protocol) | set(report_b.protocol))
+    protocols = [plain(handed_on(report.protocol)) for report in (report_a, report_b)]  # as a loaded report has it
+    keys = sorted(set(protocols[0]) | set(protocols[1]))
     difference = {name: report_b.metrics[name] - report_a.metrics[name] for name in METRICS}
     return Comparison(
         a=report_a.weights,
@@ -81,9 +83,9 @@ def compare(report_a: Report, report_b: Report, *, resamples: int = RESAMPLES, s
             for name, value in difference.items()
         },
         protocol={
-            key: (report_a.protocol.get(key), report_b.protocol.get(key))
+            key: (protocols[0].get(key), protocols[1].get(key))
             for key in keys
-            if report_a.protocol.get(key) != report_b.protocol.get(key)
+            if protocols[0].get(key) != protocols[1].get(key)
         },
         images=len(a),
     )

@@ -11,6 +11,7 @@ import numpy as np
 from dermssl.data.sources.extras import extra
 from dermssl.errors import DermsslError
 from dermssl.files import replaced_file
+from dermssl.privacy import handed_on
 
 SUFFIXES = (".npz", ".parquet", ".csv")
 
@@ -73,7 +74,7 @@ def _write_npz(result: Embeddings, path: Path) -> None:
     if result.neighbours is not None:
         arrays |= {"neighbours": result.neighbours, "cosines": result.cosines}
     with open(path, "wb") as file:  # np.savez would append .npz to a name
-        np.savez(file, **arrays, protocol=np.array(json.dumps(result.protocol)))
+        np.savez(file, **arrays, protocol=np.array(json.dumps(handed_on(result.protocol))))
 
 
 def _write_csv(result: Embeddings, path: Path) -> None:
@@ -107,5 +108,5 @@ def _write_parquet(result: Embeddings, path: Path) -> None:
     if result.neighbours is not None and result.cosines is not None:
         columns["neighbours"] = pa.array(result.ids[result.neighbours].tolist(), pa.list_(pa.string()))
         columns["cosines"] = pa.array(result.cosines.tolist(), pa.list_(pa.float32()))
-    table = pa.table(columns).replace_schema_metadata({"dermssl": json.dumps(result.protocol)})
+    table = pa.table(columns).replace_schema_metadata({"dermssl": json.dumps(handed_on(result.protocol))})
     pq.write_table(table, path)

@@ -22,6 +22,7 @@ from dermssl.evaluation.setup import Setup
 from dermssl.evaluation.transfer import Transfer
 from dermssl.files import replaced_file, write_text
 from dermssl.options import takes
+from dermssl.privacy import told_apart
 from dermssl.tables import markdown_table, percent
 
 _REQUESTS = "requests.json"  # file name of a report -> what it was made of, so that the same call goes on
@@ -38,10 +39,12 @@ class FewShot:
 
     def to_dict(self) -> dict[str, Any]:
         """``fractions``, ``weights`` and ``results``, a report for each pair: what JSON can hold."""
-        results = [report.to_dict() for reports in self.reports.values() for report in reports]
-        for result in results:
-            result["fraction"] = result["protocol"]["fraction"]
-        return {"fractions": list(self.fractions), "weights": list(self.reports), "results": results}
+        results = [
+            {**result, "weights": name, "fraction": result["protocol"]["fraction"]}
+            for name, reports in zip(self._names, self.reports.values(), strict=True)
+            for result in (report.to_dict() for report in reports)
+        ]
+        return {"fractions": list(self.fractions), "weights": self._names, "results": results}
 
     def to_json(self) -> str:
         """``to_dict`` as one JSON object."""
@@ -53,10 +56,15 @@ class FewShot:
         """
         return "\n\n".join(self._table(metric) for metric in ("accuracy", "recall_macro"))
 
+    @property
+    def _names(self) -> list[str]:
+        """The weights, as what is handed on calls them."""
+        return told_apart(tuple(self.reports))
+
     def _table(self, metric: str) -> str:
         rows = [
             [name, *(f"{percent(r.metrics[metric])} ± {percent(r.std[metric])}" for r in reports)]
-            for name, reports in self.reports.items()
+            for name, reports in zip(self._names, self.reports.values(), strict=True)
         ]
         if metric == "accuracy":
             some = next(iter(self.reports.values()))
@@ -76,7 +84,7 @@ class FewShot:
         figure = Figure(figsize=(9, 4), layout="constrained")
         for axes, metric in zip(figure.subplots(1, 2), ("accuracy", "recall_macro"), strict=True):
             shares = [100 * fraction for fraction in self.fractions]
-            for name, reports in self.reports.items():
+            for name, reports in zip(self._names, self.reports.values(), strict=True):
                 values = [100 * report.metrics[metric] for report in reports]
                 edges = [[100 * report.interval[metric][i] for report in reports] for i in (0, 1)]
                 (line,) = axes.plot(shares, values, marker="o", label=name)

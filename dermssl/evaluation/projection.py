@@ -15,6 +15,7 @@ from dermssl.errors import DermsslError
 from dermssl.evaluation.arguments import ProjectOptions
 from dermssl.evaluation.setup import Setup
 from dermssl.options import takes
+from dermssl.privacy import handed_on, spoken
 from dermssl.tables import markdown_table, percent
 
 CHUNK = 1024
@@ -78,14 +79,14 @@ class Projection:
             f"Share of the {self.protocol['k']} nearest neighbours that are of the same class; images of the same "
             "lesion do not count as neighbours."
         )
-        return f"## {self.weights} on {self.data}\n\n{markdown_table(*self.table())}\n\n{about}"
+        return f"## {spoken(self.weights)} on {spoken(self.data)}\n\n{markdown_table(*self.table())}\n\n{about}"
 
     def to_dict(self) -> dict[str, Any]:
         """The figures, without the points; what ``--json`` prints."""
         return {
-            "weights": self.weights,
-            "data": self.data,
-            "protocol": self.protocol,
+            "weights": spoken(self.weights),
+            "data": spoken(self.data),
+            "protocol": handed_on(self.protocol),
             "purity": {**self.overall, "class_mean": self.class_mean, "per_class": self.per_class},
         }
 

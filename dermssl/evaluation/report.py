@@ -13,9 +13,13 @@ from dermssl.evaluation.predictions import Predictions, is_predictions
 from dermssl.evaluation.stored import read_report
 from dermssl.evaluation.subgroups import subgroup_table
 from dermssl.files import write_text
+from dermssl.privacy import handed_on, spoken
 from dermssl.tables import markdown_table, percent
 
 LOGGER = logging.getLogger("dermssl")
+
+# the fields that say where something lies
+_ORIGIN = ("weights", "data", "protocol", "records", "split", "notes")
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,12 @@ class Report:
     predictions: Predictions | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """What JSON can hold of it: without the answers (``save`` and ``--predictions`` write those as CSV)."""
-        return {f.name: plain(getattr(self, f.name)) for f in fields(self) if f.name != "predictions"}
+        """What JSON can hold of it: without the answers (``save`` and ``--predictions`` write those as CSV).
+
+        It may be handed on: absolute paths are cut to their last part.
+        """
+        values = {f.name: plain(getattr(self, f.name)) for f in fields(self) if f.name != "predictions"}
+        return values | {name: handed_on(values[name]) for name in _ORIGIN}
 
     def to_json(self) -> str:
         """``to_dict`` as one JSON object."""
@@ -51,7 +59,8 @@ class Report:
 
     def to_markdown(self) -> str:
         """Tables of the metrics, of the classes and of the subgroups, and the notes."""
-        shown = {key: value for key, value in self.protocol.items() if isinstance(value, str | int | float)}
+        protocol = handed_on(self.protocol)
+        shown = {key: value for key, value in protocol.items() if isinstance(value, str | int | float)}
         rows = [
             [
                 TITLES[name],
@@ -64,7 +73,7 @@ class Report:
         ]
         rows.insert(1, ["(always answering the most frequent class)", percent(self.majority_accuracy), "", ""])
         lines = [
-            f"## {self.kind}: {self.weights} on {self.data}",
+            f"## {self.kind}: {spoken(self.weights)} on {spoken(self.data)}",
             "",
             ", ".join(f"{key} {value}" for key, value in shown.items()),
             *self._groups(),
@@ -88,7 +97,7 @@ class Report:
         for column, rows_by in self.by.items():
             lines += ["", markdown_table(*subgroup_table(column, rows_by))]
         if self.notes:
-            lines += ["", *(f"- Note: {note}." for note in self.notes)]
+            lines += ["", *(f"- Note: {note}." for note in handed_on(self.notes))]
         return "\n".join(lines)
 
     def _groups(self) -> list[str]:

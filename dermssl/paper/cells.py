@@ -14,6 +14,7 @@ from dermssl.documents import DamagedDocument, MissingDocument, fault_of, read_j
 from dermssl.errors import DermsslError
 from dermssl.files import write_text
 from dermssl.locks import Held, locked
+from dermssl.privacy import handed_on
 from dermssl.regular import read_regular
 
 LOGGER = logging.getLogger("dermssl")
@@ -155,7 +156,7 @@ class Ledger:
 
     def write(self, key: str, outcome: Outcome) -> None:
         """Record an outcome, whole or not at all."""
-        write_text(self.folder / "cells" / f"{key}.json", json.dumps(asdict(outcome), indent=1) + "\n")
+        write_text(self.folder / "cells" / f"{key}.json", json.dumps(handed_on(asdict(outcome)), indent=1) + "\n")
 
     @contextlib.contextmanager
     def claimed(self, key: str) -> Iterator[bool]:

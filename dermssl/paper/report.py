@@ -13,6 +13,7 @@ from dermssl.paper.page import write_paper_page
 from dermssl.paper.plan import BASE, OURS, Plan
 from dermssl.paper.values import Lead, Value, leads, read_report, status, table_values
 from dermssl.paper.views import View, budget_view, few_view, lead_views, table_views, tsne_view
+from dermssl.privacy import handed_on
 
 TITLE = "The paper's tables, reproduced"
 READING = (
@@ -69,7 +70,7 @@ class PaperReport:
             "failed": self.failed,
             "cells": self.cells,
         }
-        return json.dumps(content, indent=1)
+        return json.dumps(handed_on(content), indent=1)
 
 
 def write_report(ledger: Ledger, plan: Plan) -> PaperReport:

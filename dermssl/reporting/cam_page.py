@@ -12,7 +12,7 @@ from PIL import Image
 
 from dermssl.evaluation.cam import Cam, CamMaps
 from dermssl.files import replaced_file
-from dermssl.reporting.names import spoken, told_apart
+from dermssl.privacy import spoken, told_apart
 from dermssl.reporting.page import escape, prose, write_html
 
 COLOUR_MAP = "viridis"  # yellow on skin is told from it by everybody; red of the usual "jet" is not

@@ -9,9 +9,9 @@ from dermssl.evaluation.kinds import KINDS
 from dermssl.evaluation.metrics import TITLES
 from dermssl.evaluation.report import Report
 from dermssl.evaluation.subgroups import subgroup_table
+from dermssl.privacy import told_apart
 from dermssl.reporting import page
 from dermssl.reporting.figures import Point, against_fraction, estimates
-from dermssl.reporting.names import told_apart
 
 SHOWN = ("accuracy", "recall_macro")  # what is drawn; the table has all
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from dermssl.evaluation.leakage.lesions import LesionRanking
 from dermssl.evaluation.leakage.search import Leakage, Pair
+from dermssl.privacy import spoken
 from dermssl.reporting import page
-from dermssl.reporting.names import spoken
 
 SHOWN = 200  # pairs on the page; pairs.csv has all
 CANDIDATES = 24  # for one lesion photographed twice, on the page; candidates.csv has more

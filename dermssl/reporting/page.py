@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from dermssl.files import write_text
-from dermssl.reporting.names import spoken
+from dermssl.privacy import spoken
 from dermssl.terminal import visible
 
 _STYLE = """

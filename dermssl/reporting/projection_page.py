@@ -11,8 +11,8 @@ from matplotlib.lines import Line2D
 
 from dermssl.evaluation.projection import Projection
 from dermssl.files import write_text
+from dermssl.privacy import spoken
 from dermssl.reporting.figures import COLOURS, MARKERS, to_svg
-from dermssl.reporting.names import spoken
 from dermssl.reporting.page import plot, prose, table, write_html
 
 POINTS_NAME = "points.csv"

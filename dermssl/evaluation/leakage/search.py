@@ -38,6 +38,7 @@ from dermssl.evaluation.leakage.views import (
 from dermssl.evaluation.setup import Setup
 from dermssl.files import write_text
 from dermssl.options import takes
+from dermssl.privacy import handed_on, spoken, told_apart
 from dermssl.tables import markdown_table
 
 LOGGER = logging.getLogger("dermssl")
@@ -95,12 +96,12 @@ class Leakage:
         """One JSON object: ``data``, ``images``, ``counts``, ``pairs``, ``split`` and what it was found with."""
         return json.dumps(
             {
-                "data": self.data,
+                "data": told_apart(self.data),
                 "images": self.images,
                 "counts": self.counts(),
-                "settings": self.settings,
+                "settings": handed_on(self.settings),
                 "seconds": round(self.seconds, 1),
-                "split": None if self.split is None else asdict(self.split),
+                "split": None if self.split is None else asdict(self.split) | {"weights": spoken(self.split.weights)},
                 "lesions": None if self.lesions is None else asdict(self.lesions),
                 "pairs": [_without_rows(pair) for pair in self.pairs],
             },
@@ -123,7 +124,8 @@ class Leakage:
 
     def to_markdown(self, most: int = 20) -> str:
         """The counts, the first ``most`` pairs and the gap between the splits."""
-        where = " and ".join(f"{name} ({count:,} images)" for name, count in zip(self.data, self.images, strict=True))
+        sets = zip(told_apart(self.data), self.images, strict=True)
+        where = " and ".join(f"{name} ({count:,} images)" for name, count in sets)
         counts = self.counts()
         lines = [
             f"## leakage: {where}",

@@ -11,6 +11,7 @@ from dermssl.data.groups import joined
 from dermssl.evaluation.intervals import interval
 from dermssl.evaluation.knn import knn_probabilities
 from dermssl.evaluation.setup import Setup
+from dermssl.privacy import spoken
 from dermssl.tables import markdown_table
 
 NEIGHBOURS = (1, 10, 100)
@@ -52,8 +53,8 @@ class SplitGap:
         """What was compared, and a row for each k."""
         header, rows = self.table()
         about = (
-            f"KNN of {self.weights} at {self.image_size} px, {self.folds} folds, mean of {self.divisions} divisions. "
-            f"{self.repeated_images} of {self.images} images are of a group with several images (grouped by "
+            f"KNN of {spoken(self.weights)} at {self.image_size} px, {self.folds} folds, mean of {self.divisions} "
+            f"divisions. {self.repeated_images} of {self.images} images are of a group with several images (grouped by "
             f"{self.grouped_by}); plain folds cut {self.groups_cut:.0f} groups."
         )
         return f"{about}\n\n{markdown_table(header, rows)}"
