@@ -19,6 +19,7 @@ from dermssl.backbones.download import download, explain
 from dermssl.backbones.facts import pretrained_cfg
 from dermssl.backbones.tensors import load_tensors, refuse_misfit
 from dermssl.errors import DermsslError
+from dermssl.files import sha256_of
 from dermssl.regular import unfit_name
 
 SPELLINGS = (
@@ -92,6 +93,15 @@ def weights_folder(path: str | Path) -> Path | None:
     if not path.is_dir():
         return None
     return path / BACKBONE_FOLDER if (path / BACKBONE_FOLDER).is_dir() else path
+
+
+def weights_sha256(weights: str | Path) -> str:
+    """SHA-256 of the file of weights that lies on this machine; "" where there is none."""
+    if not is_path(str(weights)):
+        return ""
+    folder = weights_folder(weights)
+    file = folder / WEIGHTS_FILE if folder else Path(weights)
+    return sha256_of(file) if file.is_file() else ""
 
 
 def _named(spelling: str, name: str, seed: int) -> nn.Module:

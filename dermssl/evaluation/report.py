@@ -43,6 +43,7 @@ class Report:
     by: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # column -> results of its subgroups
     notes: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
+    weights_sha256: str = ""  # of the file of weights, which says which they are wherever they lie; "" without a file
     predictions: Predictions | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:

@@ -100,6 +100,7 @@ def make_report(
         by=by_subgroup(predictions, columns, resamples=resamples),
         notes=protocol.notes,
         versions=_versions(),
+        weights_sha256=setup.sha256,
         predictions=predictions,
     )
 

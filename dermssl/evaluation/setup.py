@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from dermssl.backbones.facts import Framing, framing, name_of
-from dermssl.backbones.load import load_backbone
+from dermssl.backbones.load import load_backbone, weights_sha256
 from dermssl.backbones.sizes import resolve_image_size
 from dermssl.data.cache import Cache, source_size
 from dermssl.data.columns import by_columns
@@ -35,6 +35,7 @@ class Setup:
     Attributes:
         model: a timm model.
         name: what a report calls it.
+        sha256: of the file of its weights; "" where they are none on this machine.
         image_size: edge in pixels that it sees.
         fit: how an image becomes square.
         device, dtype: where and in which precision it is computed.
@@ -49,6 +50,7 @@ class Setup:
     fit: Framing
     device: torch.device
     dtype: torch.dtype
+    sha256: str = ""
     batch_size: int = 256
     progress: bool = False
     label: str | None = None
@@ -102,6 +104,7 @@ class Setup:
             fit=framing(model) if fit is None else fit,
             device=where,
             dtype=dtype,
+            sha256="" if isinstance(weights, nn.Module) else weights_sha256(weights),
             batch_size=batch_size,
             progress=progress,
             label=label,

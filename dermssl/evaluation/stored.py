@@ -37,6 +37,7 @@ _SCHEMA = {
     },
     "notes": [str],
     "versions": {str: str},
+    "weights_sha256?": str,
 }
 _MOST_BYTES = 2**26  # a report of a hundred classes has a few hundred kB
 

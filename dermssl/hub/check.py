@@ -7,9 +7,10 @@ from pathlib import Path
 from dermssl.backbones.described import read_described
 from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE
 from dermssl.errors import DermsslError
+from dermssl.files import sha256_of
 from dermssl.hub.exported import CARD_FILE, FILES, PROVENANCE_FILE, files_of, read_config, read_export, refuse_large
 from dermssl.hub.front_matter import check_card
-from dermssl.hub.provenance import sha256_of, stated_sha256
+from dermssl.hub.provenance import stated_sha256
 from dermssl.hub.verify import verify
 from dermssl.pretraining.record import RESULTS_FILE
 

@@ -12,10 +12,9 @@ from typing import Any
 from dermssl.backbones.identity import ID_FIELD
 from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE
 from dermssl.errors import DermsslError
-from dermssl.files import write_text
+from dermssl.files import sha256_of, write_text
 from dermssl.hub.export import write_pages
 from dermssl.hub.exported import divide, read_config, read_export, refuse_large, write_results
-from dermssl.hub.provenance import sha256_of
 
 
 def convert(folder: Path) -> bool:

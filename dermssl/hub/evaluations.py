@@ -2,13 +2,14 @@
 
 import dataclasses
 import filecmp
+import functools
 import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dermssl.backbones.load import WEIGHTS_FILE, is_path, weights_folder
+from dermssl.backbones.load import BACKBONE_FOLDER, WEIGHTS_FILE, is_path, weights_folder, weights_sha256
 from dermssl.data.known import name_of
 from dermssl.documents import read_json
 from dermssl.errors import DermsslError
@@ -18,8 +19,7 @@ from dermssl.hub.exported import is_picture_name
 from dermssl.hub.wording import THIS
 from dermssl.pretraining.config import PretrainConfig
 from dermssl.pretraining.run_directory import RunDirectory
-from dermssl.privacy import last_part, printable, without_paths
-from dermssl.reporting.names import spoken
+from dermssl.privacy import last_part, printable, spoken, without_paths
 
 LOGGER = logging.getLogger("dermssl")
 
@@ -31,6 +31,7 @@ _RECORD = ({"layout?": (str, None), "source?": (str, None), "classes?": ({str: i
 # What is asked of a report here; what an earlier version did not write may be missing.
 _REPORT = {
     "weights": str,
+    "weights_sha256?": str,
     "protocol": {"evaluation?": str, "fraction?": (float, None), "test?": (str, None), "image_size?": (int, None)},
     "kind?": (str, None),
     "data?": (str, None),
@@ -59,23 +60,46 @@ class Evaluations:
     def __init__(self, run: Path) -> None:
         self._run = RunDirectory(run)
         files = list(_files(self._run.evaluations))
-        self._reports = dict(_read_reports(file for file in files if file.suffix == ".json"))
+        self._reports = self._placed(dict(_read_reports(file for file in files if file.suffix == ".json")))
         self._names = _names(self._run.path, [report["weights"] for report in self._reports.values()])
         self.results = self._results()
         self.peers = self._peers()
         pictures = (file for file in files if file.suffix in PICTURES and file.parent == self._run.evaluations)
         self.figures = [file.name for file in pictures if _is_shown(file)]
 
-    def _results(self) -> list[dict[str, Any]]:
+    def _placed(self, reports: dict[Path, dict[str, Any]]) -> dict[Path, dict[str, Any]]:
+        """The reports, with the place of their weights where it is found: a report tells the last part of a path only.
+
+        The hash tells them apart: runs in different folders may have one name, and a run that went on has others.
+        """
+        own = self._run.path.resolve()
+        nearby = (own, *sorted(path for path in own.parent.iterdir() if path.is_dir() and path != own))
+        sum_of = functools.cache(weights_sha256)
+        placed = {}
+        for file, report in reports.items():
+            weights, digest = report["weights"], report.get("weights_sha256")
+            if digest and (given := _path(weights)) is not None:
+                found = next((place for place in (given, *nearby) if sum_of(place) == digest), None)
+                if found is None and last_part(weights) in (own.name, BACKBONE_FOLDER) and self._is_outdated(file):
+                    continue
+                report = {**report, "weights": str(found.resolve()) if found else f"{weights} ({digest[:8]})"}
+            placed[file] = report
+        return placed
+
+    def _is_outdated(self, file: Path) -> bool:
+        """Whether a report is older than the run's weights; says so."""
         weights = self._run.weights
-        made = weights.stat().st_mtime if weights.exists() else 0.0
+        old = weights.exists() and file.stat().st_mtime < weights.stat().st_mtime - _SAME_TIME
+        if old:
+            LOGGER.warning("%s is left out: it is older than the weights; evaluate them again", _shown(file))
+        return old
+
+    def _results(self) -> list[dict[str, Any]]:
         results = []
         for file, report in self._reports.items():
             result = _result(report, self._names[report["weights"]])
-            if result["own"] and file.stat().st_mtime < made - _SAME_TIME:
-                LOGGER.warning("%s is left out: it is older than the weights; evaluate them again", _shown(file))
-                continue
-            results.append(result)
+            if not (result["own"] and self._is_outdated(file)):
+                results.append(result)
         return sorted(results, key=lambda result: not result["own"])
 
     def _peers(self) -> dict[str, dict[str, Any]]:

@@ -19,7 +19,7 @@ from dermssl.backbones.save import save_backbone
 from dermssl.data.known import KNOWN
 from dermssl.documents import read_json
 from dermssl.errors import DermsslError
-from dermssl.files import write_text
+from dermssl.files import sha256_of, write_text
 from dermssl.hub.card import card
 from dermssl.hub.carried import carry
 from dermssl.hub.drafts import draft
@@ -35,7 +35,7 @@ from dermssl.hub.exported import (
     write_results,
 )
 from dermssl.hub.front_matter import check_card
-from dermssl.hub.provenance import provenance, sha256_of
+from dermssl.hub.provenance import provenance
 from dermssl.hub.record import read_run
 from dermssl.hub.verify import verify
 from dermssl.methods.registry import METHODS

@@ -12,8 +12,8 @@ from dermssl.backbones.download import download
 from dermssl.backbones.facts import feature_width, pretrained_cfg
 from dermssl.backbones.load import find_files, is_path, outline
 from dermssl.devices import hardware_name, resolve_device, resolve_precision
+from dermssl.files import sha256_of
 from dermssl.hub.exported import is_export, read_files
-from dermssl.hub.provenance import sha256_of
 from dermssl.hub.record import read_run
 from dermssl.pretraining.record import RESULTS_FILE
 from dermssl.pretraining.run_directory import RunDirectory

@@ -1,9 +1,7 @@
 """``PROVENANCE.md``: how a set of weights was made, so that somebody else can make it again."""
 
-import hashlib
 import re
 import shlex
-from pathlib import Path
 from typing import Any
 
 from dermssl.data.known import KNOWN
@@ -70,12 +68,6 @@ def provenance(config: dict[str, Any], sha256: str, name: str) -> str:
         "differ, and training enlarges that: expect other weights of the same quality.",
     ]
     return "\n".join(lines) + "\n"
-
-
-def sha256_of(file: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with open(file, "rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def stated_sha256(page: str) -> str | None:

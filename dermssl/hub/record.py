@@ -11,7 +11,7 @@ from dermssl.data.known import KNOWN
 from dermssl.errors import DermsslError
 from dermssl.hub.evaluations import Evaluations
 from dermssl.pretraining.record import training_record
-from dermssl.reporting.names import spoken
+from dermssl.privacy import spoken
 
 
 def read_run(

@@ -29,7 +29,8 @@ def write_evaluation_page(path: Path, results: Sequence[Report]) -> None:
         path: of the HTML file.
         results: of one data set, or the page compares the incomparable.
     """
-    reports, titles = [result.to_dict() for result in results], TITLES
+    reports = [result.to_dict() | {"weights": result.weights} for result in results]
+    titles = TITLES
     names = _names(reports)
     shown = [name for name in titles if any(_number(report["metrics"].get(name)) is not None for report in reports)]
     sections = [

@@ -62,7 +62,7 @@ def test_every_file_holds_the_same(tmp_path, result):
     with np.load(tmp_path / "a.npz") as file:  # without pickles
         for name in ("ids", "labels", "groups", "split", "features", "neighbours", "cosines"):
             assert np.array_equal(file[name], getattr(result, name)), name
-        assert json.loads(str(file["protocol"])) == result.protocol
+        assert json.loads(str(file["protocol"])) == {**result.protocol, "data": "set"}
     with open(tmp_path / "a.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["id"] for row in rows] == result.ids.tolist()

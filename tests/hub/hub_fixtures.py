@@ -70,7 +70,12 @@ def write_report(file: Path, weights: str, accuracy: float = 0.725, **protocol) 
     )
     assert {field.name for field in fields(report)} >= {"weights", "protocol", "metrics"}
     file.parent.mkdir(parents=True, exist_ok=True)
-    return report.save(file)
+    written = report.save(file)
+    stored = json.loads(written.read_text())  # 0.1.0 wrote paths as they were given, and no hash of the weights
+    stored |= {"weights": weights, "data": report.data, "records": report.records, "protocol": report.protocol}
+    del stored["weights_sha256"]
+    written.write_text(json.dumps(stored))
+    return written
 
 
 def fresh_python(*arguments: str, hub: LoopbackHub | None = None, cache: Path, **environment: str):
