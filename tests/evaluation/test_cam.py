@@ -230,7 +230,7 @@ def test_command_writes_pictures_at_the_images_own_size_and_one_page(fitted, tmp
     result = CliRunner().invoke(command, [*arguments, "--json", "--image-size", str(SIZE)], catch_exceptions=False)
     assert result.exit_code == 0
     printed = json.loads(result.stdout)
-    assert [entry["weights"] for entry in printed["overlays"]] == [str(fitted), "random:resnet10t"]
+    assert [entry["weights"] for entry in printed["overlays"]] == [fitted.name, "random:resnet10t"]
     assert printed["overlays"][0]["class"] in ("bkl", "mel", "nv")
     assert printed["overlays"][1]["class"] is None
     assert {Image.open(entry["file"]).size for entry in printed["overlays"]} == {(90, 50)}

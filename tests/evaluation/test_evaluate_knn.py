@@ -184,7 +184,7 @@ class TestCommand:
         for key in ("weights", "data", "protocol", "metrics", "std", "interval", "majority_accuracy", "per_class"):
             assert key in report
         assert report["weights"] == "random:resnet18"
-        assert report["data"] == str(labelled)
+        assert report["data"] == labelled.name
         assert report["protocol"]["k"] == 5
         assert len(report["folds"]) == 3
         assert set(report["metrics"]) == set(METRICS)
