@@ -72,7 +72,9 @@ class Settings(Options):
         metavar="WEIGHTS",
         unset="timm:resnet18.a1_in1k, or timm:BACKBONE",
     )
-    precision: str = option("auto", "auto is bf16 where the hardware multiplies in it.", choices=PRECISIONS)
+    precision: str = option(
+        "auto", "auto is bf16 where the hardware multiplies in it, on older GPUs fp16.", choices=PRECISIONS
+    )
     seed: int = option(0, "Seed of weights, order, augmentation, folds and draws.", least=0, most=LARGEST_SEED)
 
     def pretraining(self) -> dict[str, Any]:

@@ -113,7 +113,9 @@ class PretrainConfig(ColumnOptions):
     grayscale: float = option(0.2, "Share of the views without colour.", least=0, most=1)
     device: str = option("auto", "Where to compute: auto, cpu, cuda or cuda:N.", pattern=DEVICE)
     precision: str = option(
-        "auto", "Autocast precision; auto is bf16 where the hardware multiplies in it.", choices=PRECISIONS
+        "auto",
+        "Autocast precision; auto is bf16 where the hardware multiplies in it, on older GPUs fp16.",
+        choices=PRECISIONS,
     )
     seed: int = option(0, "Seed of weights, order and augmentation.", least=0, most=LARGEST_SEED)
     limit: int | None = option(None, "Use only this many images, drawn at random.", least=1, unset="all")
