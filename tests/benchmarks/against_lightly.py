@@ -14,88 +14,26 @@ proportional set size of the row's process and its workers, on CUDA the peak tha
 """
 
 import argparse
-import copy
 import multiprocessing
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightly_moco import LightlyMoco
 from pretrain_throughput import bare_step, end_to_end, make_trainer
-from torch import nn
 
-from dermssl.backbones.create import create_backbone, feature_width
-from dermssl.devices import autocast, resolve_device, resolve_precision
+from dermssl.devices import resolve_device, resolve_precision
 
 # Run before every timing: the workers of a DataLoader have batches ready after a pause, which are not to be counted.
 UNTIMED_STEPS = 5
 
 Steps = Callable[[int], None]
-
-
-def lightly_moco(
-    images: str, backbone: str, image_size: int, batch: int, queue: int, device: torch.device, dtype: torch.dtype
-) -> tuple[Steps, Steps]:
-    """lightly's training loop, and its network on a batch that is there."""
-    from lightly.data import LightlyDataset
-    from lightly.loss import NTXentLoss
-    from lightly.models.modules import MoCoProjectionHead
-    from lightly.models.utils import deactivate_requires_grad, update_momentum
-    from lightly.transforms import MoCoV2Transform
-
-    model = create_backbone(backbone, image_size=image_size)
-    width = feature_width(model)
-    query = nn.Sequential(model, MoCoProjectionHead(width, width, 128)).to(device)
-    key = copy.deepcopy(query)
-    deactivate_requires_grad(key)
-    criterion = NTXentLoss(temperature=0.2, memory_bank_size=(queue, 128)).to(device)
-    optimizer = torch.optim.SGD(query.parameters(), lr=0.06, momentum=0.9, weight_decay=1e-4)
-    dataset = LightlyDataset(images, transform=MoCoV2Transform(input_size=image_size))
-    loader = torch.utils.data.DataLoader(
-        dataset,
-        batch_size=batch,
-        shuffle=True,
-        drop_last=True,
-        num_workers=os.cpu_count() or 1,
-        persistent_workers=True,
-        pin_memory=device.type == "cuda",
-    )
-    batches = endless(loader)
-
-    def loss_of(view_q: torch.Tensor, view_k: torch.Tensor) -> torch.Tensor:
-        with autocast(device, dtype):
-            q = query(view_q)
-            with torch.no_grad():
-                k = key(view_k)
-            return criterion(q.float(), k.float())
-
-    def train(steps: int) -> None:
-        for _ in range(steps):
-            (view_q, view_k), _, _ = next(batches)
-            update_momentum(query, key, m=0.99)
-            loss = loss_of(view_q.to(device, non_blocking=True), view_k.to(device, non_blocking=True))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-
-    ready = torch.randn(2, batch, 3, image_size, image_size, device=device)
-
-    def network(steps: int) -> None:
-        for _ in range(steps):
-            loss_of(*ready).backward()
-            query.zero_grad()
-
-    return train, network
-
-
-def endless(loader: torch.utils.data.DataLoader) -> Iterator[Any]:
-    while True:
-        yield from loader
 
 
 def dermssl_rotinstdisc(images: str, queue: int, batch: int, **common: Any) -> tuple[Steps, Steps]:
@@ -112,7 +50,8 @@ def row_process(name: str, images: str, options: dict[str, Any], connection: Con
         train, network = dermssl_rotinstdisc(images, **options)
     else:
         precision = torch.float32 if name.endswith("fp32") else dtype
-        train, network = lightly_moco(images, device=device, dtype=precision, **options)
+        peer = LightlyMoco(images, device=device, dtype=precision, **options)
+        train, network = peer.train, peer.network
     kinds = {"train": train, "network": network}
     connection.send((str(device), str(dtype).removeprefix("torch.")))
     while (asked := connection.recv()) is not None:

@@ -25,7 +25,8 @@ from typing import Any
 import numpy as np
 import pretrain_throughput
 import torch
-from against_lightly import UNTIMED_STEPS, endless, synchronize
+from against_lightly import UNTIMED_STEPS, synchronize
+from lightly_moco import endless
 from PIL import Image
 from pretrain_throughput import end_to_end, make_trainer, training_parser
 from torch import Tensor, nn
@@ -89,11 +90,12 @@ def measured_apart(*arguments: Any) -> tuple[float, str]:
 
 @torch.no_grad()
 def update_by_a_loop(self: MomentumEncoder, encoder: nn.Module, m: float) -> None:
-    key = self.average.module
-    for theta_k, theta_q in zip(key.parameters(), encoder.parameters(), strict=True):
-        theta_k.data = theta_k.data * m + theta_q.data * (1 - m)
-    for buffer_k, buffer_q in zip(key.buffers(), encoder.buffers(), strict=True):
-        buffer_k.copy_(buffer_q)
+    key = self.encoder
+    theta_q, buffers_q = dict(encoder.named_parameters()), dict(encoder.named_buffers())
+    for name, theta_k in key.named_parameters():
+        theta_k.data = theta_k.data * m + theta_q[name].data * (1 - m)
+    for name, buffer_k in key.named_buffers():
+        buffer_k.copy_(buffers_q[name])
 
 
 class ViewsOfWorkers:

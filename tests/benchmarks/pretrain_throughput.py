@@ -42,7 +42,7 @@ def training_parser(description: str | None, rounds: int) -> argparse.ArgumentPa
 
 def make_trainer(data: str, **options: Any) -> Trainer:
     keep_freed_memory()  # as pretrain() does
-    config = make_config(epochs=1000, **options)
+    config = make_config(**{"epochs": 1000, **options})
     device = resolve_device(config.device)
     dtype = resolve_precision(config.precision, device)
     backbone = create_backbone(config.backbone, image_size=config.image_size)
