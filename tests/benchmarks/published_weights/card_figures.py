@@ -38,7 +38,7 @@ def planes(args: argparse.Namespace) -> Figure:
         purity, chance = (100 * plane.class_mean[key] for key in ("purity", "chance"))
         print(f"{weights}: purity of neighbourhoods, mean of classes {purity:.1f} % (by chance {chance:.1f} %)")
         axes.set_title(called(weights), fontsize=10)
-    legend_below(figure, plane.classes, columns=7)
+    legend_below(figure, plane.classes)
     return figure
 
 
