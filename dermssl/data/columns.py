@@ -9,7 +9,7 @@ from dermssl.data.layouts.found import Found, list_images
 from dermssl.data.layouts.names import stem_of
 from dermssl.data.layouts.search import places, tables_in
 from dermssl.data.layouts.table import Table, known, read_table
-from dermssl.data.records import Problem
+from dermssl.data.records import Kind, Problem
 from dermssl.errors import DermsslError
 
 
@@ -57,6 +57,8 @@ def named_rows(found: Found, folder: Path, label: str | None, group: str | None,
             problems += more
         texts = [known(value) for value in values]
         if option == "--label":
+            # what the layout said of its own labels is not about these
+            problems = [problem for problem in problems if problem.kind is not Kind.LABEL]
             rows = [replace(row, label=text) for row, text in zip(rows, texts, strict=True)]
         else:
             rows = [replace(row, lesion=text, patient=None) for row, text in zip(rows, texts, strict=True)]

@@ -23,14 +23,7 @@ from dermssl.data.decode import UnreadableImage, decode_file
 from dermssl.data.prepare import cached, prepare
 from dermssl.data.read import read_records
 from dermssl.errors import DermsslError
-
-
-def write_images(folder: Path, count: int, size=(40, 30)) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for index in range(count):
-        noise = np.random.default_rng(index).integers(0, 255, (*size[::-1], 3), dtype=np.uint8)
-        Image.fromarray(noise).save(folder / f"{index:03d}.png")
-    return folder
+from tests.data.drawn import write_images
 
 
 @pytest.fixture

@@ -22,14 +22,7 @@ from dermssl.data.prepare import prepare
 from dermssl.data.records import Kind
 from dermssl.errors import DermsslError
 from dermssl.files import write_text
-
-
-def write_images(folder: Path, count: int, size=(40, 30)) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for index in range(count):
-        noise = np.random.default_rng(index).integers(0, 255, (*size[::-1], 3), dtype=np.uint8)
-        Image.fromarray(noise).save(folder / f"{index:03d}.png")
-    return folder
+from tests.data.drawn import write_images
 
 
 def interrupted(folder: Path, output: Path, monkeypatch, after: int = 25) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from dermssl.data.columns import Columns
 from dermssl.data.layouts.names import loose
 from dermssl.data.read import read_records
 from dermssl.data.records import Kind
@@ -141,6 +142,7 @@ def test_a_table_without_a_column_of_the_class_says_so(tmp_path):
     assert records.classes == ()
     assert "no column of the class" in records.why_unlabelled()
     assert "melanoma, nevus, of which --label takes one" in records.why_unlabelled()
+    assert read_records(Columns(tmp_path, label="nevus")).problems == ()
     write(tmp_path, "image,group,split\na,g,train\nb,g,test\n")  # without labels on purpose
     assert read_records(tmp_path).problems == ()
 
