@@ -24,22 +24,11 @@ def replaced_file(path: Path, needs: int | None = None) -> Iterator[Path]:
     Raises:
         DermsslError: the disk is full or the folder cannot be written; what stood at ``path`` is untouched.
     """
-    temporary = path.with_name(f"{_draft(path)}{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with _in_place(path, needs) as temporary:
         refuse_special(path)
-        _sweep(path)
-        temporary.unlink(missing_ok=True)  # of a process that had this number and was killed, or a trap
         os.close(open_own(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
         yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        sync_folder(path.parent)
-    except OSError as error:
-        raise cannot_write(path, error, needs) from error
-    finally:
-        _delete(temporary)
+        _sync(temporary)
 
 
 @contextlib.contextmanager
@@ -53,23 +42,34 @@ def new_folder(path: Path, needs: int | None = None) -> Iterator[Path]:
     Raises:
         DermsslError: the disk is full or the folder cannot be written; nothing is left of it.
     """
-    temporary = path.with_name(f"{_draft(path)}{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(path)
-        _delete(temporary)
+    with _in_place(path, needs) as temporary:
         temporary.mkdir()
         yield temporary
         for file in temporary.rglob("*"):
             if file.is_file():
-                with open(file, "rb+") as opened:
-                    os.fsync(opened.fileno())
+                _sync(file)
+
+
+@contextlib.contextmanager
+def _in_place(path: Path, needs: int | None) -> Iterator[Path]:
+    """Yield a name for a draft of ``path``, where nothing is; on success what was made there is renamed to ``path``."""
+    temporary = path.with_name(f"{_draft(path)}{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
+        _delete(temporary)  # of a process that had this number and was killed, or a trap
+        yield temporary
         os.replace(temporary, path)
         sync_folder(path.parent)
     except OSError as error:
         raise cannot_write(path, error, needs) from error
     finally:
         _delete(temporary)
+
+
+def _sync(file: Path) -> None:
+    with open(file, "rb+") as opened:
+        os.fsync(opened.fileno())
 
 
 def _delete(draft: Path) -> None:

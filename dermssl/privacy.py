@@ -2,8 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
-from html import escape
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -23,15 +22,17 @@ def last_part(path: str | None) -> str:
 
 def without_paths(values: dict[str, Any]) -> dict[str, Any]:
     """The values, each path cut to its last part: where people keep their images is nobody else's business."""
-    return {key: _without_path(value) for key, value in values.items()}
+    changed: dict[str, Any] = _each_text(values, lambda text: last_part(text) if "/" in text or "\\" in text else text)
+    return changed
 
 
-def _without_path(value: Any) -> Any:
-    if isinstance(value, str) and ("/" in value or "\\" in value):
-        return last_part(value)
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+    """A value that JSON can hold, each text in it changed; keys stay."""
+    if isinstance(value, str):
+        return change(value)
     if isinstance(value, dict):
-        return without_paths(value)
-    return [_without_path(item) for item in value] if isinstance(value, list | tuple) else value
+        return {key: _each_text(item, change) for key, item in value.items()}
+    return [_each_text(item, change) for item in value] if isinstance(value, list | tuple) else value
 
 
 def without_folders(text: str, *folders: str | Path) -> str:
@@ -77,11 +78,7 @@ def _parts(path: str) -> list[str]:
 
 def handed_on(value: Any) -> Any:
     """A value of a file that others may read: each absolute path in its texts cut to its last part; keys stay."""
-    if isinstance(value, str):
-        return spoken(value)
-    if isinstance(value, dict):
-        return {key: handed_on(item) for key, item in value.items()}
-    return [handed_on(item) for item in value] if isinstance(value, list | tuple) else value
+    return _each_text(value, spoken)
 
 
 def printable(text: str) -> str:
@@ -104,12 +101,3 @@ def masked(text: str, *secrets: str | None) -> str:
             text = text.replace(secret, "***")
     text = re.sub(r"\bhf_\w+|(?i:(?<=bearer ))\S+", "***", text)
     return re.sub(r"(\w+://)[^/\s@]+@", r"\1***@", text)
-
-
-def harmless(value: Any) -> Any:
-    """A record whose texts, written by others, a page shows and does not run."""
-    if isinstance(value, str):
-        return escape(printable(value.replace("\n", " ")), quote=False)
-    if isinstance(value, dict):
-        return {harmless(key): harmless(item) for key, item in value.items()}
-    return [harmless(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,6 +1,5 @@
 """A checkpoint of another program as the two files that timm loads."""
 
-import hashlib
 import logging
 import os
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE
 from dermssl.backbones.save import save_backbone
 from dermssl.documents import read_json
 from dermssl.errors import DermsslError
+from dermssl.files import sha256_of
 
 LOGGER = logging.getLogger("dermssl")
 
@@ -68,7 +68,7 @@ def convert(
     size = image_size or own_image_size(model)
     known: dict[str, Any] = {"mean": mean or own_mean, "std": std or own_std, "image_size": size, "fit": "crop"}
     refuse_unexportable(model, **known)
-    record = {"file": file.name, "sha256": _sha256(file), "prefix": part.prefix, "license": license}
+    record = {"file": file.name, "sha256": sha256_of(file), "prefix": part.prefix, "license": license}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         save_backbone(
@@ -122,8 +122,3 @@ def _say(file: Path, part: Part) -> None:
         LOGGER.info("left out, as a head: %s (%d tensors)", ", ".join(heads), len(part.dropped))
     if others:
         LOGGER.info("left out, as no part of the backbone: %s", ", ".join(others))
-
-
-def _sha256(file: Path) -> str:
-    with open(file, "rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
