@@ -31,6 +31,7 @@ _NAMES = {
     dict: "an object",
     type(None): "null",
 }
+_NOT_UTF8 = "not text in UTF-8"
 
 
 class MissingDocument(DermsslError):
@@ -57,6 +58,20 @@ def read_json(path: str | Path, what: str, schema: Any = object, *, remedy: str,
         DermsslError: the system refuses to read it, which says nothing about its content.
     """
     return parse_json(_read(Path(path), what, remedy, max_bytes), f"{path}", what, schema, remedy=remedy)
+
+
+def read_text(path: str | Path, what: str, *, remedy: str, max_bytes: int = MAX_BYTES) -> str:
+    """The content of a text file of ours; the arguments are those of `read_json`.
+
+    Raises:
+        MissingDocument: there is no such file.
+        DamagedDocument: it is not text in UTF-8.
+        DermsslError: the system refuses to read it, or it is too large.
+    """
+    try:
+        return _read(Path(path), what, remedy, max_bytes).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise damaged(path, what, _NOT_UTF8, remedy) from error
 
 
 def read_json_lines(
@@ -93,7 +108,7 @@ def parse_json(text: bytes | str, where: str, what: str, schema: Any = object, *
     except RecursionError:
         fault = "nested too deeply"
     except UnicodeDecodeError:
-        fault = "not text in UTF-8"
+        fault = _NOT_UTF8
     except json.JSONDecodeError as error:
         fault = f"not JSON: {error}" if text.strip() else "empty"
     except ValueError as error:  # a number of thousands of digits, a field that is there twice

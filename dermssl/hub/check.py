@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dermssl.backbones.described import read_described
 from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE
+from dermssl.documents import read_text
 from dermssl.errors import DermsslError
 from dermssl.files import sha256_of
 from dermssl.hub.exported import CARD_FILE, FILES, PROVENANCE_FILE, files_of, read_config, read_export, refuse_large
@@ -16,6 +17,7 @@ from dermssl.pretraining.record import RESULTS_FILE
 
 # a model that anybody can be made to run code by loading
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".tar")
+_REMEDY = "export the run again, or write its pages anew with `python -m dermssl.hub.convert`"
 
 
 def check(folders: Iterable[Path]) -> dict[Path, list[str]]:
@@ -41,16 +43,17 @@ def _files(folder: Path) -> list[str]:
         figures = set(files_of(config["dermssl"])) - set(FILES)
         read_described(str(folder), folder / CONFIG_FILE, folder / WEIGHTS_FILE)
         refuse_large(folder)
+        text = read_text(folder / CARD_FILE, "a model card", remedy=_REMEDY)
+        provenance = read_text(folder / PROVENANCE_FILE, "the provenance of weights", remedy=_REMEDY)
     except DermsslError as error:
         return [str(error)]
-    text = (folder / CARD_FILE).read_text(encoding="utf-8")
     problems = [f"{CARD_FILE}: {problem}" for problem in check_card(text)]
     problems += [f"{name} is missing" for name in sorted(figures) if not (folder / name).is_file()]
     if config["dermssl"]["license"] is None:
         problems.append("the licence is not specified")
     elif f"license: {config['dermssl']['license']}\n" not in text:
         problems.append(f"{CARD_FILE} and {CONFIG_FILE} name different licences")
-    if stated_sha256((folder / PROVENANCE_FILE).read_text(encoding="utf-8")) != sha256_of(folder / WEIGHTS_FILE):
+    if stated_sha256(provenance) != sha256_of(folder / WEIGHTS_FILE):
         problems.append(f"{PROVENANCE_FILE} is of other weights: their SHA-256 differs")
     return problems
 

@@ -578,6 +578,16 @@ def test_command_for_machines(run, tmp_path, unverified):
     assert "--description 'all 50 images, their middle squares'" in (tmp_path / "new" / "PROVENANCE.md").read_text()
 
 
+@pytest.mark.parametrize("name", ["README.md", "PROVENANCE.md"])
+def test_check_names_a_page_that_is_no_text(exported, tmp_path, capsys, name):
+    folder = shutil.copytree(exported, tmp_path / "models" / "odd")
+    (folder / name).write_bytes(b"\xff\xfe\x00")
+    assert checking.main([str(tmp_path / "models")]) == 1
+    output = capsys.readouterr().out
+    assert f"{name} is damaged" in output
+    assert "not text in UTF-8" in output
+
+
 def test_check_of_a_folder_of_models(exported, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(checking, "verify", lambda folders: [verify_stub() for _ in folders])
 
