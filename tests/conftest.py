@@ -26,6 +26,14 @@ def private_caches(tmp_path_factory):
             os.environ[name] = value
 
 
+@pytest.fixture(scope="session", autouse=True)
+def signals_are_heeded():
+    """Heed signals that the shell had ignored, as it does in jobs in the background; processes of tests inherit it."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
+
+
 @pytest.fixture(autouse=True)
 def signals_as_before():
     """Take back the handlers that the command line sets for its process, where a test runs it in this one."""

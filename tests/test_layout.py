@@ -11,7 +11,7 @@ import dermssl
 
 PACKAGE = Path(dermssl.__file__).parent
 
-PAGE = PACKAGE.parent / "docs" / "architecture.md"
+PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"  # the package may be an installed one
 
 
 def table() -> tuple[set[str], dict[str, set[str]]]:
