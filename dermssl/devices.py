@@ -96,6 +96,15 @@ def exact_float32(device: torch.device, dtype: torch.dtype = torch.float32) -> I
             backend.fp32_precision = precision
 
 
+def fused_step(optimizer: Any, device: torch.device) -> dict[str, bool]:
+    """The argument that makes an optimizer of this class compute its step in one kernel, where torch has one.
+
+    On the CPU that would change the last digits.
+    """
+    with_kernel = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
+    return {"fused": True} if device.type == "cuda" and optimizer in with_kernel else {}
+
+
 @contextlib.contextmanager
 def tuned_for_fixed_shapes() -> Iterator[None]:
     """Let cuDNN find its fastest algorithm for each shape: worth it where one shape occurs many times."""

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from timm.optim import create_optimizer_v2
+from timm.optim import create_optimizer_v2, get_optimizer_info
 from torch import Tensor, nn
 
 from dermssl.backbones.facts import normalisation
 from dermssl.data.augment import draw_parameters, known_aspects
 from dermssl.data.render import Renderer
-from dermssl.devices import autocast
+from dermssl.devices import autocast, exact_float32, fused_step, tuned_for_fixed_shapes
 from dermssl.errors import DermsslError
 from dermssl.evaluation.features import Answers, cut, read_batches, to_input
 from dermssl.evaluation.recipes import Recipe
@@ -68,6 +68,7 @@ def train_network(
     device = machine.device
     epochs, steps = steps_of(recipe, len(rows), epochs)
     mean, std = normalisation(model)
+    model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = _optimizer(model, recipe)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _factor(recipe, epochs * steps))
     generator = torch.Generator(device).manual_seed(seed)
@@ -77,29 +78,34 @@ def train_network(
     known = known_aspects(None if aspects is None else aspects[rows], device)
     # fp16 keeps small gradients only if they are scaled up; otherwise this does nothing
     scaler = torch.amp.GradScaler(device.type, enabled=machine.dtype == torch.float16)
-    model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+
+    def update(batch: Tensor, index: Tensor) -> Tensor:
+        optimizer.zero_grad(set_to_none=True)  # before the forward pass, which can have their memory
+        pixels = batch.permute(0, 3, 1, 2).float()
+        shapes = None if known is None else known[index]
+        view = draw_parameters(len(batch), recipe.policy, generator, rotate=recipe.turns, aspects=shapes)
+        inputs = render(pixels, view).contiguous(memory_format=torch.channels_last)
+        with autocast(device, machine.dtype):
+            logits = model(inputs)
+        loss = F.cross_entropy(logits.float(), target[index])
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        schedule.step()
+        return loss.detach()
+
     step = 0
-    for _ in range(epochs):
-        # batches of nearly the same size: BatchNorm must not see a last one of a single image
-        shuffled = order.permutation(len(rows))
-        batches = np.array_split(shuffled, steps)
-        indices = torch.from_numpy(shuffled).to(device).tensor_split(steps)  # the same parts, once for all steps
-        for index, batch in zip(indices, read_batches(images, [rows[b] for b in batches], device), strict=True):
-            pixels = batch.permute(0, 3, 1, 2).float()
-            shapes = None if known is None else known[index]
-            view = draw_parameters(len(batch), recipe.policy, generator, rotate=recipe.turns, aspects=shapes)
-            inputs = render(pixels, view).contiguous(memory_format=torch.channels_last)
-            with autocast(device, machine.dtype):
-                logits = model(inputs)
-            loss = F.cross_entropy(logits.float(), target[index])
-            optimizer.zero_grad(set_to_none=True)
-            scaler.scale(loss).backward()
-            scaler.step(optimizer)
-            scaler.update()
-            schedule.step()
-            step += 1
-            if step % LOOK_EVERY == 0 or step == epochs * steps:
-                on_step(step, _finite(loss, recipe))
+    with exact_float32(device, machine.dtype), tuned_for_fixed_shapes():
+        for _ in range(epochs):
+            # batches of nearly the same size: BatchNorm must not see a last one of a single image
+            shuffled = order.permutation(len(rows))
+            batches = np.array_split(shuffled, steps)
+            indices = torch.from_numpy(shuffled).to(device).tensor_split(steps)  # the same parts, once for all steps
+            for index, batch in zip(indices, read_batches(images, [rows[b] for b in batches], device), strict=True):
+                loss = update(batch, index)
+                step += 1
+                if step % LOOK_EVERY == 0 or step == epochs * steps:
+                    on_step(step, _finite(loss, recipe))
 
 
 @torch.no_grad()
@@ -163,6 +169,8 @@ def _finite(loss: Tensor, recipe: Recipe) -> float:
 
 
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Over the parameters of a model that is on its device."""
+    device = next(model.parameters()).device
     return create_optimizer_v2(
         model,
         opt=recipe.opt,
@@ -170,6 +178,7 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         momentum=recipe.momentum,
         weight_decay=recipe.weight_decay,
         filter_bias_and_bn=True,
+        **fused_step(get_optimizer_info(recipe.opt).opt_class, device),
     )
 
 

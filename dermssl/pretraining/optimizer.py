@@ -8,13 +8,11 @@ import torch
 from timm.optim import create_optimizer_v2, get_optimizer_info, list_optimizers
 from timm.scheduler import create_scheduler_v2
 
+from dermssl.devices import fused_step
 from dermssl.errors import DermsslError
 from dermssl.pretraining.config import PretrainConfig
 
 LOGGER = logging.getLogger("dermssl")
-
-# torch does these in one kernel on CUDA; on the CPU that would change the last digits.
-FUSED = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
 
 # How torch computes a step; a checkpoint of another device must not decide it.
 OF_DEVICE = ("fused", "foreach", "capturable")
@@ -55,10 +53,14 @@ def create_optimizer(config: PretrainConfig, task: Any, lr: float, device: torch
     info = get_optimizer_info(config.opt)
     if info.second_order:
         raise DermsslError(f"--opt {config.opt}: needs second derivatives, which are not computed here; use adamw")
-    fused: dict[str, Any] = {"fused": True} if device.type == "cuda" and info.opt_class in FUSED else {}
     try:
         return create_optimizer_v2(
-            task.get_trainable_module(), opt=config.opt, lr=lr, weight_decay=config.weight_decay, momentum=0.9, **fused
+            task.get_trainable_module(),
+            opt=config.opt,
+            lr=lr,
+            weight_decay=config.weight_decay,
+            momentum=0.9,
+            **fused_step(info.opt_class, device),
         )
     except (ImportError, AssertionError, TypeError, ValueError, RuntimeError) as error:
         raise DermsslError(f"--opt {config.opt}: cannot be made: {error or type(error).__name__}") from error

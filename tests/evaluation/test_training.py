@@ -1,5 +1,6 @@
 """Recipes, subsets of the labels and heads on frozen features."""
 
+import contextlib
 import dataclasses
 import itertools
 
@@ -12,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from dermssl.errors import DermsslError
+from dermssl.evaluation import training
 from dermssl.evaluation.frozen import STRENGTH, fit_head
 from dermssl.evaluation.recipes import RECIPES, find_recipe
 from dermssl.evaluation.subsets import subset
@@ -175,3 +177,25 @@ def test_a_loss_that_is_no_number_is_an_error():
     options = {"image_size": 32, "epochs": 1, "machine": CPU, "seed": 5, "on_step": lambda step, loss: None}
     with pytest.raises(DermsslError, match="the loss became nan"):
         train_network(model, images, np.arange(32), labels, find_recipe("default"), **options)
+
+
+def test_a_backward_pass_in_float32_is_exact_too(monkeypatch):
+    """On CUDA it would round to TF32 outside of `exact_float32`, which the forward pass leaves when it ends."""
+    active: list[bool] = []
+    backward: list[bool] = []
+
+    @contextlib.contextmanager
+    def exact(device, dtype):
+        active.append(True)
+        yield
+        active.pop()
+
+    monkeypatch.setattr(training, "exact_float32", exact)
+    model = timm.create_model("test_resnet", num_classes=2)
+    next(model.parameters()).register_hook(lambda gradient: backward.append(bool(active)))
+    images = np.random.default_rng(0).integers(0, 256, (8, 36, 36, 3), dtype=np.uint8)
+    train_network(
+        model, images, np.arange(8), np.arange(8) % 2, find_recipe("paper"),
+        image_size=32, epochs=2, machine=CPU, seed=0, on_step=lambda step, loss: None,
+    )  # fmt: skip
+    assert backward == [True, True]

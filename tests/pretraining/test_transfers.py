@@ -5,6 +5,7 @@ are on a GPU. Fake CUDA tensors have a device and no data: an operation that mix
 error, a copy from one to the other is listed, and there is nothing that ``.item()`` could read.
 """
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,10 +22,13 @@ from dermssl.backbones.create import create_backbone
 from dermssl.data import augment, jigsaw
 from dermssl.data.augment import TwoViews, ViewPolicy
 from dermssl.data.jigsaw import JigsawViews
+from dermssl.evaluation import training
 from dermssl.evaluation.features import extract_features, pooled, to_input
 from dermssl.evaluation.recipes import find_recipe
 from dermssl.evaluation.training import LOOK_EVERY, Machine, train_linear, train_network
 from dermssl.methods.registry import METHODS
+from dermssl.pretraining.config import make_config
+from dermssl.pretraining.optimizer import create_optimizer
 
 from .waits import Waits
 
@@ -97,6 +101,16 @@ def test_the_oracle_sees_what_it_is_for(on_a_card):
         there + torch.empty(4, device="cpu")
     with pytest.raises(Exception, match=r"data-dependent|DataDependent|_local_scalar_dense"):
         there[0].item()
+
+
+@pytest.mark.parametrize("opt", ["sgd", "adamw"])
+def test_optimizers_make_their_step_in_one_kernel_on_a_card(on_a_card, opt):
+    task = METHODS["moco"](create_backbone("test_resnet"), device=CUDA)
+    recipe = dataclasses.replace(find_recipe("default"), opt=opt)
+    pretraining = create_optimizer(make_config(opt=opt), task, 0.1, CUDA)
+    fine_tuning = training._optimizer(timm.create_model("test_resnet", num_classes=2), recipe)
+    for optimizer in (pretraining, fine_tuning):
+        assert all(group["fused"] for group in optimizer.param_groups)
 
 
 def test_features_of_an_evaluation_stay_on_the_card(on_a_card):
