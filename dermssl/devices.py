@@ -96,7 +96,7 @@ def exact_float32(device: torch.device, dtype: torch.dtype = torch.float32) -> I
             backend.fp32_precision = precision
 
 
-def fused_step(optimizer: Any, device: torch.device) -> dict[str, bool]:
+def fused_step(optimizer: Any, device: torch.device) -> dict[str, Any]:
     """The argument that makes an optimizer of this class compute its step in one kernel, where torch has one.
 
     On the CPU that would change the last digits.

@@ -22,7 +22,7 @@ def compile_step(
     Args:
         task: one of ``dermssl.methods``, before it is wrapped for several processes.
         views: make its input.
-        compile: ``"yes"``, ``"no"`` or ``"auto"``: on CUDA, where there is a C++ compiler.
+        compile: ``"yes"``, ``"no"`` or ``"auto"``: on CUDA, where it works.
         device: of the task.
         dtype: of autocast, in which the views are made.
 
@@ -30,17 +30,34 @@ def compile_step(
         Whether it is compiled.
 
     Raises:
-        DermsslError: it is asked for, and there is no C++ compiler.
+        DermsslError: it is asked for, and does not work here.
     """
     if compile == "no" or (compile == "auto" and device.type != "cuda"):
         return False
-    compilers = (os.environ.get("CXX"), "g++", "clang++", "c++")
-    if not any(name and shutil.which(name) for name in compilers):
+    why = _why_not(device)
+    if why is not None:
         if compile == "yes":
-            raise DermsslError("--compile yes: there is no C++ compiler (g++ or clang++); install one, or leave it out")
-        LOGGER.info("nothing is compiled: there is no C++ compiler")
+            raise DermsslError(f"--compile yes: {why}; mend that, or leave the option out")
+        LOGGER.info("nothing is compiled, which makes a step slower: %s", why)
         return False
     task.compile(dynamic=False)
     views.compile(dtype)
     LOGGER.info("networks and views are compiled in the first step, which takes a minute or two")
     return True
+
+
+def _why_not(device: torch.device) -> str | None:
+    """Why nothing can be compiled for a device; None if it can.
+
+    On CUDA much can be missing: Triton (Windows), a C compiler, the headers of Python, a card that Triton knows. There
+    something small is compiled to see.
+    """
+    if device.type == "cpu":
+        compilers = (os.environ.get("CXX"), "g++", "clang++", "c++")
+        there = any(name and shutil.which(name) for name in compilers)
+        return None if there else "there is no C++ compiler (g++ or clang++)"
+    try:
+        torch.compile(lambda x: x.sin().sum())(torch.ones(8, device=device, requires_grad=True)).backward()
+    except Exception as error:
+        return str(error).strip().partition("\n")[0] or type(error).__name__
+    return None

@@ -41,6 +41,9 @@ class Recorder(Protocol):
     def replay(self) -> None:
         """Do the work once."""
 
+    def forget(self) -> None:
+        """There will be no replay any more."""
+
 
 class CudaGraph:
     """A recorder of work on a GPU."""
@@ -61,13 +64,23 @@ class CudaGraph:
         """Record the work; torch's own generator is known to the graph."""
         for generator in generators:
             self.graph.register_generator_state(generator)
-        # thread_local: the loader's thread may pin memory meanwhile
-        with torch.cuda.graph(self.graph, stream=self.stream, capture_error_mode="thread_local"):
-            work()
+        try:
+            # thread_local: the loader's thread may pin memory meanwhile
+            with torch.cuda.graph(self.graph, stream=self.stream, capture_error_mode="thread_local"):
+                work()
+        except RuntimeError:
+            # They would go on as if captured, and refuse to draw: others take their places.
+            for generator in (*generators, _own_generator(self.device)):
+                generator.graphsafe_set_state(torch.Generator(self.device))
+            raise
 
     def replay(self) -> None:
         """Do the work."""
         self.graph.replay()
+
+    def forget(self) -> None:
+        """Give back the memory of the recording, which is as much as that of a step."""
+        self.graph.reset()
 
 
 def can_be_captured(optimizer: torch.optim.Optimizer) -> bool:
@@ -117,7 +130,8 @@ class CapturedStep:
         if self.active and self.steps > WARM + 1 and self._constants != self._numbers():
             self._give_up(f"numbers of the task that it does not name in `varies` change: {self._changed()}")
         if not self.active:
-            self._update_after_failure(images, index)
+            self._after_failure(lambda: self.update(images, index))
+            self._failure = None
         elif self.steps <= WARM:
             with self.recorder.warming():
                 self.update(images, index)
@@ -147,10 +161,10 @@ class CapturedStep:
             self.recorder.replay()
             differing = before.unlike(expected, _Moment(self.state(), generators))
         except RuntimeError as error:
-            self._failure = str(error).strip().partition("\n")[0] or type(error).__name__
+            self._failure = _first_said(error)
             self._give_up(self._failure)
             self.mend()
-            expected.restore()
+            self._after_failure(expected.restore)
             return
         if differing:
             self._give_up(f"its {', '.join(differing)} are not those of the plain step")
@@ -158,9 +172,14 @@ class CapturedStep:
             return
         LOGGER.info("the step is replayed as a CUDA graph from here on")
 
-    def _update_after_failure(self, images: Tensor, index: Tensor) -> None:
+    def _after_failure(self, work: Callable[[], None]) -> None:
+        """Do what torch may refuse once a recording broke off.
+
+        Raises:
+            DermsslError: it does.
+        """
         try:
-            self.update(images, index)
+            work()
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
@@ -170,10 +189,10 @@ class CapturedStep:
                 f"the step could not be captured as a CUDA graph ({self._failure}), and torch cannot go on after that; "
                 "start the same command again with --compile no"
             ) from error
-        self._failure = None
 
     def _give_up(self, why: str) -> None:
         self.active = False
+        self.recorder.forget()
         LOGGER.warning("the step is not replayed as a CUDA graph, which makes it slower: %s", why)
 
     def _fill(self, images: Tensor, index: Tensor) -> None:
@@ -252,6 +271,13 @@ class _Moment:
             if not equal or error > WITHIN**2 * change:
                 names.append(name)
         return names
+
+
+def _first_said(error: BaseException) -> str:
+    """The first line of the first error: that a capture broke off is another one, raised while it is ended."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _own_generator(device: torch.device) -> torch.Generator:

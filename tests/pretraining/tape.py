@@ -51,6 +51,10 @@ class Tape(TorchDispatchMode):
                     if isinstance(old, Tensor) and old.data_ptr() != new.data_ptr():
                         old.copy_(new)
 
+    def forget(self) -> None:
+        """Forget the operations."""
+        self.calls.clear()
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         self._keep_what_is_written(func, args, kwargs)

@@ -15,7 +15,7 @@ from dermssl.methods.registry import METHODS
 from dermssl.pretraining.build import build_trainer, starting_backbone
 from dermssl.pretraining.config import make_config
 from dermssl.pretraining.decided import resolve
-from dermssl.pretraining.graphs import WARM, can_be_captured
+from dermssl.pretraining.graphs import WARM, CudaGraph, _Moment, can_be_captured
 from dermssl.pretraining.trainer import Trainer
 
 from .tape import Tape
@@ -158,9 +158,17 @@ def test_a_batch_that_moves_is_copied_to_its_place(images, options):
 
 def test_what_cannot_be_captured_is_said_once_and_trained_plainly(images, options, caplog):
     class Refusing(Tape):
+        forgotten = False
+
+        def forget(self):
+            self.forgotten = True
+
         def capture(self, work, generators):
             work()
-            raise RuntimeError("CUDA error: operation not permitted when stream is capturing\nmore of it")
+            try:
+                raise RuntimeError("CUDA error: operation not permitted when stream is capturing\nmore of it")
+            finally:
+                raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
 
     plain, captured = make_plain(images, options), make(images, options)
     captured.capture(Refusing())
@@ -169,7 +177,8 @@ def test_what_cannot_be_captured_is_said_once_and_trained_plainly(images, option
         train(captured, STEPS)
     said = [r.getMessage() for r in caplog.records if "CUDA graph" in r.getMessage()]
     assert len(said) == 1
-    assert said[0].endswith("operation not permitted when stream is capturing")
+    assert said[0].endswith("operation not permitted when stream is capturing"), "the first error, not what it led to"
+    assert captured.captured.recorder.forgotten, "its memory is given back"
     assert_same(plain, captured)
 
 
@@ -214,6 +223,21 @@ def test_where_torch_cannot_go_on_after_a_capture_the_option_is_named(images, op
         train(captured, STEPS)
 
 
+def test_where_torch_cannot_even_go_back_the_option_is_named(images, options, monkeypatch):
+    class Broken(Tape):
+        def capture(self, work, generators):
+            monkeypatch.setattr(_Moment, "restore", fail)
+            raise RuntimeError("capture broke off")
+
+    def fail(moment):
+        raise RuntimeError("CUDA error: invalid argument")
+
+    captured = make(images, options)
+    captured.capture(Broken())
+    with pytest.raises(DermsslError, match=r"capture broke off.*--compile no"):
+        train(captured, STEPS)
+
+
 def test_only_fused_optimizers_are_captured(images, tiny):
     assert can_be_captured(make(images, tiny).optimizer)
     trainer = make(images, {**tiny, "opt": "lars"})
@@ -231,3 +255,20 @@ def test_a_cuda_graph_trains_as_the_plain_step(images, tiny, tmp_path, precision
     captured = dermssl.pretrain(images, tmp_path / "captured", **tiny)
     assert "replayed as a CUDA graph" in (tmp_path / "captured" / "log.txt").read_text()
     assert captured.history[-1]["loss"] == pytest.approx(plain.history[-1]["loss"], rel=0.05)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_after_a_capture_that_breaks_off_a_card_trains_on(images, tiny, tmp_path, monkeypatch):
+    """A step that waits for the device cannot be captured; its random numbers and its memory are free again."""
+    record = CudaGraph.capture
+
+    def waiting(self, work, generators):
+        record(self, lambda: (work(), torch.zeros(1, device="cuda").item()), generators)
+
+    monkeypatch.setattr(CudaGraph, "capture", waiting)
+    tiny |= {"device": "cuda", "epochs": 6}
+    result = dermssl.pretrain(images, tmp_path / "run", **tiny)
+    assert "the step is not replayed as a CUDA graph" in (tmp_path / "run" / "log.txt").read_text()
+    plain = dermssl.pretrain(images, tmp_path / "plain", compile="no", **tiny)
+    assert result.history[-1]["loss"] == pytest.approx(plain.history[-1]["loss"], rel=0.05)

@@ -1,5 +1,6 @@
 """A step of the trainer: it never waits for its device, and fp16 scales its loss."""
 
+import logging
 import shutil
 
 import pytest
@@ -13,6 +14,7 @@ from dermssl.data.prepare import cached
 from dermssl.methods.registry import METHODS
 from dermssl.pretraining.build import build_trainer, starting_backbone
 from dermssl.pretraining.checkpoint import load_checkpoint
+from dermssl.pretraining.compiled import compile_step
 from dermssl.pretraining.config import make_config
 from dermssl.pretraining.decided import resolve
 
@@ -100,3 +102,21 @@ def test_compiling_without_a_compiler_is_said(images, tiny, tmp_path, monkeypatc
     with pytest.raises(DermsslError, match="--compile yes: there is no C"):
         dermssl.pretrain(images, tmp_path / "run", compile="yes", **tiny)
     assert dermssl.pretrain(images, tmp_path / "run", **{**tiny, "epochs": 1}).history
+
+
+def test_where_nothing_can_be_compiled_for_a_card_a_step_is_made_as_it_is(monkeypatch, caplog):
+    """Triton or its compiler is often missing, and ``auto`` is the default."""
+
+    def no_headers(function):
+        raise RuntimeError("fatal error: Python.h: No such file or directory\ncompilation terminated.")
+
+    monkeypatch.setattr(torch, "ones", lambda *shape, **options: torch.zeros(*shape, requires_grad=True))
+    monkeypatch.setattr(torch, "compile", no_headers)
+    task = views = object()  # neither is touched
+    with caplog.at_level(logging.INFO, logger="dermssl"):
+        assert not compile_step(task, views, "auto", torch.device("cuda"), torch.bfloat16)
+    assert [r.getMessage() for r in caplog.records] == [
+        "nothing is compiled, which makes a step slower: fatal error: Python.h: No such file or directory"
+    ]
+    with pytest.raises(DermsslError, match=r"--compile yes: fatal error: Python.h: No such file or directory; mend"):
+        compile_step(task, views, "yes", torch.device("cuda"), torch.bfloat16)
