@@ -12,6 +12,7 @@ import numpy.typing as npt
 from dermssl.data import cache_files
 from dermssl.data.records import Problem, Records
 from dermssl.errors import DermsslError
+from dermssl.options import Fit
 
 LOGGER = logging.getLogger("dermssl")
 
@@ -42,7 +43,7 @@ class Cache:
     path: Path
     images: npt.NDArray[np.uint8]
     size: int
-    fit: str
+    fit: Fit
     resize: str
     records: Records
     content_hash: str

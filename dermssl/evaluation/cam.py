@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from dermssl.backbones.borrowed import borrowed
-from dermssl.backbones.facts import Framing, normalisation
+from dermssl.backbones.facts import Framing, framing, normalisation
 from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE, load_backbone, weights_folder
 from dermssl.backbones.sizes import refusal, resolve_image_size
 from dermssl.data.cache import Cache
@@ -23,7 +23,7 @@ from dermssl.documents import damaged, read_json
 from dermssl.errors import DermsslError
 from dermssl.evaluation.activation import activation_maps, positions
 from dermssl.evaluation.arguments import CamOptions
-from dermssl.evaluation.cam_images import CamImages, Shape, choose
+from dermssl.evaluation.cam_images import CamImages, Shape, choose, own_fit
 from dermssl.evaluation.features import to_input
 from dermssl.evaluation.setup import Setup
 from dermssl.options import takes
@@ -107,7 +107,9 @@ def class_activation(
         weights = [weights]
     if not weights:
         raise DermsslError("cam: name one set of WEIGHTS or more")
-    views = [_view(entry, options) for entry in weights]
+    named = by_columns(images, options.label, options.group)
+    fit = own_fit(named)
+    views = [_view(entry, options, fit) for entry in weights]
     wanted = [_wanted(view.setup.model, target, view.setup.name) for view in views]
     if target is not None and all(one is None for one in wanted):
         raise DermsslError(
@@ -115,7 +117,6 @@ def class_activation(
             "wrote, or leave --class out"
         )
     shapes = {shape for view in views for shape in (view.shape, view.asked)}
-    named = by_columns(images, options.label, options.group)
     chosen, squares = choose(named, options.limit, shapes)
     drawn: dict[Shape, np.ndarray] = {}
     if len(chosen) > 1:
@@ -143,8 +144,10 @@ class _View:
         return (self.own_size, self.setup.fit) if fits else self.shape
 
 
-def _view(weights: str | Path | nn.Module, options: CamOptions) -> _View:
-    own = Setup.by(weights, options, image_size=None, load=_load)
+def _view(weights: str | Path | nn.Module, options: CamOptions, fit: Framing | None) -> _View:
+    own = Setup.by(weights, options, image_size=None, fit=fit, load=_load)
+    if fit is not None and fit != framing(own.model):
+        LOGGER.warning("IMAGES were prepared with --fit %s, where %s asks for %s", fit, own.name, framing(own.model))
     there = positions(own.model, own.image_size)
     size = options.image_size
     if size is None and there < POSITIONS:

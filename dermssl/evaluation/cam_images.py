@@ -86,6 +86,14 @@ def choose(
     return CamImages(tuple(ids), tuple(labels), tuple(readers)), stacked
 
 
+def own_fit(data: Any) -> Framing | None:
+    """How the images of a prepared cache became square, whatever the weights ask for; None where ``data`` is files."""
+    path, given = path_of(data), data.data if isinstance(data, Columns) else data
+    if isinstance(given, Cache):
+        return given.fit
+    return open_cache(path).fit if path is not None and is_cache(path) else None
+
+
 def _candidates(data: Any, drawn_by: int | None) -> Iterator[Candidate]:
     """Name, class, reader of the whole image, reader of the square that the evaluations see; one for each image."""
     path, given = path_of(data), data.data if isinstance(data, Columns) else data

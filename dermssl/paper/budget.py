@@ -69,9 +69,10 @@ def open_budget(
     config = make_config(**asked.pretraining())
     size = stored["resolved"]["image_size"] if stored else image_size(config, create_backbone(config.backbone))
     pool = cached(pretrain_data, size=source_size(size), progress=progress)
+    # framed as the runs will be: a prepared cache has its own fit
     labelled = dataclasses.replace(
-        evaluated(eval_data, image_size=size, progress=progress),
-        views=cached(eval_data, size=source_size(size), progress=progress),
+        evaluated(eval_data, image_size=size, fit=pool.fit, progress=progress),
+        views=cached(eval_data, size=source_size(size), fit=pool.fit, progress=progress),
     )
     found = {"pretrain": _about(pool), "eval": _about(labelled)}
     if not found["eval"]["labelled"]:

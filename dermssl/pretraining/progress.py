@@ -3,12 +3,11 @@
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any, cast
+from typing import Any
 
 from torch import nn
 
 from dermssl import distributed
-from dermssl.backbones.facts import Framing
 from dermssl.data.cache import Cache
 from dermssl.errors import DermsslError
 from dermssl.evaluation.knn import evaluate_knn
@@ -65,9 +64,7 @@ class OnlineKnn:
     """
 
     def __init__(self, labelled: Cache, resolved: Resolved) -> None:
-        images = open_labelled(
-            labelled, image_size=resolved.image_size, fit=cast(Framing, labelled.fit), option="--eval-data"
-        )
+        images = open_labelled(labelled, image_size=resolved.image_size, fit=labelled.fit, option="--eval-data")
         try:
             protocol = make_protocol(images)
         except DermsslError as error:
@@ -79,8 +76,7 @@ class OnlineKnn:
     def evaluate(self, backbone: nn.Module) -> dict[str, float]:
         """Accuracies of the backbone's features, beside that of always answering the most frequent class."""
         size, device = self.resolved.image_size, self.resolved.device
-        fit = cast(Framing, self.labelled.fit)
-        report = evaluate_knn(backbone, self.labelled, k=self.k, image_size=size, fit=fit, device=device)
+        report = evaluate_knn(backbone, self.labelled, k=self.k, image_size=size, fit=self.labelled.fit, device=device)
         return {
             "knn_accuracy": report.metrics["accuracy"],
             "knn_balanced_accuracy": report.metrics["balanced_accuracy"],

@@ -24,6 +24,7 @@ from dermssl.devices import hardware_name, resolve_device, resolve_precision
 from dermssl.errors import DermsslError
 from dermssl.malloc import keep_freed_memory
 from dermssl.methods.registry import METHODS
+from dermssl.options import Fit
 from dermssl.pretraining.build import build_trainer, distribute, starting_backbone
 from dermssl.pretraining.config import PretrainConfig, differences, make_config
 from dermssl.pretraining.decided import Resolved, batch_size, image_size, resolve
@@ -112,7 +113,7 @@ def pretrain(data: str | Path, output: str | Path, *, resume: bool = True, **opt
             say_unused(config, len(cache.images))
             with out_of_memory_named(resolved):
                 trainer = build_trainer(config, resolved, backbone, loader, dtype, chosen.aspects)
-            knn = _online_knn(config, resolved) if distributed.is_main() else None
+            knn = _online_knn(config, resolved, cache.fit) if distributed.is_main() else None
             identity = identity_of(config, cache.content_hash)
             if resuming:
                 resume_from(run, trainer, identity, config)
@@ -224,10 +225,14 @@ def _describe(config: PretrainConfig, resolved: Resolved, cache: Cache) -> dict[
     }
 
 
-def _online_knn(config: PretrainConfig, resolved: Resolved) -> OnlineKnn | None:
-    """The evaluation on ``--eval-data``, opened before training starts so that a mistake in them shows at once."""
+def _online_knn(config: PretrainConfig, resolved: Resolved, fit: Fit) -> OnlineKnn | None:
+    """The evaluation on ``--eval-data``, opened before training starts so that a mistake in them shows at once.
+
+    Args:
+        fit: how the training images became square, and so the weights: a prepared cache has its own.
+    """
     if config.eval_data is None:
         return None
     labelled = by_columns(config.eval_data, config.label, config.group)
-    cache = evaluated(labelled, image_size=resolved.image_size, fit=config.fit, workers=config.workers)
+    cache = evaluated(labelled, image_size=resolved.image_size, fit=fit, workers=config.workers)
     return OnlineKnn(cache, resolved)

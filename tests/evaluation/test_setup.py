@@ -10,8 +10,10 @@ from PIL import Image
 
 from dermssl.data.prepare import prepare
 from dermssl.errors import DermsslError
+from dermssl.evaluation.cam import class_activation
 from dermssl.evaluation.finetune import finetune
 from dermssl.evaluation.knn import evaluate_knn
+from dermssl.evaluation.leakage.search import leakage
 from dermssl.evaluation.projection import project
 from dermssl.evaluation.setup import Setup
 
@@ -65,6 +67,17 @@ def test_a_cache_of_another_framing_is_used_and_said(wide, tmp_path):
     report = evaluate_knn(model("center"), cache, k=3, folds=2, **OPTIONS)
     assert report.protocol["fit"] == "squash"
     assert any("prepared with --fit squash, where crop was asked for" in note for note in report.notes)
+
+
+def test_maps_and_leakage_say_the_framing_of_a_cache(wide, tmp_path, caplog):
+    cache = prepare(wide, tmp_path / "cache", size=40, fit="squash", progress=False)
+    for data in (cache, cache.path):
+        caplog.clear()
+        assert class_activation(model("center"), data, limit=2, **OPTIONS).results[0].fit == "squash"
+        assert "prepared with --fit squash, where module:test_resnet asks for crop" in caplog.text
+    cropped = prepare(wide, tmp_path / "cropped", size=40, fit="crop", progress=False)
+    assert leakage(cropped.path).settings["fit"] == "crop"
+    assert leakage(cropped.path, wide).settings["fit"] == "crop and squash"
 
 
 def test_the_size_comes_from_the_weights():

@@ -5,9 +5,10 @@ import dataclasses
 import pytest
 
 from dermssl import DermsslError
+from dermssl.data.prepare import prepare
 from dermssl.evaluation.recipes import find_recipe
 from dermssl.methods.registry import METHODS
-from dermssl.paper.budget import resolve
+from dermssl.paper.budget import open_budget, resolve
 from dermssl.paper.numbers import FIGURES, ROWS, TABLES
 from dermssl.paper.plan import make_plan, refuse_empty
 from dermssl.paper.settings import Request, Settings, make_request
@@ -155,3 +156,11 @@ def test_few_labels_get_enough_steps_but_no_more_than_all_labels():
     assert few_epochs(recipe, 20, 8012, 0.1) == 31  # 13 steps each
     assert few_epochs(recipe, 1, 8012, 0.01) == 63  # 126 steps at most
     assert few_epochs(recipe, 1, 50, 0.01) == 1
+
+
+def test_evaluations_are_framed_as_the_runs_on_a_prepared_cache(images, tmp_path):
+    cache = prepare(images, tmp_path / "cache", size=36, fit="crop", progress=False)
+    (tmp_path / "out").mkdir()
+    settings = Settings(backbone="test_resnet", image_size=32, epochs=1)
+    budget = open_budget(settings, cache.path, images, tmp_path / "out", device="cpu", progress=False)
+    assert budget.labelled.fit == budget.labelled.views.fit == "crop"

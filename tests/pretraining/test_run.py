@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 import timm
 import torch
+from PIL import Image
 
 import dermssl
 from dermssl import DermsslError
+from dermssl.data.prepare import prepare
 from dermssl.pretraining import loop as loop_module
 from dermssl.pretraining import run as run_module
 from dermssl.pretraining.loop import Interrupted, Loop
@@ -234,6 +236,24 @@ def test_eval_data_that_cannot_be_evaluated_is_refused_before_training(images, t
     (labelled / "table.csv").write_text("\n".join([head, *rows]) + "\n")
     with pytest.raises(DermsslError, match=f"^--eval-data .*: .*{message}"):
         dermssl.pretrain(images, tmp_path / "run", eval_data=str(labelled), **tiny)
+
+
+def test_eval_data_are_framed_as_the_images_of_a_prepared_cache(tiny, tmp_path):
+    """The option says squash, the cache crop: so were the weights trained, and so are they evaluated afterwards."""
+    (tmp_path / "wide").mkdir()
+    rows = ["image,label"]
+    for i in range(24):  # whose ends tell the class, and whose middle square tells nothing
+        pixels = np.random.default_rng(i).integers(100, 140, (40, 80, 3), dtype=np.uint8)
+        pixels[:, :16] = pixels[:, -16:] = (220, 30, 30) if i % 2 else (30, 30, 220)
+        Image.fromarray(pixels).save(tmp_path / "wide" / f"{i}.png")
+        rows.append(f"{i}.png,{'ab'[i % 2]}")
+    (tmp_path / "wide" / "images.csv").write_text("\n".join(rows) + "\n")
+    cache = prepare(tmp_path / "wide", tmp_path / "cache", size=36, fit="crop", progress=False)
+    options = {**tiny, "epochs": 1, "precision": "fp32", "eval_data": str(tmp_path / "wide")}
+    result = dermssl.pretrain(cache.path, tmp_path / "run", **options)
+    report = dermssl.evaluate_knn(result.run, tmp_path / "wide", k=9, device="cpu")
+    assert report.protocol["fit"] == "crop"
+    assert result.history[-1]["knn_accuracy"] == report.metrics["accuracy"] < 0.9
 
 
 def test_limit_draws_images(images, tiny, tmp_path):

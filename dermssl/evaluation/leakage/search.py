@@ -228,7 +228,7 @@ def leakage(data: str | Path, other: str | Path | None = None, *, options: Leaka
         ranking = rank_lesions(features[0], ids, groups, named)
     settings = {
         "size": SIZE,
-        "fit": fit,
+        "fit": " and ".join(dict.fromkeys(cache.fit for cache in caches)),  # a prepared cache has its own
         "hash_bits": BITS,
         "hash_agreement": AGREEMENT,
         "threshold": threshold,
