@@ -57,10 +57,13 @@ class Said:
         least, most: bounds that are inside the range.
         above, below: bounds that are outside of it.
         pattern: regular expression that text must match, and the same in words.
-        unset: what None stands for.
+        unset: what None stands for, or a flag that is not given.
         metavar: of the value in ``-h``.
         spelled: the flag, where a Python keyword or clearer words stand in the way of the field's name.
         command: whether the command has it too.
+        needed: whether the command cannot do without it.
+        repeated: a list that the command takes one by one, not with commas.
+        secret: shown nowhere.
     """
 
     help: str
@@ -74,6 +77,9 @@ class Said:
     metavar: str | None = None
     spelled: str | None = None
     command: bool = True
+    needed: bool = False
+    repeated: bool = False
+    secret: bool = False
 
     def wrong(self, value: Any) -> str | None:
         """Why a value of the right type is refused; None if it is not."""
@@ -111,7 +117,8 @@ def option(default: Any, help: str, **said: Any) -> Any:
         help: one line for ``-h`` and the docstring.
         **said: the other attributes of :class:`Said`.
     """
-    return field(default=default, metadata={"said": Said(help, **said)})
+    found = Said(help, **said)
+    return field(default=default, repr=not found.secret, metadata={"said": found})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,11 +232,11 @@ def describe(options: Any) -> list[str]:
         parts = [said.help]
         if said.choices:
             parts.append(f"One of {', '.join(said.choices)}.")
-        if f.default is None:
-            parts.append(f"Default: {said.unset}." if said.unset else "")
-        else:
+        if said.unset and f.default is None:
+            parts.append(f"Default: {said.unset}.")
+        elif f.default is not None:
             parts.append(f"Default: {f.default!r}.")
-        lines.append(f"{f.name}: {' '.join(filter(None, parts))}")
+        lines.append(f"{f.name}: {' '.join(parts)}")
     return lines
 
 
@@ -259,9 +266,9 @@ def _checked(options: type, name: str, value: Any) -> Any:
         _refuse(named, value, unfit_name(value))
     if Any not in kinds and not any(_is(value, kind) for kind in kinds):
         words = " or ".join(dict.fromkeys(_words(kind) for kind in kinds if kind is not type(None)))
-        shown = repr(value) if isinstance(value, str) else value
+        shown = "***" if said.secret else repr(value) if isinstance(value, str) else value
         raise DermsslError(f"{named} {shown}: must be {words}")
-    _refuse(named, value, said.wrong(value))
+    _refuse(named, "***" if said.secret else value, said.wrong(value))
     return value
 
 
@@ -286,14 +293,21 @@ def _kinds(hint: Any) -> tuple[Any, ...]:
 
 
 def _is(value: Any, kind: Any) -> bool:
-    origin = typing.get_origin(kind) or kind
-    if origin in (int, float) and isinstance(value, bool):
+    if typing.get_origin(kind) is Sequence:  # text has letters, which nobody means by a list
+        return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+    if kind in (int, float) and isinstance(value, bool):
         return False
-    return isinstance(value, (int, float) if origin is float else origin)
+    return isinstance(value, (int, float) if kind is float else kind)
 
 
 def _words(kind: Any) -> str:
-    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    names = {
+        int: "a whole number",
+        float: "a number",
+        str: "text",
+        bool: "true or false",
+        Sequence[str]: "a list of texts",
+    }
     return names.get(kind, "a list of numbers" if typing.get_origin(kind) else "a path")
 
 

@@ -35,6 +35,9 @@ class Blurred(Common):
     target: str | None = option(None, "Class.", spelled="class")
     output: str | Path | None = option(None, "Folder.", metavar="DIR")
     progress: bool = option(False, "Show progress.", command=False)
+    word: str | None = option(None, "Password.", command=False, secret=True)
+    credit: Sequence[str] = option((), "Source.", metavar="TEXT", repeated=True)
+    open: bool = option(False, "Show it to all.", unset="hidden")
 
 
 @takes(Blurred)
@@ -73,6 +76,9 @@ def call(first: str, second: str, options: Blurred) -> Blurred:
         ({"target": ""}, "--class : must not be empty"),
         ({"output": " "}, "--output  : must not be empty"),
         ({"slow": "yes"}, "--slow 'yes': must be true or false"),
+        ({"shares": "0.1"}, "--shares '0.1': must be a list of numbers"),
+        ({"credit": "A. Uthor"}, "--credit 'A. Uthor': must be a list of texts"),
+        ({"word": b"sesame"}, r"--word \*\*\*: must be text"),
         ({"blurr": 1}, "call has no option 'blurr'; did you mean blur"),
     ],
 )
@@ -85,6 +91,26 @@ def test_values_arrive_as_they_are_and_numpys_as_pythons():
     options = call("a", second="b", seed=np.int64(3), blur=1, output=Path("x"), shares=[0.5])
     assert (options.seed, options.blur, options.output, options.shares) == (3, 1, Path("x"), [0.5])
     assert type(options.seed) is int
+
+
+def test_a_secret_is_shown_nowhere():
+    assert "sesame" not in repr(Blurred(word="sesame"))
+    assert call("a", "b", word="sesame").word == "sesame"
+
+
+def test_a_command_can_need_what_the_call_does_not():
+    @dataclass(frozen=True, kw_only=True)
+    class Kept(Options):
+        output: str | None = option(None, "File.", unset="no file", needed=True)
+
+    @click.command()
+    @options_of(Kept)
+    def command(output):
+        pass
+
+    assert "Missing option '--output'" in CliRunner().invoke(command, []).output
+    assert "--output TEXT File. [required]" in " ".join(CliRunner().invoke(command, ["--help"]).output.split())
+    assert Kept().output is None
 
 
 def test_signature_and_docstring_list_every_option():
@@ -110,13 +136,16 @@ def test_the_command_has_the_same_options():
 
     runner = CliRunner()
     assert runner.invoke(command, []).exit_code == 0
-    assert "progress" not in seen
-    assert seen == {name: value for name, value in vars(Blurred()).items() if name != "progress"}
+    assert seen == {name: value for name, value in vars(Blurred()).items() if name not in ("progress", "word")}
     assert runner.invoke(command, ["--class", "mel", "--shares", "0.3,0.4", "--slow"]).exit_code == 0
     assert (seen["target"], seen["shares"], seen["slow"]) == ("mel", (0.3, 0.4), True)
-    shown = runner.invoke(command, ["--help"]).output
-    assert "[default: the network's own]" in " ".join(shown.split())
+    assert runner.invoke(command, ["--credit", "A. Uthor", "--credit", "B, C", "--open"]).exit_code == 0
+    assert (seen["credit"], seen["open"]) == (("A. Uthor", "B, C"), True)
+    shown = " ".join(runner.invoke(command, ["--help"]).output.split())
+    assert "[default: the network's own]" in shown
     assert "[default: 0.1,0.2]" in shown
+    assert "--credit TEXT Source; may be given several times. --open Show it to all. [default: hidden]" in shown
+    assert runner.invoke(command, ["--credit", ""]).exit_code == 2
     assert runner.invoke(command, ["--class", ""]).exit_code == 2
     assert runner.invoke(command, ["--shares", "a"]).exit_code == 2
 
@@ -130,7 +159,7 @@ def test_only_what_was_typed_leaves_the_rest_to_a_recipe():
         seen.update(options)
 
     assert CliRunner().invoke(command, ["--blur", "0.1", "--no-slow"]).exit_code == 0
-    assert {name: value for name, value in seen.items() if value is not None} == {"blur": 0.1, "slow": False}
+    assert {name: value for name, value in seen.items() if value not in (None, ())} == {"blur": 0.1, "slow": False}
 
 
 @pytest.mark.parametrize(("name", "options"), [("finetune", FinetuneOptions), ("evaluate_knn", KnnOptions)])

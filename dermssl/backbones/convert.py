@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dermssl.backbones.arguments import CheckpointOptions
 from dermssl.backbones.checkpoint import Part, find_backbone, read_checkpoint
 from dermssl.backbones.create import create_backbone
 from dermssl.backbones.exportable import refuse_unexportable
@@ -24,11 +25,8 @@ CONVERTED = "converted"  # key of the record under "dermssl" in config.json
 def convert(
     file: str | os.PathLike[str],
     folder: str | os.PathLike[str],
+    options: CheckpointOptions,
     *,
-    backbone: str | None,
-    image_size: int | None = None,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
     license: str | None = None,
 ) -> Path:
     """Write the backbone in a checkpoint as ``model.safetensors`` and ``config.json``.
@@ -40,9 +38,7 @@ def convert(
         file: ``.pth``, ``.pth.tar``, ``.pt``, ``.bin``, ``.ckpt`` or ``.safetensors``, as torchvision, timm, MoCo,
             DINO, SimCLR, lightly, solo-learn and Lightning write them. Pickled objects are not loaded.
         folder: new, empty, or an earlier conversion, which is replaced.
-        backbone: the architecture, by its timm name.
-        image_size: edge in pixels of the images it was trained on; default: timm's for this architecture.
-        mean, std: of the channels it was trained with, for values in [0, 1]; default: timm's for this architecture.
+        options: the architecture, which is needed; size, mean and deviation (of channels in [0, 1]) are else timm's.
         license: of the weights, as the Hub names it; default: unknown.
 
     Returns:
@@ -53,20 +49,24 @@ def convert(
             something else or cannot be written; or timm would not load the result.
     """
     file, folder = Path(file), Path(folder)
-    if backbone is None:
+    if options.backbone is None:
         raise DermsslError(
             f"{file}: nothing in it says which architecture it is; name it with --backbone, e.g. resnet50"
         )
     _claim(folder)
-    model = create_backbone(backbone, image_size=image_size)
-    _refuse_channels(mean=mean, std=std)
+    model = create_backbone(options.backbone, image_size=options.image_size)
+    _refuse_channels(mean=options.mean, std=options.std)
     part = find_backbone(read_checkpoint(file), model, str(file))
     model.load_state_dict({**model.state_dict(), **part.tensors})
     model.eval()
     _say(file, part)
     own_mean, own_std = normalisation(model)
-    size = image_size or own_image_size(model)
-    known: dict[str, Any] = {"mean": mean or own_mean, "std": std or own_std, "image_size": size, "fit": "crop"}
+    known: dict[str, Any] = {
+        "mean": options.mean or own_mean,
+        "std": options.std or own_std,
+        "image_size": options.image_size or own_image_size(model),
+        "fit": "crop",
+    }
     refuse_unexportable(model, **known)
     record = {"file": file.name, "sha256": sha256_of(file), "prefix": part.prefix, "license": license}
     try:

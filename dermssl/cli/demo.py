@@ -6,18 +6,11 @@ from pathlib import Path
 import click
 
 from dermssl.cli.logs import log_to_terminal
-from dermssl.cli.parse import PLACE, json_option
+from dermssl.cli.parse import json_option, output_folder
 
 
 @click.command()
-@click.option(
-    "--output",
-    default="dermssl-demo",
-    show_default=True,
-    type=PLACE,
-    metavar="DIR",
-    help="Folder for images, run and report.",
-)
+@output_folder("Folder for images, run and report.", required=False, default="dermssl-demo", show_default=True)
 @json_option("Print one JSON object.")
 def command(output: Path, as_json: bool) -> None:
     """Pretrain on drawn images and compare with an untrained network, in under two minutes on two cores."""

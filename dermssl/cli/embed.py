@@ -22,8 +22,6 @@ def command(weights: str, data: str, as_json: bool, **options: Any) -> None:
     WEIGHTS is a run directory, an exported directory, a .safetensors file, hf-hub:ORG/NAME, timm:NAME or
     random:NAME. DATA is a set of images, labelled or not.
     """
-    if options["output"] is None:
-        raise click.UsageError("Missing option '--output'.")
     log_to_terminal()
     from dermssl.evaluation.embed import embed
 

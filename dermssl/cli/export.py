@@ -7,24 +7,15 @@ from typing import Any
 import click
 
 from dermssl.cli.logs import log_to_terminal
-from dermssl.cli.parse import PLACE, Several
-
-RGB = Several(float)
+from dermssl.cli.parse import PLACE, json_option, options_of
+from dermssl.hub.arguments import ExportOptions
 
 
 @click.command()
 @click.argument("run", type=PLACE)
 @click.argument("folder", metavar="DIR", type=PLACE)
-@click.option("--license", metavar="ID", help="Licence of the weights.  [default: that of the images, if known]")
-@click.option("--attribution", metavar="TEXT", multiple=True, help="Source of the images; may be given several times.")
-@click.option("--description", metavar="TEXT", help="What the images are, for the card: which sets, how they were cut.")
-@click.option("--backbone", metavar="NAME", help="Architecture of a checkpoint, by its timm name.")
-@click.option("--image-size", type=int, help="Image size that a checkpoint was trained at.  [default: timm's]")
-@click.option("--mean", type=RGB, metavar="R,G,B", help="Mean that a checkpoint was trained with.  [default: timm's]")
-@click.option(
-    "--std", type=RGB, metavar="R,G,B", help="Deviation that a checkpoint was trained with.  [default: timm's]"
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@options_of(ExportOptions)
+@json_option("Print one JSON object.")
 def command(run: Path, folder: Path, as_json: bool, **options: Any) -> None:
     """Write the backbone of RUN to DIR: weights, configuration, model card and provenance.
 

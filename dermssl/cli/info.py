@@ -6,12 +6,12 @@ from typing import Any
 import click
 
 from dermssl.cli.logs import log_to_terminal
-from dermssl.cli.parse import weights_argument
+from dermssl.cli.parse import json_option, weights_argument
 
 
 @click.command()
 @weights_argument(required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option("Print one JSON object.")
 def command(weights: str | None, as_json: bool) -> None:
     """Tell about WEIGHTS: architecture, input, origin, results, licence. Without WEIGHTS: about this machine.
 

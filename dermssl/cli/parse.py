@@ -99,24 +99,26 @@ def options_of(options: type[Options], *, only_given: bool = False) -> Callable[
 def _click_option(options: type, f: dataclasses.Field[Any], said: Said, only_given: bool) -> Callable[..., Any]:
     name, kind = spelling(options, f.name), kinds_of(options)[f.name][0]
     several = typing.get_origin(kind) is collections.abc.Sequence
-    more: dict[str, Any] = {"help": said.help, "default": f.default}
+    more: dict[str, Any] = {"help": said.help}
     if kind is bool and only_given:
         name = f"{name}/--no-{name[2:]}"
     elif kind is bool:
         more["is_flag"] = True
+    elif said.repeated:
+        more |= {"type": TEXT, "multiple": True, "help": f"{said.help.rstrip('.')}; may be given several times."}
     elif several:
         more |= {"type": Several(typing.get_args(kind)[0])}
     else:
         more["type"] = click.Choice(said.choices) if said.choices else {int: int, float: float}.get(kind, TEXT)
     if said.metavar:
         more["metavar"] = said.metavar
-    shown: Any = said.unset if f.default is None else f.default
-    shown = ",".join(map(str, shown)) if several and f.default is not None else shown
-    if shown is not None and (kind is not bool or only_given):
+    if said.needed:
+        return click.option(name, f.name, required=True, **more)
+    default: Any = f.default
+    shown = said.unset or (",".join(map(str, default)) if several and default is not None else default)
+    if shown not in (None, "") and (said.unset or kind is not bool or only_given):
         more["help"] += f"  [default: {_word(shown)}]"
-    if only_given:
-        more["default"] = None
-    return click.option(name, f.name, **more)
+    return click.option(name, f.name, default=None if only_given else default, **more)
 
 
 def _word(value: Any) -> str:

@@ -182,7 +182,7 @@ class EmbedOptions(FeatureOptions, ColumnOptions):
     """Of ``embed``."""
 
     output: str | Path | None = option(
-        None, "Write the features to this file: .npz, .parquet or .csv.", metavar="FILE", unset="no file"
+        None, "Write the features to this file: .npz, .parquet or .csv.", metavar="FILE", unset="no file", needed=True
     )
     dtype: str = option("float32", "Type of the features.", choices=DTYPES)
     neighbours: int | None = option(

@@ -2,14 +2,13 @@
 
 import logging
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 import dermssl
+from dermssl.backbones.arguments import CheckpointOptions
 from dermssl.backbones.checkpoint import is_checkpoint
 from dermssl.backbones.convert import convert
 from dermssl.backbones.facts import feature_width, pretrained_cfg
@@ -20,6 +19,7 @@ from dermssl.data.known import KNOWN
 from dermssl.documents import read_json
 from dermssl.errors import DermsslError
 from dermssl.files import sha256_of, write_text
+from dermssl.hub.arguments import ExportOptions
 from dermssl.hub.card import card
 from dermssl.hub.carried import carry
 from dermssl.hub.drafts import draft
@@ -39,7 +39,7 @@ from dermssl.hub.provenance import provenance
 from dermssl.hub.record import read_run
 from dermssl.hub.verify import verify
 from dermssl.methods.registry import METHODS
-from dermssl.options import flag
+from dermssl.options import flag, said_of, takes
 from dermssl.pretraining.record import RESULTS_FILE
 from dermssl.pretraining.run_directory import RunDirectory
 
@@ -48,17 +48,11 @@ LOGGER = logging.getLogger("dermssl")
 _DRAFTS = ".dermssl-export-"  # a kill leaves one behind, which the next export removes
 
 
+@takes(ExportOptions)
 def export(
     run: str | os.PathLike[str],
     folder: str | os.PathLike[str],
-    *,
-    license: str | None = None,
-    attribution: Sequence[str] = (),
-    description: str | None = None,
-    backbone: str | None = None,
-    image_size: int | None = None,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
+    options: ExportOptions,
 ) -> Path:
     """Write a run's backbone, its card and its provenance; nothing is written unless timm has loaded it.
 
@@ -67,13 +61,7 @@ def export(
             another program (``.pth``, ``.pth.tar``, ``.pt``, ``.bin``, ``.ckpt``): its backbone is converted, without
             a card.
         folder: new, empty, or an earlier export, whose files are replaced. Its name becomes the model's.
-        license: of the weights, as the Hub names it (``cc-by-4.0``); default: that of the images where they are a
-            known public set.
-        attribution: what the images' licence asks to be said, where they are not a known set.
-        description: what the images are, in a sentence of the card: which sets, how they were cut.
-        backbone: architecture of a checkpoint, by its timm name; a run knows its own, and what follows, too.
-        image_size: edge in pixels of the images that a checkpoint was trained on; default: timm's.
-        mean, std: of the channels that a checkpoint was trained with, for values in [0, 1]; default: timm's.
+        options: the fields of `ExportOptions`, by keyword. Of a checkpoint, ``backbone`` is needed.
 
     Returns:
         ``folder``.
@@ -83,16 +71,15 @@ def export(
             cannot be written, or timm does not load exactly these tensors.
     """
     run, folder = Path(run), Path(folder)
-    of_checkpoint: dict[str, Any] = {"backbone": backbone, "image_size": image_size, "mean": mean, "std": std}
     if is_checkpoint(run):
-        if attribution or description:
+        if options.attribution or options.description:
             raise DermsslError("--attribution and --description are for the card, which a converted checkpoint has not")
-        return convert(run, folder, license=license, **of_checkpoint)
-    for name, value in of_checkpoint.items():
-        if value is not None:
+        return convert(run, folder, options, license=options.license)
+    for name in said_of(CheckpointOptions):
+        if getattr(options, name) is not None:
             raise DermsslError(f"{flag(name)} is for checkpoints of other programs (.pth, .ckpt ...): {run} is none")
     earlier = _claim(run, folder)
-    record = read_run(run, license=license, attribution=tuple(attribution), description=description)
+    record = read_run(run, options)
     model = load_backbone(run)
     _refuse_nonfinite(run, model)
     cfg = pretrained_cfg(model)

@@ -15,6 +15,7 @@ from huggingface_hub.utils import validate_repo_id
 from dermssl.backbones.download import refuse_open_address
 from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE
 from dermssl.errors import DermsslError
+from dermssl.hub.arguments import PushOptions
 from dermssl.hub.carried import carry
 from dermssl.hub.convert import write_parts
 from dermssl.hub.drafts import draft
@@ -23,6 +24,7 @@ from dermssl.hub.exported import CARD_FILE, FILES, files_of, read_export
 from dermssl.hub.front_matter import check_card
 from dermssl.hub.repository import Repository
 from dermssl.hub.verify import verify
+from dermssl.options import takes
 from dermssl.privacy import without_password
 
 LOGGER = logging.getLogger("dermssl")
@@ -51,35 +53,18 @@ class PushResult:
     card: str
 
 
+@takes(PushOptions)
 def push(
     run: str | os.PathLike[str],
     repo_id: str,
-    *,
-    public: bool = False,
-    endpoint: str | None = None,
-    dry_run: bool = False,
-    force: bool = False,
-    revision: str = "main",
-    tag: str | None = None,
-    message: str | None = None,
-    token: str | None = None,
-    license: str | None = None,
-    attribution: Sequence[str] = (),
+    options: PushOptions,
 ) -> PushResult:
     """Publish a run's backbone on the Hugging Face Hub, and load it back by timm to see that it is whole.
 
     Args:
         run: a run directory or an exported one; the card is written anew for ``repo_id``.
         repo_id: ``ORG/NAME``; made private if it is not there.
-        public: let everybody read it, once it was loaded back; else it stays as it is.
-        endpoint: address of the Hub; default: ``HF_ENDPOINT``, or huggingface.co.
-        dry_run: prepare and check everything, without a word to the Hub.
-        force: push into a repository that holds something else, and move an existing ``tag``.
-        revision: branch; made if it is not there.
-        tag: name for the commit, such as ``v1``.
-        message: of the commit.
-        token: with the right to write; default: ``HF_TOKEN``, or what ``hf auth login`` stored.
-        license, attribution: as in ``export``; for a run directory.
+        options: the fields of `PushOptions`, by keyword.
 
     Returns:
         PushResult.
@@ -89,40 +74,41 @@ def push(
             arrive as one commit: all or none.
     """
     run = Path(run)
-    endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
-    _check_names(repo_id, revision, tag)
+    endpoint = (options.endpoint or constants.ENDPOINT).rstrip("/")
+    _check_names(repo_id, options.revision, options.tag)
     with draft(Path(tempfile.gettempdir()), _DRAFTS) as temporary:
-        folder = _prepare(run, temporary, repo_id, license, attribution)
+        folder = _prepare(run, temporary, repo_id, options)
         card = (folder / CARD_FILE).read_text(encoding="utf-8")
         config = read_export(folder)
-        if public and config["dermssl"]["license"] is None:
+        if options.public and config["dermssl"]["license"] is None:
             raise DermsslError(
                 "--public: the licence of the images is not known; name that of the weights: --license ID"
             )
         names = files_of(config["dermssl"])
         files = {name: (folder / name).stat().st_size for name in names}
         url = f"{without_password(endpoint)}/{repo_id}"
-        if dry_run:
-            return PushResult(repo_id, url, None, not public, files, card)
+        if options.dry_run:
+            return PushResult(repo_id, url, None, not options.public, files, card)
         if constants.HF_HUB_OFFLINE:
             raise DermsslError("HF_HUB_OFFLINE is set: unset it to push")
-        token = token or get_token()
+        token = options.token or get_token()
         if not token:
             raise DermsslError(
                 "no token for the Hub: run `hf auth login`, or set HF_TOKEN to one with the right to write"
             )
         refuse_open_address(endpoint)
-        repository = Repository(repo_id, endpoint=endpoint, token=token, revision=revision)
-        _refuse_others(repository, names, config["architecture"], force)
-        if tag and not force:
-            repository.refuse_tag(tag)
+        repository = Repository(repo_id, endpoint=endpoint, token=token, revision=options.revision)
+        _refuse_others(repository, names, config["architecture"], options.force)
+        if options.tag and not options.force:
+            repository.refuse_tag(options.tag)
         repository.create()
-        commit = repository.commit(folder, names, message or f"{config['architecture']} pretrained by dermssl")
+        message = options.message or f"{config['architecture']} pretrained by dermssl"
+        commit = repository.commit(folder, names, message)
         LOGGER.info("uploaded as %s; loading it back by timm", commit[:8])
         _load_back(folder, f"hf-hub:{repo_id}@{commit}", endpoint, token, temporary)
-        if tag:
-            repository.tag(tag, commit, move=force)
-        if public and repository.private:
+        if options.tag:
+            repository.tag(options.tag, commit, move=options.force)
+        if options.public and repository.private:
             repository.publish()
         return PushResult(repo_id, url, commit, repository.private, files, card)
 
@@ -139,11 +125,11 @@ def _check_names(repo_id: str, revision: str, tag: str | None) -> None:
             raise DermsslError(f"{option} {value!r}: not a name that git takes")
 
 
-def _prepare(run: Path, temporary: Path, repo_id: str, license: str | None, attribution: Sequence[str]) -> Path:
+def _prepare(run: Path, temporary: Path, repo_id: str, options: PushOptions) -> Path:
     """A checked export of ``run`` with the pages of this repository."""
     folder = temporary / "files"
     if (run / WEIGHTS_FILE).is_file():
-        if license or attribution:
+        if options.license or options.attribution:
             raise DermsslError(f"{run} is an export: its licence is settled; export the run again with --license")
         config = run / CONFIG_FILE
         if not config.is_file():
@@ -161,7 +147,7 @@ def _prepare(run: Path, temporary: Path, repo_id: str, license: str | None, attr
         if problems:
             raise DermsslError(f"{run} failed its check, nothing was uploaded: " + "; ".join(problems))
         return folder
-    export(run, folder, license=license, attribution=attribution)
+    export(run, folder, license=options.license, attribution=options.attribution)
     write_pages(folder, repo_id)
     return folder
 

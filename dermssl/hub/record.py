@@ -9,35 +9,34 @@ from typing import Any
 
 from dermssl.data.known import KNOWN
 from dermssl.errors import DermsslError
+from dermssl.hub.arguments import ExportOptions
 from dermssl.hub.evaluations import Evaluations
 from dermssl.pretraining.record import training_record
 from dermssl.privacy import spoken
 
+NOTHING_ASKED = ExportOptions()
 
-def read_run(
-    run: Path, *, license: str | None = None, attribution: tuple[str, ...] = (), description: str | None = None
-) -> dict[str, Any]:
+
+def read_run(run: Path, options: ExportOptions = NOTHING_ASKED) -> dict[str, Any]:
     """The record of a run directory.
 
     Args:
         run: with ``config.json``, ``metrics.jsonl``, ``backbone/`` and perhaps ``evaluations/*.json``: what
             ``dermssl eval-knn ... --json`` and ``Report.save`` write.
-        license: of the weights, as the Hub names it; default: that of the images where they are a known set, or of
-            the run that this one started from.
-        attribution: what the images' licence asks to be said, where the set is not a known one.
-        description: of the images, for the card.
+        options: the licence of the weights, by default that of the images where they are a known set, or of the run
+            that this one started from; sources of images that are no known set; what the card says of the images.
 
     Raises:
-        DermsslError: ``config.json`` is missing or unreadable, or ``license`` is another than that of a known set or of
+        DermsslError: ``config.json`` is missing or unreadable, or the licence is another than that of a known set or of
             the run it started from.
     """
     trained, evaluations = training_record(run), Evaluations(run)
     credits = [source for made in [*trained["before"], trained] for source in made["attribution"]]
-    credits += () if trained["data"]["layout"] in KNOWN else attribution
+    credits += () if trained["data"]["layout"] in KNOWN else options.attribution
     return {
         **trained,
-        "data": {**trained["data"], "description": description and spoken(description)},
-        "license": _license(trained, license),
+        "data": {**trained["data"], "description": options.description and spoken(options.description)},
+        "license": _license(trained, options.license),
         "attribution": list(dict.fromkeys(map(spoken, credits))),
         "results": evaluations.results,
         "peers": evaluations.peers,
