@@ -10,9 +10,10 @@ import torch
 from timm.optim import create_optimizer_v2
 
 from dermssl import RotInstDisc
-from dermssl.data.augment import TwoViews, ViewPolicy
+from dermssl.data.augment import TwoViews
 from dermssl.data.cache import source_size
 from dermssl.data.loader import Loader
+from dermssl.data.policy import ViewPolicy
 from dermssl.data.prepare import cached
 
 IMAGE_SIZE, BATCH = 64, 32

@@ -6,7 +6,6 @@ image in Python, and nothing is copied from the host or back in a step.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from dermssl import distributed
+from dermssl.data.policy import ViewPolicy
 from dermssl.data.render import Renderer, ViewParameters
 
 # The small third view of E-SSL: 5 to 14 % of the area, at 96 px where the others have 224. Backbones reduce an image
@@ -25,31 +25,6 @@ SMALLEST_CROP = 32
 
 # Uniform numbers for each view: for everything, so that the sequence does not depend on which changes are switched on.
 DRAWS = 13
-
-
-@dataclass(frozen=True)
-class ViewPolicy:
-    """How strongly a view is changed.
-
-    Args:
-        crop_scale: smallest share of the image's area that a crop keeps, in (0, 1]; the largest is 1.
-        flip: ``"horizontal"`` (default), ``"both"`` or ``"none"``. Horizontal and vertical flips together are the
-            turn by 180 degrees: with both on, 0 and 180 degrees cannot be told apart and no network can predict
-            the rotation better than half of the time.
-        brightness, contrast, saturation: a factor is drawn from [1 - value, 1 + value].
-        hue: a shift is drawn from [-value, value], in turns of the colour circle.
-        jitter_probability: share of the views whose colour is changed at all.
-        grayscale: share of the views that lose their colour.
-    """
-
-    crop_scale: float = 0.2
-    flip: str = "horizontal"
-    brightness: float = 0.4
-    contrast: float = 0.4
-    saturation: float = 0.4
-    hue: float = 0.1
-    jitter_probability: float = 0.8
-    grayscale: float = 0.2
 
 
 def draw_parameters(

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from dermssl.data.augment import (
     DRAWS,
-    ViewPolicy,
     aspects_of,
     compiled_views,
     known_aspects,
     parameters_from,
     uniform,
 )
+from dermssl.data.policy import ViewPolicy
 from dermssl.data.render import Renderer, ViewParameters
 
 GRID = 3

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dermssl.data.arguments import ColumnOptions
+from dermssl.evaluation.recipes import RECIPES
 from dermssl.options import (
     DEVICE,
     FITS,
@@ -35,7 +36,6 @@ else:  # the command line gives text; the Python call takes the objects, too
 MAPS = ("gradcam", "cam")
 WEIGHTINGS = ("uniform", "distance")
 DTYPES = ("float32", "float16")
-RECIPES = ("default", "paper")
 FRACTIONS = (0.01, 0.02, 0.04, 0.06, 0.08, 0.1)
 # Correlation of the detail from which two images count as one photograph: docs/measurements/leakage.md has both errors.
 THRESHOLD = 0.57
@@ -106,7 +106,7 @@ class TransferOptions(FoldOptions):
     """Of every evaluation that trains a classifier."""
 
     freeze: bool = option(False, "Train a linear classifier on the backbone's frozen features.")
-    recipe: str = option("default", "How to train; paper: SGD, batch 64, learning rate 0.001.", choices=RECIPES)
+    recipe: str = option("default", "How to train; paper: SGD, batch 64, learning rate 0.001.", choices=tuple(RECIPES))
     epochs: int | None = option(
         None, "Number of passes over the training images.", least=1, most=MOST_EPOCHS, unset="the recipe's"
     )

@@ -75,8 +75,6 @@ def save_fitted(
     folder = Path(folder)
     # safetensors refuses the strides of channels_last
     model = copy.deepcopy(model).cpu().to(memory_format=torch.contiguous_format)
-    fixed = bool(model.pretrained_cfg.get("fixed_input_size"))
-    arguments = {"img_size": image_size} if fixed else None
     config = {
         "label_names": list(classes),
         "pretrained_cfg": {
@@ -91,16 +89,16 @@ def save_fitted(
     }
     try:
         with new_folder(folder, bytes_of(model) + SPARE) as draft, told_by_the_disk():
-            save_for_hf(model, str(draft), config, model_args=arguments, safe_serialization=True)
+            save_for_hf(model, str(draft), config, safe_serialization=True)
     except DermsslError as error:
-        raise DermsslError(f"{error}; {_rescued(model, config, arguments)}") from error
+        raise DermsslError(f"{error}; {_rescued(model, config)}") from error
 
 
-def _rescued(model: Any, config: dict[str, Any], arguments: dict[str, Any] | None) -> str:
+def _rescued(model: Any, config: dict[str, Any]) -> str:
     """Write the model to the system's temporary folder, where its own place failed; says where it lies."""
     try:
         whole = Path(tempfile.mkdtemp(prefix="dermssl-fitted-"))
-        save_for_hf(model, str(whole), config, model_args=arguments, safe_serialization=True)
+        save_for_hf(model, str(whole), config, safe_serialization=True)
     except (OSError, SafetensorError) as error:
         return f"nor can the fitted model be kept in {tempfile.gettempdir()} ({error})"
     return f"until then the fitted model is kept in {whole}"

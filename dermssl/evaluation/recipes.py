@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from dermssl.data.augment import ViewPolicy
-from dermssl.options import check
+from dermssl.data.policy import ViewPolicy
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,20 @@ _MILD = ViewPolicy(crop_scale=0.6, flip="both", brightness=0.1, contrast=0.1, sa
 _FLIPS = ViewPolicy(crop_scale=1.0, flip="both", brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0, grayscale=0.0)
 
 RECIPES = {
+    "default": Recipe(
+        opt="adamw",
+        lr=5e-4,
+        momentum=0.9,
+        weight_decay=0.05,
+        batch_size=64,
+        epochs=20,
+        least_steps=400,
+        schedule="cosine",
+        warmup=0.1,
+        policy=_MILD,
+        turns=True,
+        head="logistic",
+    ),
     # The paper prints SGD, batch 64 and lr 0.001; the rest are the usual values.
     "paper": Recipe(
         opt="momentum",  # timm's "sgd" is Nesterov's
@@ -62,24 +75,4 @@ RECIPES = {
         turns=False,
         head="linear",
     ),
-    "default": Recipe(
-        opt="adamw",
-        lr=5e-4,
-        momentum=0.9,
-        weight_decay=0.05,
-        batch_size=64,
-        epochs=20,
-        least_steps=400,
-        schedule="cosine",
-        warmup=0.1,
-        policy=_MILD,
-        turns=True,
-        head="logistic",
-    ),
 }
-
-
-def find_recipe(name: str) -> Recipe:
-    """The recipe of a name. Raises DermsslError that lists the names."""
-    check("recipe", name, choices=tuple(RECIPES))
-    return RECIPES[name]

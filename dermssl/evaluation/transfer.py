@@ -28,7 +28,7 @@ from dermssl.evaluation.fitted import (
 from dermssl.evaluation.frozen import ITERATIONS, STRENGTH, LinearHead, fit_head
 from dermssl.evaluation.late import NotSaved, save_answers
 from dermssl.evaluation.protocol import Protocol
-from dermssl.evaluation.recipes import Recipe, find_recipe
+from dermssl.evaluation.recipes import RECIPES, Recipe
 from dermssl.evaluation.report import Report
 from dermssl.evaluation.scoring import make_report
 from dermssl.evaluation.setup import Setup, divide, features_of
@@ -78,7 +78,7 @@ class Transfer:
 
     @property
     def recipe(self) -> Recipe:
-        return find_recipe(self.options.recipe)
+        return RECIPES[self.options.recipe]
 
     def evaluate(
         self,

@@ -14,7 +14,7 @@ from dermssl.data.prepare import cached, evaluated
 from dermssl.devices import resolve_device
 from dermssl.documents import MissingDocument, read_json
 from dermssl.errors import DermsslError
-from dermssl.evaluation.recipes import find_recipe
+from dermssl.evaluation.recipes import RECIPES
 from dermssl.files import is_partial, refuse_unwritable_folder, write_text
 from dermssl.options import make_options
 from dermssl.paper.images import labelled_share
@@ -105,7 +105,7 @@ def resolve(
         images: that are pretrained on.
         eval_images: that carry labels.
     """
-    recipe = find_recipe(asked.finetune_recipe)
+    recipe = RECIPES[asked.finetune_recipe]
     return dataclasses.replace(
         asked,
         epochs=config.epochs,

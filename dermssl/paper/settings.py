@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from dermssl.errors import DermsslError
-from dermssl.evaluation.arguments import RECIPES
-from dermssl.options import DEVICE, LARGEST_EDGE, LARGEST_SEED, MOST_EPOCHS, PRECISIONS, Options, option
+from dermssl.evaluation.recipes import RECIPES as FINETUNE_RECIPES
+from dermssl.options import DEVICE, FOLD_SPLITS, LARGEST_EDGE, LARGEST_SEED, MOST_EPOCHS, PRECISIONS, Options, option
 from dermssl.paper.numbers import FIGURES, ROWS, TABLES
+from dermssl.pretraining.config import RECIPES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +16,7 @@ class Settings(Options):
     """Of one output folder. None leaves a value to ``resolve``, or to a recipe."""
 
     backbone: str = option("resnet18", "Any timm architecture.")
-    recipe: str = option("default", "Recipe of the pretraining.", choices=("default", "short", "paper"))
+    recipe: str = option("default", "Recipe of the pretraining.", choices=tuple(RECIPES))
     epochs: int | None = option(
         None,
         "Number of passes over the images in each pretraining.",
@@ -48,7 +49,9 @@ class Settings(Options):
         None, "Number of neighbours in KNN.", least=1, unset="the paper's 100, or a quarter of the images"
     )
     finetune_recipe: str = option(
-        "default", "Recipe of the fine-tuning; paper: SGD, batch 64, learning rate 0.001.", choices=RECIPES
+        "default",
+        "Recipe of the fine-tuning; paper: SGD, batch 64, learning rate 0.001.",
+        choices=tuple(FINETUNE_RECIPES),
     )
     finetune_epochs: int | None = option(
         None,
@@ -64,7 +67,7 @@ class Settings(Options):
     split: str = option(
         "lesion",
         "Keep the images of a lesion in one fold, or split plainly as the paper does.",
-        choices=("lesion", "paper"),
+        choices=FOLD_SPLITS,
     )
     imagenet: str | None = option(
         None,

@@ -17,7 +17,7 @@ from dermssl.evaluation.compare import compare
 from dermssl.evaluation.finetune import finetune
 from dermssl.evaluation.knn import evaluate_knn
 from dermssl.evaluation.projection import project
-from dermssl.evaluation.recipes import Recipe, find_recipe
+from dermssl.evaluation.recipes import RECIPES, Recipe
 from dermssl.evaluation.report import Report
 from dermssl.evaluation.training import steps_of
 from dermssl.files import replaced_file, write_text
@@ -108,7 +108,7 @@ def _knn(bench: Bench, cell: Cell) -> Made:
 def _transfer(bench: Bench, cell: Cell) -> Made:
     settings = bench.budget.settings
     frozen = cell.kind == "frozen" or (cell.kind == "few" and settings.few_labels == "frozen")
-    recipe, epochs = find_recipe(settings.finetune_recipe), settings.finetune_epochs
+    recipe, epochs = RECIPES[settings.finetune_recipe], settings.finetune_epochs
     fraction = cell.options.get("fraction", 1.0)
     if frozen and recipe.head == "logistic":
         epochs = None

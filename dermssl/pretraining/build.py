@@ -15,9 +15,10 @@ from dermssl.backbones.create import create_backbone
 from dermssl.backbones.facts import pretrained_cfg
 from dermssl.backbones.load import load_backbone
 from dermssl.backbones.sizes import refusal, resolve_image_size
-from dermssl.data.augment import TwoViews, ViewPolicy, crop_edge
+from dermssl.data.augment import TwoViews, crop_edge
 from dermssl.data.jigsaw import JigsawViews, patch_edge
 from dermssl.data.loader import Loader
+from dermssl.data.policy import ViewPolicy
 from dermssl.errors import DermsslError
 from dermssl.methods.registry import METHODS
 from dermssl.options import flag, said_of

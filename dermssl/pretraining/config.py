@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dermssl.data.arguments import ColumnOptions
+from dermssl.data.policy import ViewPolicy
 from dermssl.methods.choices import KEY_NORMS, MOMENTUM_SCHEDULES, ROTATION_ACTIVATIONS, ROTATION_TASKS
 from dermssl.methods.registry import METHODS
 from dermssl.options import (
@@ -26,6 +27,33 @@ from dermssl.options import (
     said_of,
 )
 
+# short: in a few hundred steps AdamW is far ahead of SGD, the old keys of a long queue mislead, and the rotation task
+# must weigh more to be learned (docs/measurements/decisions.md).
+# paper: what it prints (section 2.2) and, where it is silent, MoCo's values; its flip is only called random.
+RECIPES: dict[str, dict[str, Any]] = {
+    "default": {},
+    "short": {"opt": "adamw", "lr": 1e-3, "weight_decay": 0.05, "queue_size": 1024, "rotation_weight": 0.5},
+    "paper": {
+        "epochs": 200,
+        "batch_size": 512,
+        "image_size": 224,
+        "fit": "squash",
+        "lr": 0.06,
+        "lr_batch": 512,
+        "opt": "momentum",  # timm's "sgd" is Nesterov's
+        "sched": "cosine",
+        "warmup_epochs": 0,
+        "weight_decay": 1e-4,
+        "rotation_weight": 0.1,
+        "rotation_activation": "sigmoid",
+        "rotation_task": "query",
+        "queue_size": 8192,
+        "temperature": 0.07,
+        "momentum": 0.999,
+        "key_norm": "shuffle",
+    },
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainConfig(ColumnOptions):
@@ -42,7 +70,7 @@ class PretrainConfig(ColumnOptions):
     recipe: str = option(
         "default",
         "Set of defaults: for long runs (SGD), for short ones of up to a few thousand steps (AdamW), or the paper's.",
-        choices=("default", "short", "paper"),
+        choices=tuple(RECIPES),
     )
     epochs: int = option(200, "Number of passes over the images.", least=1, most=MOST_EPOCHS)
     batch_size: int | None = option(
@@ -100,17 +128,19 @@ class PretrainConfig(ColumnOptions):
     )
     key_norm: str = option("batch", "BatchNorm of the key encoder.", choices=KEY_NORMS)
     sync_bn: bool = option(False, "Compute BatchNorm over the batches of all GPUs (torchrun), not of each alone.")
-    crop_scale: float = option(0.2, "Smallest share of the image's area that a view keeps.", above=0, most=1)
+    crop_scale: float = option(
+        ViewPolicy.crop_scale, "Smallest share of the image's area that a view keeps.", above=0, most=1
+    )
     flip: str = option(
-        "horizontal",
+        ViewPolicy.flip,
         "Random flips; both together amount to half turns, which blinds the rotation task.",
         choices=FLIPS,
     )
-    brightness: float = option(0.4, "Strength of the brightness change.", least=0, most=1)
-    contrast: float = option(0.4, "Strength of the contrast change.", least=0, most=1)
-    saturation: float = option(0.4, "Strength of the saturation change.", least=0, most=1)
-    hue: float = option(0.1, "Strength of the hue change, in turns of the colour circle.", least=0, most=0.5)
-    grayscale: float = option(0.2, "Share of the views without colour.", least=0, most=1)
+    brightness: float = option(ViewPolicy.brightness, "Strength of the brightness change.", least=0, most=1)
+    contrast: float = option(ViewPolicy.contrast, "Strength of the contrast change.", least=0, most=1)
+    saturation: float = option(ViewPolicy.saturation, "Strength of the saturation change.", least=0, most=1)
+    hue: float = option(ViewPolicy.hue, "Strength of the hue change, in turns of the colour circle.", least=0, most=0.5)
+    grayscale: float = option(ViewPolicy.grayscale, "Share of the views without colour.", least=0, most=1)
     device: str = option("auto", "Where to compute: auto, cpu, cuda or cuda:N.", pattern=DEVICE)
     precision: str = option(
         "auto",
@@ -148,33 +178,6 @@ class PretrainConfig(ColumnOptions):
 FREE_ON_RESUME = (
     "device", "workers", "eval_data", "label", "group", "eval_every", "track", "checkpoint_every", "compile",
 )  # fmt: skip
-
-# short: in a few hundred steps AdamW is far ahead of SGD, the old keys of a long queue mislead, and the rotation task
-# must weigh more to be learned (docs/measurements/decisions.md).
-# paper: what it prints (section 2.2) and, where it is silent, MoCo's values; its flip is only called random.
-RECIPES: dict[str, dict[str, Any]] = {
-    "default": {},
-    "short": {"opt": "adamw", "lr": 1e-3, "weight_decay": 0.05, "queue_size": 1024, "rotation_weight": 0.5},
-    "paper": {
-        "epochs": 200,
-        "batch_size": 512,
-        "image_size": 224,
-        "fit": "squash",
-        "lr": 0.06,
-        "lr_batch": 512,
-        "opt": "momentum",  # timm's "sgd" is Nesterov's
-        "sched": "cosine",
-        "warmup_epochs": 0,
-        "weight_decay": 1e-4,
-        "rotation_weight": 0.1,
-        "rotation_activation": "sigmoid",
-        "rotation_task": "query",
-        "queue_size": 8192,
-        "temperature": 0.07,
-        "momentum": 0.999,
-        "key_norm": "shuffle",
-    },
-}
 
 
 def make_config(**options: Any) -> PretrainConfig:

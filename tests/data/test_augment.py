@@ -4,7 +4,8 @@ import pytest
 import torch
 import torchvision.transforms.v2.functional as TF
 
-from dermssl.data.augment import TwoViews, ViewPolicy, draw_parameters
+from dermssl.data.augment import TwoViews, draw_parameters
+from dermssl.data.policy import ViewPolicy
 from dermssl.data.render import ViewParameters, apply_view, geometry, sampling_grid, steps
 
 ZERO, ONE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)

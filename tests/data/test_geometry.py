@@ -8,8 +8,9 @@ import torch
 from PIL import Image, ImageDraw
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dermssl.data.augment import TwoViews, ViewPolicy, draw_parameters
+from dermssl.data.augment import TwoViews, draw_parameters
 from dermssl.data.jigsaw import PATCHES, JigsawViews, draw_patches
+from dermssl.data.policy import ViewPolicy
 from dermssl.data.render import Renderer
 
 PLAIN = ViewPolicy(brightness=0, contrast=0, saturation=0, hue=0, grayscale=0)

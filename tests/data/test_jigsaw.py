@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from dermssl.data.augment import ViewPolicy, draw_parameters
+from dermssl.data.augment import draw_parameters
 from dermssl.data.jigsaw import CROP_SCALE, GRID, PATCH_SHARE, PATCHES, JigsawViews, draw_patches
+from dermssl.data.policy import ViewPolicy
 from dermssl.data.render import ViewParameters, apply_view
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)

@@ -16,8 +16,9 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 import dermssl
 from dermssl import distributed
-from dermssl.data.augment import TwoViews, ViewPolicy
+from dermssl.data.augment import TwoViews
 from dermssl.data.loader import Loader
+from dermssl.data.policy import ViewPolicy
 from dermssl.methods import momentum
 from dermssl.methods.momentum import MomentumEncoder
 from dermssl.methods.registry import METHODS

@@ -14,8 +14,9 @@ from sklearn.preprocessing import StandardScaler
 
 from dermssl.errors import DermsslError
 from dermssl.evaluation import training
+from dermssl.evaluation.arguments import FinetuneOptions
 from dermssl.evaluation.frozen import STRENGTH, fit_head
-from dermssl.evaluation.recipes import RECIPES, find_recipe
+from dermssl.evaluation.recipes import RECIPES
 from dermssl.evaluation.subsets import subset
 from dermssl.evaluation.training import Machine, predict, steps_of, train_network
 
@@ -30,10 +31,10 @@ def features(n=200, width=12, classes=4, seed=0):
 
 
 def test_paper_recipe_is_what_the_paper_prints():
-    recipe = find_recipe("paper")
+    recipe = RECIPES["paper"]
     assert (recipe.opt, recipe.batch_size, recipe.lr) == ("momentum", 64, 0.001)
-    with pytest.raises(DermsslError, match="--recipe other: unknown; use one of paper, default"):
-        find_recipe("other")
+    with pytest.raises(DermsslError, match="--recipe other: unknown; use one of default, paper"):
+        FinetuneOptions(recipe="other")
 
 
 class TestSubset:
@@ -79,7 +80,7 @@ class TestSubset:
 
 
 def test_so_many_passes_that_few_images_are_learned_too():
-    recipe = find_recipe("default")
+    recipe = RECIPES["default"]
     assert steps_of(recipe, 8000, None) == (recipe.epochs, 125)
     epochs, steps = steps_of(recipe, 80, None)
     assert epochs * steps >= recipe.least_steps
@@ -137,7 +138,7 @@ def test_a_network_learns_colours(name):
     torch.manual_seed(0)
     model = timm.create_model("test_resnet", num_classes=3)
     rows = np.arange(64)
-    recipe = dataclasses.replace(find_recipe(name), batch_size=16, lr=0.005 if name == "paper" else 5e-4)
+    recipe = dataclasses.replace(RECIPES[name], batch_size=16, lr=0.005 if name == "paper" else 5e-4)
     seen = []
     train_network(
         model,
@@ -165,7 +166,7 @@ def test_training_repeats_itself_whatever_the_global_random_state():
         model = timm.create_model("test_resnet", num_classes=3)
         torch.manual_seed(other)
         options = {"image_size": 32, "epochs": 1, "machine": CPU, "seed": 5, "on_step": lambda step, loss: None}
-        train_network(model, images, np.arange(32), labels, find_recipe("default"), **options)
+        train_network(model, images, np.arange(32), labels, RECIPES["default"], **options)
         weights.append(model.fc.weight.detach().clone())
     assert torch.equal(*weights)
 
@@ -176,7 +177,7 @@ def test_a_loss_that_is_no_number_is_an_error():
     torch.nn.init.constant_(model.fc.weight, float("inf"))
     options = {"image_size": 32, "epochs": 1, "machine": CPU, "seed": 5, "on_step": lambda step, loss: None}
     with pytest.raises(DermsslError, match="the loss became nan"):
-        train_network(model, images, np.arange(32), labels, find_recipe("default"), **options)
+        train_network(model, images, np.arange(32), labels, RECIPES["default"], **options)
 
 
 def test_a_backward_pass_in_float32_is_exact_too(monkeypatch):
@@ -195,7 +196,7 @@ def test_a_backward_pass_in_float32_is_exact_too(monkeypatch):
     next(model.parameters()).register_hook(lambda gradient: backward.append(bool(active)))
     images = np.random.default_rng(0).integers(0, 256, (8, 36, 36, 3), dtype=np.uint8)
     train_network(
-        model, images, np.arange(8), np.arange(8) % 2, find_recipe("paper"),
+        model, images, np.arange(8), np.arange(8) % 2, RECIPES["paper"],
         image_size=32, epochs=2, machine=CPU, seed=0, on_step=lambda step, loss: None,
     )  # fmt: skip
     assert backward == [True, True]

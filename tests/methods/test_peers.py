@@ -11,8 +11,9 @@ from timm.task import TrainingTask
 
 from dermssl import DermsslError, RotInstDisc
 from dermssl.backbones.create import create_backbone
-from dermssl.data.augment import TwoViews, ViewPolicy
+from dermssl.data.augment import TwoViews
 from dermssl.data.jigsaw import JigsawViews
+from dermssl.data.policy import ViewPolicy
 from dermssl.data.prepare import cached
 from dermssl.data.synthetic import write_synthetic
 from dermssl.methods.byol import BYOL

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 
 import dermssl
 from dermssl import DermsslError, RotInstDisc
-from dermssl.data.augment import TwoViews, ViewPolicy
+from dermssl.data.augment import TwoViews
+from dermssl.data.policy import ViewPolicy
 from dermssl.data.synthetic import write_synthetic
 
 CHANCE = math.log(4)

@@ -6,7 +6,7 @@ import pytest
 
 from dermssl import DermsslError
 from dermssl.data.prepare import prepare
-from dermssl.evaluation.recipes import find_recipe
+from dermssl.evaluation.recipes import RECIPES
 from dermssl.methods.registry import METHODS
 from dermssl.paper.budget import open_budget, resolve
 from dermssl.paper.numbers import FIGURES, ROWS, TABLES
@@ -151,7 +151,7 @@ def test_a_queue_asked_for_may_be_longer_than_the_images():
 
 
 def test_few_labels_get_enough_steps_but_no_more_than_all_labels():
-    recipe = find_recipe("default")
+    recipe = RECIPES["default"]
     assert few_epochs(recipe, 20, 8012, 0.01) == 200  # 2 steps each: 400, as the recipe itself
     assert few_epochs(recipe, 20, 8012, 0.1) == 31  # 13 steps each
     assert few_epochs(recipe, 1, 8012, 0.01) == 63  # 126 steps at most

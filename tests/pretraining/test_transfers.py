@@ -20,11 +20,12 @@ from torch.utils._pytree import tree_leaves
 
 from dermssl.backbones.create import create_backbone
 from dermssl.data import augment, jigsaw
-from dermssl.data.augment import TwoViews, ViewPolicy
+from dermssl.data.augment import TwoViews
 from dermssl.data.jigsaw import JigsawViews
+from dermssl.data.policy import ViewPolicy
 from dermssl.evaluation import training
 from dermssl.evaluation.features import extract_features, pooled, to_input
-from dermssl.evaluation.recipes import find_recipe
+from dermssl.evaluation.recipes import RECIPES
 from dermssl.evaluation.training import LOOK_EVERY, Machine, train_linear, train_network
 from dermssl.methods.registry import METHODS
 from dermssl.pretraining.config import make_config
@@ -106,7 +107,7 @@ def test_the_oracle_sees_what_it_is_for(on_a_card):
 @pytest.mark.parametrize("opt", ["sgd", "adamw"])
 def test_optimizers_make_their_step_in_one_kernel_on_a_card(on_a_card, opt):
     task = METHODS["moco"](create_backbone("test_resnet"), device=CUDA)
-    recipe = dataclasses.replace(find_recipe("default"), opt=opt)
+    recipe = dataclasses.replace(RECIPES["default"], opt=opt)
     pretraining = create_optimizer(make_config(opt=opt), task, 0.1, CUDA)
     fine_tuning = training._optimizer(timm.create_model("test_resnet", num_classes=2), recipe)
     for optimizer in (pretraining, fine_tuning):
@@ -151,7 +152,7 @@ def test_fine_tuning_waits_when_it_looks_at_the_loss_and_not_else():
             images,
             np.arange(130),
             labels,
-            find_recipe("paper"),  # of batches of 64
+            RECIPES["paper"],  # of batches of 64
             image_size=32,
             epochs=epochs,
             machine=Machine(torch.device("cpu"), torch.float32),
@@ -170,7 +171,7 @@ def test_a_linear_head_sends_the_order_and_looks_once_an_epoch():
     features, labels = torch.randn(640, 8), torch.arange(640) % 2
 
     def train(epochs: int) -> None:
-        train_linear(features, labels, 2, find_recipe("paper"), epochs=epochs, seed=0)
+        train_linear(features, labels, 2, RECIPES["paper"], epochs=epochs, seed=0)
 
     train(1)
     assert count_waits(lambda: train(4)) - count_waits(lambda: train(1)) == 2 * 3
