@@ -9,14 +9,11 @@ import numpy.typing as npt
 from PIL import Image
 
 from dermssl.data.allowance import DECODING
-from dermssl.data.formats import FORMATS as FORMATS
-from dermssl.data.formats import UnreadableImage as UnreadableImage
-from dermssl.data.formats import open_image
+from dermssl.data.formats import UnreadableImage, open_image
 from dermssl.data.resize import Resize, resize_as_torchvision, resize_quickly
 from dermssl.documents import advice
 from dermssl.errors import DermsslError
-from dermssl.options import FITS as FITS
-from dermssl.options import Fit as Fit
+from dermssl.options import Fit
 from dermssl.regular import read_regular
 
 # A 10,000 x 10,000 picture takes 300 MB once decoded; ISIC's largest are around 6,700 x 4,500.
@@ -34,11 +31,6 @@ _TURNS = {  # EXIF orientation -> what makes the picture upright
     8: Image.Transpose.ROTATE_90,
 }
 _SIDEWAYS = (5, 6, 7, 8)
-
-
-def decode_file(path: str | Path, size: int, fit: Fit = "squash") -> npt.NDArray[np.uint8]:
-    """Decode the image file at ``path``; see `decode`."""
-    return decode(read_bytes(path), size, fit)
 
 
 def read_bytes(path: str | Path) -> bytes:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from dermssl.data import cache_files
 from dermssl.data.cache_files import UNFINISHED, Row, is_cache, relative_path
 from dermssl.data.claim import held, reporting_os_errors
-from dermssl.data.decode import UnreadableImage
+from dermssl.data.formats import UnreadableImage
 from dermssl.data.journal import Line, still_holding
 from dermssl.data.records import Kind, Problem, Records
 from dermssl.documents import DamagedDocument, MissingDocument, read_json

@@ -114,21 +114,14 @@ def draw_puzzle(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor,
     )
 
 
-def draw_patches(
-    count: int, policy: ViewPolicy, generator: torch.Generator, aspects: Tensor | None = None
-) -> ViewParameters:
-    """Draw the parameters of nine shuffled patches of each of ``count`` images; every field is (9 count,).
-
-    Args:
-        aspects: (count,) width / height of the photographs; default: they are square.
-    """
-    return patches_from(*draw_puzzle(count, generator), policy, aspects)
-
-
 def patches_from(
     whole: Tensor, places: Tensor, patches: Tensor, policy: ViewPolicy, aspects: Tensor | None = None
 ) -> ViewParameters:
-    """The parameters of patches that the numbers of ``draw_puzzle`` stand for."""
+    """The parameters of patches that the numbers of ``draw_puzzle`` stand for; every field is (9 B,).
+
+    Args:
+        aspects: (B,) width / height of the photographs; default: they are square.
+    """
     crops = parameters_from(whole, replace(policy, crop_scale=CROP_SCALE), aspects=aspects)
     crop = ViewParameters(*(field.repeat_interleave(PATCHES) for field in crops))
     cell = places[0].argsort(dim=1).flatten()  # a random order of the nine, for each image

@@ -17,14 +17,14 @@ from dermssl.data.cache import Cache, open_cache
 from dermssl.data.cache_files import is_cache, relative_path
 from dermssl.data.columns import Columns, by_columns
 from dermssl.data.cut_short import is_jpeg, looks_cut_short
-from dermssl.data.decode import Fit, decode_shaped
+from dermssl.data.decode import decode_shaped
 from dermssl.data.fill import Plan, Render, Rendered, build
 from dermssl.data.layouts.names import need_utf8
 from dermssl.data.read import path_of, read_records, renamed_cache
 from dermssl.data.records import Kind, Records
 from dermssl.data.resize import Resize, smaller_square
 from dermssl.errors import DermsslError
-from dermssl.options import takes
+from dermssl.options import Fit, takes
 
 CUT_SHORT = "seems to have lost its end: one side is a strip of one colour; kept, look at it"
 

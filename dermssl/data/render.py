@@ -106,13 +106,6 @@ class Renderer:
         return matrix, grey_offset[:, None].expand(-1, 3)
 
 
-def apply_view(
-    images: Tensor, parameters: ViewParameters, size: int, mean: tuple[float, ...], std: tuple[float, ...]
-) -> Tensor:
-    """The views of ``images`` for given parameters, once: a loop makes a `Renderer`, which has the same arguments."""
-    return Renderer(size, mean, std, images.device)(images, parameters)
-
-
 def steps(size: int, device: torch.device) -> Tensor:
     """(size,) float32: the middles of the pixels along an edge from -1 to 1."""
     return (2 * torch.arange(size, device=device, dtype=torch.float32) + 1) / size - 1

@@ -14,7 +14,8 @@ from dermssl.backbones.facts import Framing
 from dermssl.data.cache import Cache, open_cache
 from dermssl.data.cache_files import is_cache
 from dermssl.data.columns import Columns
-from dermssl.data.decode import UnreadableImage, decode, decode_whole
+from dermssl.data.decode import decode, decode_whole
+from dermssl.data.formats import UnreadableImage
 from dermssl.data.layouts.names import is_image
 from dermssl.data.opener import FILES, Opener
 from dermssl.data.read import path_of, read_records, renamed_cache

@@ -6,7 +6,7 @@ import torchvision.transforms.v2.functional as TF
 
 from dermssl.data.augment import TwoViews, draw_parameters
 from dermssl.data.policy import ViewPolicy
-from dermssl.data.render import ViewParameters, apply_view, geometry, sampling_grid, steps
+from dermssl.data.render import Renderer, ViewParameters, geometry, sampling_grid, steps
 
 ZERO, ONE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 
@@ -20,6 +20,10 @@ def neutral(count: int, **changes) -> ViewParameters:
     values.update(changes)
     columns = {k: torch.as_tensor(v).expand(count).clone() for k, v in values.items()}
     return ViewParameters(**{k: v.long() if k == "turns" else v.float() for k, v in columns.items()})
+
+
+def apply_view(images, parameters, size, mean, std):
+    return Renderer(size, mean, std, images.device)(images, parameters)
 
 
 @pytest.fixture

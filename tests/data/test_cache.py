@@ -19,7 +19,8 @@ from PIL import Image
 from dermssl.data import cache_files, fill, opener
 from dermssl.data import prepare as module
 from dermssl.data.cache import open_cache, source_size
-from dermssl.data.decode import UnreadableImage, decode_file
+from dermssl.data.decode import decode, read_bytes
+from dermssl.data.formats import UnreadableImage
 from dermssl.data.prepare import cached, prepare
 from dermssl.data.read import read_records
 from dermssl.errors import DermsslError
@@ -77,7 +78,7 @@ def test_it_holds_what_decoding_gives_in_the_order_of_the_records(tmp_path):
         assert cache.records.ids == records.ids
         assert cache.records.paths == records.paths
         for image, path in zip(cache.images, records.paths, strict=True):
-            assert (image == decode_file(path, 16, fit)).all()
+            assert (image == decode(read_bytes(path), 16, fit)).all()
 
 
 def test_labels_groups_and_columns_survive(tmp_path):
@@ -102,7 +103,7 @@ def test_unreadable_images_are_left_out_and_duplicates_reported(tmp_path, caplog
     cache = prepare(folder, tmp_path / "out", size=8, progress=False)
     assert len(cache.images) == len(cache.records) == 29
     assert "005.png" not in cache.records.ids
-    assert (cache.images[5] == decode_file(folder / "006.png", 8)).all()
+    assert (cache.images[5] == decode(read_bytes(folder / "006.png"), 8)).all()
     assert {problem.path: problem.reason for problem in cache.problems} == {
         "005.png": "unreadable: not an image of a known format",
         "020.png": "byte for byte the same as 010.png",
@@ -303,7 +304,7 @@ def test_unfinished_work_on_changed_files_starts_over_and_on_another_set_is_refu
         prepare(other, tmp_path / "out", size=8, progress=False)
     (folder / "000.png").write_bytes((other / "001.png").read_bytes())
     cache = prepare(folder, tmp_path / "out", size=8, progress=False)
-    assert (cache.images[0] == decode_file(other / "001.png", 8)).all()
+    assert (cache.images[0] == decode(read_bytes(other / "001.png"), 8)).all()
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EFBIG])

@@ -282,10 +282,10 @@ def test_outputs_with_impossible_names(tmp_path, output):
 def test_large_images_take_a_bounded_memory(tmp_path, mode, format):
     Image.new(mode, (6000, 5000)).save(tmp_path / "large", format, compress_level=1)
     code = (
-        "import resource, sys; from dermssl.data.decode import decode_file\n"
-        "decode_file(sys.argv[2], 64)\n"
+        "import resource, sys; from dermssl.data.decode import decode, read_bytes\n"
+        "decode(read_bytes(sys.argv[2]), 64)\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "decode_file(sys.argv[1], 64)\n"
+        "decode(read_bytes(sys.argv[1]), 64)\n"
         "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / 30e6)"
     )
     Image.new(mode, (60, 50)).save(tmp_path / "small", format)

@@ -8,7 +8,8 @@ from PIL import Image, ImageOps
 
 from dermssl.data import decode as module
 from dermssl.data.cut_short import looks_cut_short
-from dermssl.data.decode import UnreadableImage, decode, decode_file, decode_whole
+from dermssl.data.decode import decode, decode_whole, read_bytes
+from dermssl.data.formats import UnreadableImage
 from dermssl.data.prepare import prepare
 from dermssl.data.records import Kind
 
@@ -142,7 +143,7 @@ def test_one_pixel_becomes_a_plain_square():
 
 def test_the_format_is_found_by_content(tmp_path):
     (tmp_path / "liar.jpg").write_bytes(encoded(picture(), "PNG"))
-    assert distance(decode_file(tmp_path / "liar.jpg", 24), decode(encoded(picture(), "PNG"), 24)) == 0
+    assert distance(decode(read_bytes(tmp_path / "liar.jpg"), 24), decode(encoded(picture(), "PNG"), 24)) == 0
 
 
 @pytest.mark.parametrize(
@@ -163,9 +164,9 @@ def test_broken_files_are_unreadable_with_a_reason(data, reason):
 def test_missing_and_empty_files_are_unreadable(tmp_path):
     (tmp_path / "empty.jpg").touch()
     with pytest.raises(UnreadableImage, match="empty file"):
-        decode_file(tmp_path / "empty.jpg", 16)
+        decode(read_bytes(tmp_path / "empty.jpg"), 16)
     with pytest.raises(UnreadableImage, match="No such file"):
-        decode_file(tmp_path / "missing.jpg", 16)
+        decode(read_bytes(tmp_path / "missing.jpg"), 16)
 
 
 def test_a_decompression_bomb_is_refused_before_it_is_decoded(monkeypatch):
@@ -181,20 +182,20 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(monkeypatch):
 @pytest.mark.real_data
 def test_the_odd_originals(real_data):
     folder = real_data / "originals" / "odd"
-    expected = decode_file(folder / "rgb.png", 128)
+    expected = decode(read_bytes(folder / "rgb.png"), 128)
     for name in ("rgb.bmp", "rgb.tif", "png_inside.jpg"):
-        assert distance(decode_file(folder / name, 128), expected) == 0, name
+        assert distance(decode(read_bytes(folder / name), 128), expected) == 0, name
     for name in ("cmyk.jpg", "progressive.jpg", "palette.png", "rgb.webp", "UPPER.JPG"):
-        assert distance(decode_file(folder / name, 128), expected) < 2, name
+        assert distance(decode(read_bytes(folder / name), 128), expected) < 2, name
     for orientation in (3, 5, 6):
-        assert distance(decode_file(folder / f"exif_orientation_{orientation}.jpg", 128), expected) < 1
-    assert distance(decode_file(folder / "grey16.png", 128), decode_file(folder / "grey.jpg", 128)) < 1
+        assert distance(decode(read_bytes(folder / f"exif_orientation_{orientation}.jpg"), 128), expected) < 1
+    assert distance(decode(read_bytes(folder / "grey16.png"), 128), decode(read_bytes(folder / "grey.jpg"), 128)) < 1
     with Image.open(folder / "rgba.png") as image:
         alpha = np.asarray(image.getchannel("A").resize((128, 128), Image.Resampling.BICUBIC)) / 255
-    assert distance(decode_file(folder / "rgba.png", 128), expected * alpha[..., None]) < 1.5  # over black
+    assert distance(decode(read_bytes(folder / "rgba.png"), 128), expected * alpha[..., None]) < 1.5  # over black
     for name in ("cut_header.jpg", "empty.jpg", "text.jpg", "truncated.jpg"):
         with pytest.raises(UnreadableImage):
-            decode_file(folder / name, 128)
+            decode(read_bytes(folder / name), 128)
 
 
 def test_whole_keeps_resolution_and_shape_and_turns_upright():

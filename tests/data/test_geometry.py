@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dermssl.data.augment import TwoViews, draw_parameters
-from dermssl.data.jigsaw import PATCHES, JigsawViews, draw_patches
+from dermssl.data.jigsaw import PATCHES, JigsawViews, draw_puzzle, patches_from
 from dermssl.data.policy import ViewPolicy
 from dermssl.data.render import Renderer
 
@@ -141,11 +141,11 @@ def test_a_circle_stays_a_circle():
 
 def test_patches_of_a_puzzle_are_as_isotropic():
     count = 5_000
-    p = draw_patches(count, PLAIN, seeded(), torch.full((count,), 4 / 3))
+    p = patches_from(*draw_puzzle(count, seeded()), PLAIN, torch.full((count,), 4 / 3))
     stretch = (p.width / p.height * 4 / 3).log().view(count, PATCHES)
     assert stretch.mean().abs() < 0.01
     assert (p.x.abs() + p.width).max() <= 1 + 1e-5
-    square = draw_patches(count, PLAIN, seeded())
+    square = patches_from(*draw_puzzle(count, seeded()), PLAIN)
     torch.testing.assert_close(p.height, square.height)
     torch.testing.assert_close(p.width * 4 / 3, square.width)
 

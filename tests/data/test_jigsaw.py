@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from dermssl.data.augment import draw_parameters
-from dermssl.data.jigsaw import CROP_SCALE, GRID, PATCH_SHARE, PATCHES, JigsawViews, draw_patches
+from dermssl.data.jigsaw import CROP_SCALE, GRID, PATCH_SHARE, PATCHES, JigsawViews, draw_puzzle, patches_from
 from dermssl.data.policy import ViewPolicy
-from dermssl.data.render import ViewParameters, apply_view
+from dermssl.data.render import Renderer, ViewParameters
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
 
@@ -21,7 +21,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 def test_the_patches_lie_in_the_nine_cells_of_a_crop_in_random_order(flip):
     policy = ViewPolicy(flip=flip)
     crop = draw_parameters(200, replace(policy, crop_scale=CROP_SCALE), seeded())
-    patches = draw_patches(200, policy, seeded())
+    patches = patches_from(*draw_puzzle(200, seeded()), policy)
     assert (crop.width * crop.height).min() >= CROP_SCALE - 1e-5
 
     def in_crop(centre: str, extent: str) -> torch.Tensor:
@@ -42,7 +42,7 @@ def test_the_patches_lie_in_the_nine_cells_of_a_crop_in_random_order(flip):
 
 
 def test_every_patch_has_its_own_flip_and_colours():
-    patches = draw_patches(50, ViewPolicy(), seeded())
+    patches = patches_from(*draw_puzzle(50, seeded()), ViewPolicy())
     assert (patches.flip_x.view(50, 9).std(1) > 0).float().mean() > 0.9
     for name in ("brightness", "contrast", "saturation", "hue"):
         assert (getattr(patches, name).view(50, 9).std(1) > 0).all(), name
@@ -55,13 +55,14 @@ def test_patches_are_read_as_single_views_would_be():
     assert index.tolist() == [7, 3, 9, 0, 1]
     generator, pixels = seeded(), pictures.permute(0, 3, 1, 2).float()
     expected = draw_parameters(5, ViewPolicy(), generator)
-    torch.testing.assert_close(view, apply_view(pixels, expected, 56, MEAN, STD), atol=1e-5, rtol=0)
-    parameters = draw_patches(5, ViewPolicy(), generator)
+    torch.testing.assert_close(view, Renderer(56, MEAN, STD, pixels.device)(pixels, expected), atol=1e-5, rtol=0)
+    parameters = patches_from(*draw_puzzle(5, generator), ViewPolicy())
+    render = Renderer(maker.patch_size, MEAN, STD, pixels.device)
     for image in range(5):
         for patch in range(PATCHES):
             i = image * PATCHES + patch
             one = ViewParameters(*(field[i : i + 1] for field in parameters))
-            single = apply_view(pixels[image : image + 1], one, maker.patch_size, MEAN, STD)
+            single = render(pixels[image : image + 1], one)
             torch.testing.assert_close(patches[i : i + 1], single, atol=1e-4, rtol=0)
 
 

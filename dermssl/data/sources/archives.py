@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from dermssl.data.decode import UnreadableImage
+from dermssl.data.formats import UnreadableImage
 from dermssl.data.records import Kind, Problem
 from dermssl.data.sources.container import (
     DAMAGE,

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from dermssl.data.decode import UnreadableImage
+from dermssl.data.formats import UnreadableImage
 from dermssl.data.layouts.classes import CLASSES
 from dermssl.data.layouts.names import is_image
 from dermssl.data.sources import pixels

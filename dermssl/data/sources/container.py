@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dermssl.data.decode import UnreadableImage
+from dermssl.data.formats import UnreadableImage
 from dermssl.data.opener import file_state
 from dermssl.data.records import Problem
 from dermssl.documents import unreadable

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dermssl.data.decode import UnreadableImage
+from dermssl.data.formats import UnreadableImage
 from dermssl.data.layouts.names import is_image
 from dermssl.data.records import Kind, Problem
 from dermssl.data.sources.container import Container, Contents, Member, damage_said

@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image, ImageOps
 
-from dermssl.data.decode import UnreadableImage
+from dermssl.data.formats import UnreadableImage
 
 
 def of_array(pixels: np.ndarray) -> bytes:

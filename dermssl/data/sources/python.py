@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dermssl.data.decode import UnreadableImage
+from dermssl.data.formats import UnreadableImage
 from dermssl.data.records import Records
 from dermssl.data.sources import pixels
 from dermssl.errors import DermsslError

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from dermssl.data.decode import UnreadableImage
+from dermssl.data.formats import UnreadableImage
 from dermssl.data.layouts.names import is_image
 from dermssl.data.sources.container import MAX_IMAGE_BYTES, Container, Contents, Member, damage_said
 from dermssl.data.sources.names import clean
