@@ -33,20 +33,11 @@ def draw_parameters(
     generator: torch.Generator,
     *,
     rotate: bool = False,
-    told: bool = False,
-    area: tuple[float, float] | None = None,
     aspects: Tensor | None = None,
 ) -> ViewParameters:
-    """Draw the parameters of ``count`` views on the generator's device.
-
-    Args:
-        rotate: False keeps all turns at 0.
-        told: the turn is to be told from the view, whose place must not give it away.
-        area: least and greatest share of the area that a crop keeps; default: the policy's to 1.
-        aspects: (count,) width / height of the photographs that the squares hold; default: they are square.
-    """
+    """Draw the parameters of ``count`` views on the generator's device; the rest is as in ``parameters_from``."""
     u = torch.rand(DRAWS, count, generator=generator, device=generator.device)
-    return parameters_from(u, policy, rotate=rotate, told=told, area=area, aspects=aspects)
+    return parameters_from(u, policy, rotate=rotate, aspects=aspects)
 
 
 def uniform(*shape: int, generator: torch.Generator) -> Tensor:
@@ -69,7 +60,7 @@ def parameters_from(
     area: tuple[float, float] | None = None,
     aspects: Tensor | None = None,
 ) -> ViewParameters:
-    """The parameters that uniform numbers ``u`` (``DRAWS``, B) stand for; the rest is as in ``draw_parameters``.
+    """The parameters that uniform numbers ``u`` (``DRAWS``, B) stand for.
 
     A crop is drawn as if from a square on the photograph's shorter edge, and may lie anywhere in the photograph. The
     cache holds a photograph squeezed into a square; in its coordinates the crop is narrower on the longer edge, so
@@ -79,6 +70,12 @@ def parameters_from(
     So would its place: light and skin change from the middle outwards, and a crop from the end of a wide photograph can
     only lie left or right of it. A view whose turn is ``told`` lies as far from the middle along one edge as along the
     other, which is within the middle square; all other views lie anywhere in the photograph.
+
+    Args:
+        rotate: False keeps all turns at 0.
+        told: the turn is to be told from the view, whose place must not give it away.
+        area: least and greatest share of the area that a crop keeps; default: the policy's to 1.
+        aspects: (B,) width / height of the photographs that the squares hold; default: they are square.
     """
     least, greatest = area or (policy.crop_scale, 1.0)
     kept = least + (greatest - least) * u[0]

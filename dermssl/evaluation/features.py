@@ -127,16 +127,14 @@ def cut(rows: np.ndarray, size: int) -> list[np.ndarray]:
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
-def to_input(
-    batch: Tensor, image_size: int, mean: tuple[float, ...], std: tuple[float, ...], *, resize: bool = True
-) -> Tensor:
+def to_input(batch: Tensor, image_size: int, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
     """uint8 (n, S, S, 3) to the network's normalised float (n, 3, image_size, image_size), channels_last.
 
     The interpolation runs in float on every device: the CPU's faster uint8 one rounds, and the features of
     one backbone would depend on the device.
     """
     pixels = batch.permute(0, 3, 1, 2)
-    if resize and pixels.shape[-1] != image_size:
+    if pixels.shape[-1] != image_size:
         # resizing planes is a third faster than resizing interleaved channels (2 CPU cores, 144 to 128 px)
         planes = pixels.to(torch.float32, memory_format=torch.contiguous_format)
         pixels = F.interpolate(planes, (image_size, image_size), mode="bilinear", antialias=True)

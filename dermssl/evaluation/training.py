@@ -116,13 +116,12 @@ def predict(
     *,
     image_size: int,
     machine: Machine,
-    batch_size: int = 256,
 ) -> np.ndarray:
     """(N, C) float64 probabilities of the whole images, from a model that is on the device."""
     mean, std = normalisation(model)
     model.eval()
     answers = Answers()
-    for batch in read_batches(images, cut(rows, batch_size), machine.device):
+    for batch in read_batches(images, cut(rows, 256), machine.device):
         with autocast(machine.device, machine.dtype):
             logits = model(to_input(batch, image_size, mean, std))
         answers.add(logits.double().softmax(dim=1))

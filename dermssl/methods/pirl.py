@@ -22,13 +22,13 @@ from dermssl.options import check
 class PuzzleEncoder(nn.Module):
     """A backbone with the paper's linear heads: f for images, g for the nine patches of an image in their order."""
 
-    def __init__(self, backbone: str | nn.Module, embedding_dim: int, patches: int = 9) -> None:
+    def __init__(self, backbone: str | nn.Module, embedding_dim: int) -> None:
         super().__init__()
         self.backbone = create_backbone(backbone) if isinstance(backbone, str) else backbone
         width = feature_width(self.backbone)
         self.image_head = nn.Linear(width, embedding_dim)
         self.patch_head = nn.Linear(width, embedding_dim)
-        self.puzzle_head = nn.Linear(patches * embedding_dim, embedding_dim)
+        self.puzzle_head = nn.Linear(9 * embedding_dim, embedding_dim)
 
     def forward(self, images: Tensor, patches: Tensor) -> tuple[Tensor, Tensor]:
         """Embeddings (B, D) of images (B, 3, S, S), and (B, D) of their patches (9 B, 3, P, P)."""

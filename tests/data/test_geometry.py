@@ -8,7 +8,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dermssl.data.augment import TwoViews, draw_parameters
+from dermssl.data.augment import TwoViews, draw_parameters, parameters_from
 from dermssl.data.jigsaw import PATCHES, JigsawViews, draw_puzzle, patches_from
 from dermssl.data.policy import ViewPolicy
 from dermssl.data.render import Renderer
@@ -26,8 +26,9 @@ def seeded(seed: int = 0) -> torch.Generator:
 def test_crops_are_those_of_a_plain_loop_over_photographs(aspect, told):
     """In float64 and in pixels of a photograph whose shorter edge is 1."""
     policy, count = ViewPolicy(), 500
-    drawn = draw_parameters(count, policy, seeded(), told=told, aspects=torch.full((count,), aspect))
-    u = torch.rand(13, count, generator=seeded()).double().numpy()
+    uniform = torch.rand(13, count, generator=seeded())
+    drawn = parameters_from(uniform, policy, told=told, aspects=torch.full((count,), aspect))
+    u = uniform.double().numpy()
     across, down = max(1.0, aspect), max(1.0, 1 / aspect)  # the photograph
     for i in range(count):
         area = 0.2 + 0.8 * u[0, i]
