@@ -26,9 +26,8 @@ if TYPE_CHECKING:
 def command(weights: tuple[str, ...], images: str, output: Path, as_json: bool, **options: Any) -> None:
     """Show where networks look: activation maps of one or several WEIGHTS over a few images.
 
-    WEIGHTS are run directories, exported directories, folders that finetune --output wrote, .safetensors files,
-    hf-hub:ORG/NAME, timm:NAME or random:NAME; the last argument is IMAGES: an image file or a data set. A fitted
-    folder shows its predicted class or --class; a backbone without a classifier shows what makes up its features.
+    The last argument is IMAGES: an image file or a data set. Weights that finetune --output wrote show the evidence
+    for the class they predict, or for --class; a backbone without a classifier shows what its features respond to.
     """
     log_to_terminal()
     refuse_unwritable_folder(output, "--output")

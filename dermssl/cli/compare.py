@@ -15,7 +15,7 @@ from dermssl.cli.parse import PLACE, json_option
 def command(report_a: Path, report_b: Path, as_json: bool) -> None:
     """Say whether B is better than A on the same images: the paired difference of two reports, with its interval.
 
-    A and B are folders that Report.save wrote, or files: a.json that --json printed, with the answers beside it in
+    A and B are folders that Report.save wrote, or files: a.json that --json printed, with the predictions beside it in
     a.csv, which --predictions wrote.
     """
     log_to_terminal()

@@ -13,7 +13,7 @@ from dermssl.cli.parse import json_option, output_folder
 @output_folder("Folder for images, run and report.", required=False, default="dermssl-demo", show_default=True)
 @json_option("Print one JSON object.")
 def command(output: Path, as_json: bool) -> None:
-    """Pretrain on drawn images and compare with an untrained network, in under two minutes on two cores."""
+    """Pretrain on synthetic images and compare with an untrained network, in under two minutes on two cores."""
     log_to_terminal()
     from dermssl.demonstration import NEXT, demo
 

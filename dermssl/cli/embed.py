@@ -19,8 +19,7 @@ from dermssl.privacy import handed_on
 def command(weights: str, data: str, as_json: bool, **options: Any) -> None:
     """Write the features of every image to a file, and, with --neighbours, the nearest other images of each.
 
-    WEIGHTS is a run directory, an exported directory, a .safetensors file, hf-hub:ORG/NAME, timm:NAME or
-    random:NAME. DATA is a set of images, labelled or not.
+    DATA is a set of images, labelled or not.
     """
     log_to_terminal()
     from dermssl.evaluation.embed import embed

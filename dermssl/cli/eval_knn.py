@@ -16,9 +16,7 @@ from dermssl.evaluation.arguments import KnnOptions
 def command(**options: object) -> None:
     """Classify images by their nearest neighbours among frozen features.
 
-    WEIGHTS is a run directory, an exported directory, a .safetensors file, hf-hub:ORG/NAME, timm:NAME or
-    random:NAME. DATA is a set of labelled images: a HAM10000 or ISIC download, a folder per class, a CSV or a
-    prepared cache.
+    DATA is a set of labelled images: a HAM10000 or ISIC download, a folder per class, a CSV or a prepared cache.
     """
     from dermssl.evaluation.knn import evaluate_knn
 

@@ -21,8 +21,7 @@ from dermssl.files import refuse_unwritable
 def command(as_json: bool, page: Path | None, **options: Any) -> None:
     """Train classifiers on small shares of the labels, for one or several WEIGHTS, and test them in folds.
 
-    WEIGHTS are run directories, exported directories, .safetensors files, hf-hub:ORG/NAME, timm:NAME or
-    random:NAME; the last argument is DATA, a set of labelled images.
+    The last argument is DATA, a set of labelled images.
     """
     log_to_terminal()
     if page is not None:

@@ -16,9 +16,7 @@ from dermssl.evaluation.arguments import FinetuneOptions
 def command(**options: object) -> None:
     """Train a classifier on labelled images and test it, in folds.
 
-    WEIGHTS is a run directory, an exported directory, a .safetensors file, hf-hub:ORG/NAME, timm:NAME or
-    random:NAME. DATA is a set of labelled images: a HAM10000 or ISIC download, a folder per class, a CSV or a
-    prepared cache.
+    DATA is a set of labelled images: a HAM10000 or ISIC download, a folder per class, a CSV or a prepared cache.
     """
     from dermssl.evaluation.finetune import finetune
 

@@ -13,10 +13,7 @@ from dermssl.cli.parse import json_option, weights_argument
 @weights_argument(required=False)
 @json_option("Print one JSON object.")
 def command(weights: str | None, as_json: bool) -> None:
-    """Tell about WEIGHTS: architecture, input, origin, results, licence. Without WEIGHTS: about this machine.
-
-    WEIGHTS is a run directory, an exported directory, a .safetensors file, hf-hub:ORG/NAME, timm:NAME or random:NAME.
-    """
+    """Describe WEIGHTS: architecture, input, origin, results, licence. Without WEIGHTS: describe this machine."""
     log_to_terminal()
     from dermssl.hub.info import describe, environment
 

@@ -18,9 +18,7 @@ FOUND = 3  # 1 is an error of dermssl, 2 a wrong command line
 @data_argument("other", required=False, metavar="[DATA]")
 @output_folder("Folder for leakage.html, leakage.json and pairs.csv.")
 @options_of(LeakageOptions)
-@click.option(
-    "--allow-same-lesion", is_flag=True, help="Pairs known to be of one lesion do not count for the exit status."
-)
+@click.option("--allow-same-lesion", is_flag=True, help="Leave pairs known to be of one lesion out of the exit status.")
 @json_option()
 @click.pass_context
 def command(

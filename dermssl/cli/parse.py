@@ -2,6 +2,7 @@
 
 import collections.abc
 import dataclasses
+import inspect
 import typing
 from collections.abc import Callable
 from pathlib import Path
@@ -63,11 +64,18 @@ class Several(click.ParamType):
 
 
 TEXT, NAME, PLACE = Text(), Name(), Place()
+WEIGHTS = "a run directory, an exported directory, a .safetensors file, hf-hub:ORG/NAME, timm:NAME or random:NAME"
 
 
 def weights_argument(**more: Any) -> Callable[[Command], Command]:
-    """WEIGHTS, as every command takes it."""
-    return click.argument("weights", type=NAME, **more)
+    """WEIGHTS, as every command takes it; the help of the command ends with what it may be."""
+    each = "Each of WEIGHTS" if more.get("nargs") == -1 else "WEIGHTS"
+
+    def decorate(command: Command) -> Command:
+        command.__doc__ = f"{inspect.cleandoc(command.__doc__ or '')}\n\n{each} is {WEIGHTS}."
+        return click.argument("weights", type=NAME, **more)(command)
+
+    return decorate
 
 
 def data_argument(name: str = "data", **more: Any) -> Callable[[Command], Command]:

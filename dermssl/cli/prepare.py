@@ -13,11 +13,11 @@ from dermssl.data.arguments import PrepareOptions
 
 @click.command()
 @data_argument()
-@output_folder("The folder to write; an interrupted run goes on where it stopped.", metavar="CACHE")
+@output_folder("Folder to write; an interrupted run continues where it stopped.", metavar="CACHE")
 @options_of(PrepareOptions)
 @json_option("Print one JSON object instead of text.")
 def command(data: str, output: Path, as_json: bool, **options: Any) -> None:
-    """Decode every image of DATA once and write them to CACHE, which every command takes as its DATA.
+    """Decode every image of DATA once and write it to CACHE, which every command takes as its DATA.
 
     DATA is a folder of images, a folder per class, a HAM10000 or ISIC download, a CSV with
     image,label[,group] columns, or another cache, which is reduced to --size.

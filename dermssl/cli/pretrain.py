@@ -49,7 +49,7 @@ def _own_parameters(method: str) -> list[click.Parameter]:
     "--resume/--no-resume",
     default=True,
     show_default=True,
-    help="Go on with the run in --output, or start over.",
+    help="Continue the run in --output, or start over.",
 )
 @options_of(PretrainConfig, only_given=True)
 @json_option("Print one JSON object: run directory and last metrics.")
@@ -57,7 +57,7 @@ def command(data: str, output: Path, resume: bool, as_json: bool, **options: Any
     """Pretrain a timm backbone on the unlabelled images in DATA.
 
     DATA is a folder of images, a folder per class, a HAM10000 or ISIC download, a CSV or a prepared cache.
-    Stop with Ctrl-C at any time; the same command goes on from there.
+    Stop with Ctrl-C at any time; the same command continues from there.
     On several GPUs or machines:  torchrun --nproc-per-node N -m dermssl pretrain DATA --output RUN ...
     """
     log_to_terminal()

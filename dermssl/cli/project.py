@@ -19,10 +19,9 @@ from dermssl.files import refuse_unwritable_folder
 @options_of(ProjectOptions)
 @json_option("Print one JSON object instead of the table.")
 def command(weights: str, data: str, output: Path, as_json: bool, **options: Any) -> None:
-    """Plot frozen features in the plane (t-SNE), coloured by class, and measure how pure their neighbourhoods are.
+    """Plot frozen features in two dimensions (t-SNE), coloured by class, and measure how pure their neighbourhoods are.
 
-    WEIGHTS is a run directory, an exported directory, a .safetensors file, hf-hub:ORG/NAME, timm:NAME or
-    random:NAME. DATA is a set of labelled images.
+    DATA is a set of labelled images.
     """
     log_to_terminal()
     refuse_unwritable_folder(output, "--output")

@@ -21,8 +21,8 @@ from dermssl.paper.settings import Parts, Settings
 def command(as_json: bool, output: Path, **options: Any) -> None:
     """Reproduce the paper: all methods under one budget, Tables 1 to 5 and Figures 4 to 6, its numbers beside ours.
 
-    Stop or kill it at any time; the same command goes on. Started several times on the same --output, or by torchrun,
-    the processes share the work. Exits with 1 if a part failed; that is tried again by the next start.
+    Stop or kill it at any time; the same command continues. Started several times on the same --output, or by torchrun,
+    the processes share the work. Exits with 1 if a part failed; the next start tries it again.
     """
     log_to_terminal()
     import dermssl

@@ -10,13 +10,13 @@ class ColumnOptions(Options):
     """Of everything that asks for the class or the lesion of an image."""
 
     label: str | None = option(
-        None, "Column of the images' tables that holds the class.", metavar="COLUMN", unset="as their layout has it"
+        None, "Column of the data's table that holds the class.", metavar="COLUMN", unset="the layout's own"
     )
     group: str | None = option(
         None,
-        "Column of the images' tables that holds the lesion or the patient.",
+        "Column of the data's table that holds the lesion or the patient.",
         metavar="COLUMN",
-        unset="as their layout has it",
+        unset="the layout's own",
     )
 
 
@@ -24,14 +24,14 @@ class ColumnOptions(Options):
 class PrepareOptions(ColumnOptions):
     """Of ``prepare``."""
 
-    size: int = option(256, "Edge length of the square images, in pixels.", least=8, most=LARGEST_EDGE)
+    size: int = option(256, "Edge of the square images, in pixels.", least=8, most=LARGEST_EDGE)
     fit: Fit = option(
         "squash",
         "squash: both sides to SIZE, as the paper does. crop: the shorter side to SIZE, then the middle square.",
         choices=FITS,
     )
     workers: int | None = option(
-        None, "Number of threads that decode.", least=1, most=MOST_WORKERS, unset="one per CPU core"
+        None, "Number of threads that decode images.", least=1, most=MOST_WORKERS, unset="one per CPU core"
     )
     max_bad: float = option(0.05, "Largest share of unreadable images that is accepted.", least=0, most=1)
     progress: bool = option(True, "Show progress on standard error.", command=False)

@@ -48,7 +48,7 @@ class FeatureOptions(Options):
     """Of everything that looks at images through a backbone."""
 
     image_size: int | None = option(
-        None, "Edge, in pixels, of the images that the network sees.", least=1, most=LARGEST_EDGE, unset=OWN_SIZE
+        None, "Edge of the images that the network sees, in pixels.", least=1, most=LARGEST_EDGE, unset=OWN_SIZE
     )
     seed: int = option(0, "Seed of folds, draws, training and the weights of random:NAME.", least=0, most=LARGEST_SEED)
     device: Device = option("auto", "Where to compute: auto, cpu, cuda or cuda:N.", pattern=DEVICE)
@@ -76,11 +76,11 @@ class FoldOptions(FeatureOptions, ColumnOptions):
     )
     by: str | Sequence[str] | None = option(
         None,
-        "Columns of DATA whose subgroups get figures too, such as sex,age.",
+        "Columns of DATA by whose values results are reported too, such as sex,age.",
         metavar="COLUMN,...",
         unset="no subgroups",
     )
-    fit: Fit | None = option(None, "How an image becomes square.", choices=FITS, unset="as the weights were trained")
+    fit: Fit | None = option(None, "How an image is made square.", choices=FITS, unset="as the weights were trained")
     progress: bool = option(False, "Show progress on standard error.", command=False)
 
 
@@ -152,9 +152,11 @@ class CamOptions(FeatureOptions, ColumnOptions):
 
     # several images at a time, with their gradients: a larger edge would take the memory of most machines
     image_size: int | None = option(
-        None, "Edge, in pixels, of the images that the network sees.", least=1, most=1024, unset=OWN_SIZE
+        None, "Edge of the images that the network sees, in pixels.", least=1, most=1024, unset=OWN_SIZE
     )
-    limit: int = option(8, "At most this many images; of labelled ones, each class in turn.", least=1, most=10_000)
+    limit: int = option(
+        8, "At most this many images; labelled ones are taken from each class in turn.", least=1, most=10_000
+    )
     method: str = option("gradcam", "Grad-CAM, or CAM as in the paper.", choices=MAPS)
     target: str | None = option(
         None, "Class to look for.", metavar="NAME", spelled="class", unset="the predicted class"
@@ -172,7 +174,7 @@ class ProjectOptions(FeatureOptions, ColumnOptions):
         30.0, "Perplexity of t-SNE: roughly, how many neighbours it keeps an image close to.", above=0
     )
     k: int = option(10, "Number of neighbours among which purity is measured.", least=1)
-    fit: Fit | None = option(None, "How an image becomes square.", choices=FITS, unset="as the weights were trained")
+    fit: Fit | None = option(None, "How an image is made square.", choices=FITS, unset="as the weights were trained")
     precision: str = option("fp32", "Precision of the features.", choices=PRECISIONS)
     progress: bool = option(False, "Show progress on standard error.", command=False)
 
@@ -186,9 +188,9 @@ class EmbedOptions(FeatureOptions, ColumnOptions):
     )
     dtype: str = option("float32", "Type of the features.", choices=DTYPES)
     neighbours: int | None = option(
-        None, "Also find this many nearest other images of each, by cosine.", least=1, most=10_000, unset="none"
+        None, "Also find this many nearest neighbours of each image, by cosine.", least=1, most=10_000, unset="none"
     )
-    fit: Fit | None = option(None, "How an image becomes square.", choices=FITS, unset="as the weights were trained")
+    fit: Fit | None = option(None, "How an image is made square.", choices=FITS, unset="as the weights were trained")
     precision: str = option("fp32", "Precision of the computation.", choices=PRECISIONS)
     batch_size: int = option(256, "Images per forward pass; does not affect the figures.", least=1, most=2**20)
     progress: bool = option(False, "Show progress on standard error.", command=False)
@@ -200,16 +202,18 @@ class LeakageOptions(FeatureOptions, ColumnOptions):
 
     weights: Any = option(
         None,
-        "Also compare nearest neighbours by these weights, and KNN in plain folds.",
+        "Also compare nearest neighbours under these weights, and KNN in plain and in grouped folds.",
         metavar="WEIGHTS",
         unset="no weights",
     )
     join: str | Path | None = option(
         None,
-        "Table whose first two columns name pairs of images of one lesion: where do they rank by weights?",
+        "Table whose first two columns name pairs of images of one lesion; says where --weights rank them.",
         metavar="CSV",
         unset="no pairs",
     )
-    threshold: float = option(THRESHOLD, "Similarity from which two images count as one photograph.", above=0, most=1)
-    fit: Fit | None = option(None, "How an image becomes square.", choices=FITS, unset="as the weights were trained")
+    threshold: float = option(
+        THRESHOLD, "Similarity at which two images start to count as one photograph.", above=0, most=1
+    )
+    fit: Fit | None = option(None, "How an image is made square.", choices=FITS, unset="as the weights were trained")
     progress: bool = option(False, "Show progress on standard error.", command=False)

@@ -32,11 +32,11 @@ class ExportOptions(TermsOptions, CheckpointOptions):
 class PushOptions(TermsOptions):
     """Of ``push``."""
 
-    public: bool = option(False, "Let everybody read it.", unset="private")
+    public: bool = option(False, "Let everybody read the repository.", unset="private")
     endpoint: str | None = option(None, "Address of the Hub.", metavar="URL", unset="$HF_ENDPOINT, or huggingface.co")
-    dry_run: bool = option(False, "Show the files and the card; ask nothing of the Hub.")
-    force: bool = option(False, "Push into a repository that holds something else; move the tag.")
-    revision: str = option("main", "Branch; made if it is not there.")
+    dry_run: bool = option(False, "Show the files and the card without contacting the Hub.")
+    force: bool = option(False, "Push even if the repository holds something else, and move an existing tag.")
+    revision: str = option("main", "Branch; created if it does not exist.")
     tag: str | None = option(None, "Name for the commit, such as v1.")
     message: str | None = option(None, "Message of the commit.")
     # a token on a command line would stay in the shell's history

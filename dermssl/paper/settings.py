@@ -71,12 +71,14 @@ class Settings(Options):
     )
     imagenet: str | None = option(
         None,
-        "Weights of the row imagenet.",
+        "Weights for the row imagenet.",
         metavar="WEIGHTS",
         unset="timm:resnet18.a1_in1k, or timm:BACKBONE",
     )
     precision: str = option(
-        "auto", "auto is bf16 where the hardware multiplies in it, on older GPUs fp16.", choices=PRECISIONS
+        "auto",
+        "Autocast precision; auto: bf16 where the hardware multiplies in it, fp16 on older GPUs.",
+        choices=PRECISIONS,
     )
     seed: int = option(0, "Seed of weights, order, augmentation, folds and draws.", least=0, most=LARGEST_SEED)
 
@@ -98,9 +100,9 @@ class Parts(Options):
     """Of one call: what is asked of the output folder, and where it is computed."""
 
     methods: Sequence[str] | None = option(None, f"Rows: {','.join(ROWS)}.", metavar="A,B,...", unset="all")
-    tables: Sequence[int] | None = option(None, "Which of 1 to 5.", metavar="1,2,...", unset="all")
+    tables: Sequence[int] | None = option(None, "Tables to make, of 1 to 5.", metavar="1,2,...", unset="all")
     figures: Sequence[int] | None = option(
-        None, "Which of 4 to 6.", metavar="4,5,6", unset="all; none if --tables is given"
+        None, "Figures to make, of 4 to 6.", metavar="4,5,6", unset="all; none if --tables is given"
     )
     device: str = option("auto", "Where to compute: auto, cpu, cuda or cuda:N.", pattern=DEVICE)
 

@@ -75,7 +75,7 @@ class PretrainConfig(ColumnOptions):
     epochs: int = option(200, "Number of passes over the images.", least=1, most=MOST_EPOCHS)
     batch_size: int | None = option(
         None,
-        "Images per step, in all processes together; 2 or more, as BatchNorm needs a spread.",
+        "Images per step, over all processes; BatchNorm needs at least 2.",
         least=2,
         most=2**20,
         unset="512 on CUDA, 128 on the CPU",
@@ -83,14 +83,14 @@ class PretrainConfig(ColumnOptions):
     image_size: int | None = option(
         None, "Edge of the views, in pixels.", least=1, most=LARGEST_EDGE, unset="the backbone's own"
     )
-    fit: Fit = option("squash", "How an image becomes square.", choices=FITS)
+    fit: Fit = option("squash", "How an image is made square.", choices=FITS)
     lr: float = option(
         0.06,
-        "Learning rate at a batch of --lr-batch images; scaled with the batch (adaptive --opt: by its root).",
+        "Learning rate at a batch of --lr-batch images; scaled with the batch (adaptive --opt: by its square root).",
         above=0,
         most=HUGE,
     )
-    lr_batch: int = option(128, "The batch that --lr is meant for; the paper's is 512.", least=1, most=2**20)
+    lr_batch: int = option(128, "Batch size that --lr is meant for; the paper's is 512.", least=1, most=2**20)
     opt: str = option("sgd", "Optimizer, by its timm name.")
     weight_decay: float = option(1e-4, "Weight decay; none on norms and biases.", least=0, most=HUGE)
     sched: str = option("cosine", "Schedule of the learning rate, by its timm name.")
@@ -127,7 +127,7 @@ class PretrainConfig(ColumnOptions):
         "constant", "Keep the momentum, or raise it to 1 along a half cosine.", choices=MOMENTUM_SCHEDULES
     )
     key_norm: str = option("batch", "BatchNorm of the key encoder.", choices=KEY_NORMS)
-    sync_bn: bool = option(False, "Compute BatchNorm over the batches of all GPUs (torchrun), not of each alone.")
+    sync_bn: bool = option(False, "Compute BatchNorm over the batches of all GPUs (torchrun), not over each one's own.")
     crop_scale: float = option(
         ViewPolicy.crop_scale, "Smallest share of the image's area that a view keeps.", above=0, most=1
     )
@@ -140,17 +140,21 @@ class PretrainConfig(ColumnOptions):
     contrast: float = option(ViewPolicy.contrast, "Strength of the contrast change.", least=0, most=1)
     saturation: float = option(ViewPolicy.saturation, "Strength of the saturation change.", least=0, most=1)
     hue: float = option(ViewPolicy.hue, "Strength of the hue change, in turns of the colour circle.", least=0, most=0.5)
-    grayscale: float = option(ViewPolicy.grayscale, "Share of the views without colour.", least=0, most=1)
+    grayscale: float = option(ViewPolicy.grayscale, "Share of the views that lose their colour.", least=0, most=1)
     device: str = option("auto", "Where to compute: auto, cpu, cuda or cuda:N.", pattern=DEVICE)
     precision: str = option(
         "auto",
-        "Autocast precision; auto is bf16 where the hardware multiplies in it, on older GPUs fp16.",
+        "Autocast precision; auto: bf16 where the hardware multiplies in it, fp16 on older GPUs.",
         choices=PRECISIONS,
     )
     seed: int = option(0, "Seed of weights, order and augmentation.", least=0, most=LARGEST_SEED)
     limit: int | None = option(None, "Use only this many images, drawn at random.", least=1, unset="all")
-    eval_data: str | None = option(None, "Labelled images: KNN accuracy is logged during the run.", metavar="DATA")
-    eval_every: int | None = option(None, "Epochs between two such evaluations.", least=1, unset="a tenth of --epochs")
+    eval_data: str | None = option(
+        None, "Labelled images on which KNN accuracy is logged during the run.", metavar="DATA"
+    )
+    eval_every: int | None = option(
+        None, "Number of epochs between evaluations on --eval-data.", least=1, unset="a tenth of --epochs"
+    )
     track: str | None = option(
         None,
         "Send each epoch's figures to a tracker too.",
@@ -158,11 +162,11 @@ class PretrainConfig(ColumnOptions):
         unset="metrics.jsonl only",
     )
     compile: str = option(
-        "auto", "Compile the network (torch.compile); auto is on for CUDA.", choices=("auto", "yes", "no")
+        "auto", "Compile the network (torch.compile); auto: on CUDA only.", choices=("auto", "yes", "no")
     )
     checkpoint_every: float = option(
         120.0,
-        "Seconds between two checkpoints, within an epoch too; 0 writes one after every step.",
+        "Seconds between checkpoints, also within an epoch; 0 writes one after every step.",
         least=0,
         most=HUGE,
     )

@@ -33,7 +33,7 @@ def renamed(tmp_path_factory):
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "demo"])
 def test_the_options_are_said_once(name):
     text = " ".join(CliRunner().invoke(group, [name, "--help"]).output.split())
-    said = "Column of the images' tables that holds the class." in text
+    said = "Column of the data's table that holds the class." in text
     assert said == (name in WITH_COLUMNS)
     assert said == ("--group COLUMN" in text)
 
