@@ -22,7 +22,6 @@ from dermssl.evaluation.compare import Comparison, compare
 from dermssl.evaluation.features import extract_features
 from dermssl.evaluation.knn import evaluate_knn
 from dermssl.evaluation.report import Report
-from dermssl.pretraining.build import view_policy
 from dermssl.pretraining.config import make_config
 from dermssl.pretraining.run import PretrainResult, pretrain
 from dermssl.reporting import page
@@ -189,7 +188,7 @@ def _sample_views(labelled: Cache, backbone: nn.Module) -> str:
     cfg = pretrained_cfg(backbone)
     views = TwoViews(
         OPTIONS["image_size"],
-        view_policy(make_config(**OPTIONS)),
+        make_config(**OPTIONS),
         tuple(cfg["mean"]),
         tuple(cfg["std"]),
         torch.Generator().manual_seed(0),

@@ -22,6 +22,8 @@ CROP_AREA = (0.05, 0.14)
 CROP_OF_VIEW = 96 / 224
 SMALLEST_CROP = 32
 
+JITTERED = 0.8  # share of the views whose colour is changed at all
+
 
 # Uniform numbers for each view: for everything, so that the sequence does not depend on which changes are switched on.
 DRAWS = 13
@@ -89,7 +91,7 @@ def parameters_from(
         width, height = width * middle[0], height * middle[1]
         if told:
             across, down = middle
-    jittered = (u[7] < policy.jitter_probability).float()
+    jittered = (u[7] < JITTERED).float()
 
     def factor(strength: float, draw: Tensor) -> Tensor:
         return 1 + jittered * strength * (2 * draw - 1)

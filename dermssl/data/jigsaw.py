@@ -1,7 +1,6 @@
 """A view and a jigsaw puzzle of it: nine shuffled patches per picture, made for the whole batch at once."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -122,7 +121,7 @@ def patches_from(
     Args:
         aspects: (B,) width / height of the photographs; default: they are square.
     """
-    crops = parameters_from(whole, replace(policy, crop_scale=CROP_SCALE), aspects=aspects)
+    crops = parameters_from(whole, policy, area=(CROP_SCALE, 1.0), aspects=aspects)
     crop = ViewParameters(*(field.repeat_interleave(PATCHES) for field in crops))
     cell = places[0].argsort(dim=1).flatten()  # a random order of the nine, for each image
     slack = (1 - PATCH_SHARE) / GRID

@@ -1,28 +1,27 @@
-"""How strongly images are changed in training; known without torch, so that a recipe can name it."""
+"""How strongly images are changed in training; known without torch, so that ``pretrain`` has its fields as options."""
 
 from dataclasses import dataclass
 
+from dermssl.options import FLIPS, Options, option
 
-@dataclass(frozen=True)
-class ViewPolicy:
+
+@dataclass(frozen=True, kw_only=True)
+class ViewPolicy(Options):
     """How strongly a view is changed.
 
-    Args:
-        crop_scale: smallest share of the image's area that a crop keeps, in (0, 1]; the largest is 1.
-        flip: ``"horizontal"`` (default), ``"both"`` or ``"none"``. Horizontal and vertical flips together are the
-            turn by 180 degrees: with both on, 0 and 180 degrees cannot be told apart and no network can predict
-            the rotation better than half of the time.
-        brightness, contrast, saturation: a factor is drawn from [1 - value, 1 + value].
-        hue: a shift is drawn from [-value, value], in turns of the colour circle.
-        jitter_probability: share of the views whose colour is changed at all.
-        grayscale: share of the views that lose their colour.
+    Of brightness, contrast and saturation a factor is drawn from [1 - strength, 1 + strength], of hue a shift from
+    [-strength, strength]. Horizontal and vertical flips together are the turn by 180 degrees: with both on, 0 and 180
+    degrees cannot be told apart, and no network predicts the rotation better than half of the time.
     """
 
-    crop_scale: float = 0.2
-    flip: str = "horizontal"
-    brightness: float = 0.4
-    contrast: float = 0.4
-    saturation: float = 0.4
-    hue: float = 0.1
-    jitter_probability: float = 0.8
-    grayscale: float = 0.2
+    crop_scale: float = option(0.2, "Smallest share of the image's area that a view keeps.", above=0, most=1)
+    flip: str = option(
+        "horizontal",
+        "Random flips; both together amount to half turns, which blinds the rotation task.",
+        choices=FLIPS,
+    )
+    brightness: float = option(0.4, "Strength of the brightness change.", least=0, most=1)
+    contrast: float = option(0.4, "Strength of the contrast change.", least=0, most=1)
+    saturation: float = option(0.4, "Strength of the saturation change.", least=0, most=1)
+    hue: float = option(0.1, "Strength of the hue change, in turns of the colour circle.", least=0, most=0.5)
+    grayscale: float = option(0.2, "Share of the views that lose their colour.", least=0, most=1)

@@ -1,6 +1,5 @@
 """From a configuration to a trainer: task, views, random states."""
 
-import dataclasses
 import inspect
 import logging
 from typing import Any
@@ -18,7 +17,6 @@ from dermssl.backbones.sizes import refusal, resolve_image_size
 from dermssl.data.augment import TwoViews, crop_edge
 from dermssl.data.jigsaw import JigsawViews, patch_edge
 from dermssl.data.loader import Loader
-from dermssl.data.policy import ViewPolicy
 from dermssl.errors import DermsslError
 from dermssl.methods.registry import METHODS
 from dermssl.options import flag, said_of
@@ -155,7 +153,7 @@ def create_views(
     aspects: np.ndarray | None = None,
 ) -> TwoViews | JigsawViews:
     """The maker of the views that the task asks for."""
-    common = (resolved.image_size, view_policy(config), resolved.mean, resolved.std, generator)
+    common = (resolved.image_size, config, resolved.mean, resolved.std, generator)
     if task.views == "jigsaw":
         patch_size = _small_edge(task.backbone, patch_edge(resolved.image_size), resolved.image_size)
         return JigsawViews(*common, patch_size=patch_size, aspects=aspects)
@@ -177,9 +175,3 @@ def _small_edge(backbone: nn.Module, edge: int, size: int) -> int:
     if pretrained_cfg(backbone).get("fixed_input_size") or refusal(backbone, edge, training=True) is not None:
         return size
     return edge
-
-
-def view_policy(config: PretrainConfig) -> ViewPolicy:
-    """The augmentation that a configuration asks for."""
-    own = [f.name for f in dataclasses.fields(ViewPolicy) if hasattr(config, f.name)]
-    return ViewPolicy(**{name: getattr(config, name) for name in own})

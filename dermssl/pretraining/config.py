@@ -10,7 +10,6 @@ from dermssl.methods.registry import METHODS
 from dermssl.options import (
     DEVICE,
     FITS,
-    FLIPS,
     HUGE,
     LARGEST_EDGE,
     LARGEST_SEED,
@@ -56,7 +55,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainConfig(ColumnOptions):
+class PretrainConfig(ViewPolicy, ColumnOptions):
     """The options of a run; what each means, its range and its choices stand beside it."""
 
     method: str = option("rotinstdisc", f"Self-supervised method: {', '.join(METHODS)}.")
@@ -128,19 +127,6 @@ class PretrainConfig(ColumnOptions):
     )
     key_norm: str = option("batch", "BatchNorm of the key encoder.", choices=KEY_NORMS)
     sync_bn: bool = option(False, "Compute BatchNorm over the batches of all GPUs (torchrun), not over each one's own.")
-    crop_scale: float = option(
-        ViewPolicy.crop_scale, "Smallest share of the image's area that a view keeps.", above=0, most=1
-    )
-    flip: str = option(
-        ViewPolicy.flip,
-        "Random flips; both together amount to half turns, which blinds the rotation task.",
-        choices=FLIPS,
-    )
-    brightness: float = option(ViewPolicy.brightness, "Strength of the brightness change.", least=0, most=1)
-    contrast: float = option(ViewPolicy.contrast, "Strength of the contrast change.", least=0, most=1)
-    saturation: float = option(ViewPolicy.saturation, "Strength of the saturation change.", least=0, most=1)
-    hue: float = option(ViewPolicy.hue, "Strength of the hue change, in turns of the colour circle.", least=0, most=0.5)
-    grayscale: float = option(ViewPolicy.grayscale, "Share of the views that lose their colour.", least=0, most=1)
     device: str = option("auto", "Where to compute: auto, cpu, cuda or cuda:N.", pattern=DEVICE)
     precision: str = option(
         "auto",

@@ -34,6 +34,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from dermssl.data import loader as loader_module
+from dermssl.data.augment import JITTERED
 from dermssl.devices import hardware_name, resolve_device
 from dermssl.methods.momentum import MomentumEncoder
 from dermssl.pretraining.trainer import Trainer
@@ -143,7 +144,7 @@ class TwoViewsOfAnImage(Dataset):
             [
                 T.RandomResizedCrop(views.size, scale=(policy.crop_scale, 1)),
                 T.RandomHorizontalFlip(),
-                T.RandomApply([jitter], p=policy.jitter_probability),
+                T.RandomApply([jitter], p=JITTERED),
                 T.RandomGrayscale(policy.grayscale),
                 T.ToTensor(),
                 T.Normalize(views.mean, views.std),

@@ -97,7 +97,7 @@ def test_the_maker_of_views_cuts_the_third_one():
     assert small[2].shape[-1] == 80
     # a crop of 5 to 14 % of the area: of a ramp of brightness it sees so much of the range
     ramp = torch.arange(256, dtype=torch.uint8)[None, None, :, None].expand(64, 256, 256, 3)
-    policy = ViewPolicy(jitter_probability=0.0, grayscale=0.0)
+    policy = ViewPolicy(brightness=0, contrast=0, saturation=0, hue=0, grayscale=0)
     generator = torch.Generator().manual_seed(0)
     one = TwoViews(80, policy, (0.0,) * 3, (1.0,) * 3, generator, rotate_query=False, with_crop=True)
     (_, _, crop), turns = one(ramp)
