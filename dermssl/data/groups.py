@@ -2,9 +2,12 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path, PurePosixPath
 
+from dermssl.data.layouts.names import is_image_name, stem_of
+from dermssl.data.layouts.table import decoded, separator
 from dermssl.documents import unreadable
 from dermssl.errors import DermsslError
 from dermssl.regular import read_regular
@@ -47,11 +50,13 @@ def copies(hashes: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def read_pairs(path: str | Path, ids: Sequence[str]) -> tuple[list[tuple[int, int]], int]:
-    """The pairs of images that the first two columns of a CSV name.
+    """The pairs of images that the first two columns of a table name.
 
     Args:
-        path: with a header or without; ``pairs.csv`` of ``dermssl leakage`` is such a file.
-        ids: (N,) names of the images. A name in the table may or may not have a suffix (.jpg).
+        path: with a header or without, in any encoding or separator; ``pairs.csv`` of ``dermssl leakage`` is such a
+            file.
+        ids: (N,) names of the images. A name in the table may or may not have a suffix (.jpg), and more or fewer
+            folders, as long as only one image can be meant.
 
     Returns:
         pairs of rows of ``ids`` (all of them where a name occurs twice), and how many pairs of the table name an
@@ -62,27 +67,32 @@ def read_pairs(path: str | Path, ids: Sequence[str]) -> tuple[list[tuple[int, in
     """
     path = Path(path)
     try:
-        text = io.StringIO(read_regular(path, MOST_BYTES).decode("utf-8-sig"), newline="")
-        rows = [row for row in csv.reader(text) if any(cell.strip() for cell in row)]
+        text, _ = decoded(read_regular(path, MOST_BYTES))
     except FileNotFoundError as error:
         raise DermsslError(f"--join {path}: no such file; give a CSV whose first two columns name images") from error
     except OSError as error:
         raise unreadable(f"--join {path}", error, "give a CSV whose first two columns name images") from error
-    except (ValueError, csv.Error) as error:
+    if text is None:
+        raise DermsslError(f"--join {path}: is no table of text; give a CSV whose first two columns name images")
+    try:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator(text.lstrip().partition("\n")[0]))
+        rows = [row for row in reader if any(cell.strip() for cell in row)]
+    except csv.Error as error:
         raise DermsslError(f"--join {path}: cannot be read as a CSV ({error}); save it as CSV in UTF-8") from error
     if not rows or min(len(row) for row in rows) < 2:
         raise DermsslError(f"--join {path}: needs two columns that name images; the lines of {path.name} have fewer")
-    places = _places(ids)
+    rows_of = _finder(ids)
     found: list[tuple[int, int]] = []
     missing = 0
     for number, row in enumerate(rows):
-        one, other = (places.get(_plain(cell), []) for cell in row[:2])
+        one, other = map(rows_of, row[:2])
         if one and other:
             found += [(a, b) for a in one for b in other if a != b]
         elif number or one or other:  # a first line that names no image at all is the header
             missing += 1
     if not found and not missing:
-        raise DermsslError(f"--join {path}: holds no pairs")
+        head = ", ".join(rows[0][:2])
+        raise DermsslError(f"--join {path}: holds no pairs; a first line that names no image ({head}) is its header")
     if not found:
         raise DermsslError(
             f"--join {path}: none of its {missing} pairs names two images of the data, e.g. "
@@ -91,15 +101,30 @@ def read_pairs(path: str | Path, ids: Sequence[str]) -> tuple[list[tuple[int, in
     return found, missing
 
 
-def _places(ids: Sequence[str]) -> dict[str, list[int]]:
+def _finder(ids: Sequence[str]) -> Callable[[str], list[int]]:
+    """From a name, with more folders or fewer than ``ids`` have, to the rows of the one image that it can mean."""
     places: dict[str, list[int]] = {}
     for row, name in enumerate(ids):
         places.setdefault(_plain(name), []).append(row)
-    return places
+    alike: dict[str, list[str]] = {}
+    for whole in places:
+        alike.setdefault(stem_of(whole), []).append(whole)
+
+    def rows_of(text: str) -> list[int]:
+        name = _plain(text)
+        if name in places:
+            return places[name]
+        meant = [
+            whole
+            for whole in alike.get(stem_of(name), ())
+            if f"/{whole}".endswith(f"/{name}") or f"/{name}".endswith(f"/{whole}")
+        ]
+        return places[meant[0]] if len(meant) == 1 else []
+
+    return rows_of
 
 
 def _plain(name: str) -> str:
-    """The name without its suffix, if that is one of an image."""
-    name = name.strip()
-    stem, dot, suffix = name.rpartition(".")
-    return stem if dot and suffix.lower() in ("jpg", "jpeg", "png", "bmp", "tif", "tiff", "webp") else name
+    """The name with plain slashes and without its suffix, if that is one of an image."""
+    name = unicodedata.normalize("NFC", name.strip().replace("\\", "/"))
+    return name[: -len(PurePosixPath(name).suffix)] if is_image_name(name) else name

@@ -122,20 +122,30 @@ def join_groups(records: Records, pairs: Iterable[tuple[str, str]], source: str)
     merged = len(set(before)) - len(set(after))
     if not merged:
         return records
-    reason = f"{len(there)} pairs of images show one lesion under two ids: {merged} groups fewer ({source})"
-    problem = Problem("groups", reason, Kind.JOINED)
+    problem = Problem("groups", said_of_pairs(len(there), merged, source), Kind.JOINED)
     return replace(records, groups=after, problems=(*records.problems, problem))
 
 
-def known_pairs(records: Records) -> list[tuple[int, int]]:
-    """Rows of the pairs of two lesions that are known to show one; none where the set was not recognised."""
-    return _rows_of(ham10000_pairs(), records.ids) if records.joined else []
+def said_of_pairs(pairs: int, merged: int, source: str = PAIRS_SOURCE) -> str:
+    """What a report says of pairs that made so many groups fewer."""
+    return f"{pairs} pairs of images show one lesion under two ids: {merged} groups fewer ({source})"
+
+
+def known_pairs(ids: Sequence[str]) -> list[tuple[int, int]]:
+    """Rows of the pairs of two lesions that are known to show one.
+
+    By their names alone: the Archive's numbers are given once, whatever folder or table the images have come to.
+    """
+    return _rows_of(ham10000_pairs(), ids)
 
 
 def _rows_of(pairs: Iterable[tuple[str, str]], ids: Sequence[str]) -> list[tuple[int, int]]:
-    places = {stem_of(name): row for row, name in enumerate(ids)}
-    named = ((stem_of(a), stem_of(b)) for a, b in pairs)
-    return [(places[a], places[b]) for a, b in named if a in places and b in places]
+    places: dict[str, list[int]] = {}
+    for row, name in enumerate(ids):
+        places.setdefault(stem_of(name), []).append(row)
+    return [
+        (one, other) for a, b in pairs for one in places.get(stem_of(a), ()) for other in places.get(stem_of(b), ())
+    ]
 
 
 @cache

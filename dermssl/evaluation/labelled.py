@@ -10,6 +10,7 @@ import numpy as np
 from dermssl.backbones.facts import Framing
 from dermssl.data.cache import Cache
 from dermssl.data.groups import copies, joined
+from dermssl.data.joining import known_pairs, said_of_pairs
 from dermssl.data.prepare import evaluated
 from dermssl.errors import DermsslError
 from dermssl.evaluation.features import said_of_resizing
@@ -61,7 +62,8 @@ def open_labelled(
 ) -> LabelledImages:
     """The labelled images of a data set, decoded once into a cache as timm's own transform would show them.
 
-    Images whose files hold the same bytes are in one group, whatever the data says.
+    Images whose files hold the same bytes are in one group, whatever the data says, and so are the known pairs of
+    HAM10000.
 
     Args:
         data: as everywhere, or an open cache.
@@ -89,15 +91,18 @@ def open_labelled(
     named = ids if records.groups is None else np.array(records.groups, dtype=str)[rows]
     hashes = np.array(cache.hashes, dtype=str)[rows]
     same = copies(hashes.tolist())
-    groups = np.array(joined(named.tolist(), same), dtype=str)
-    merged = len(np.unique(named)) - len(np.unique(groups))
-    notes = [*(f"{option}: {text}" for text in records.joined), *_notes_on_copies(option, same, labels, merged)]
+    by_copies = joined(named.tolist(), same)
+    pairs = known_pairs(ids.tolist())
+    groups = np.array(joined(by_copies, pairs), dtype=str)
+    copied, known = len(np.unique(named)) - len(set(by_copies)), len(set(by_copies)) - len(np.unique(groups))
+    said = (*records.joined, *([said_of_pairs(len(pairs), known)] if known else ()))
+    notes = [*(f"{option}: {text}" for text in said), *_notes_on_copies(option, same, labels, copied)]
     if cache.fit != fit:
         notes.append(
             f"{option} was prepared with --fit {cache.fit}, where {fit} was asked for (by --fit or by the weights)"
         )
     counts = np.bincount(labels, minlength=len(records.classes))
-    grouped = records.groups is not None or merged > 0
+    grouped = records.groups is not None or copied + known > 0
     about = {
         "source": str(records.source),
         "layout": records.layout,
@@ -107,7 +112,7 @@ def open_labelled(
         "classes": dict(zip(records.classes, counts.tolist(), strict=True)),
         "groups": len(np.unique(groups)) if grouped else None,
         "copies": len(same),
-        "groups_joined": merged,
+        "groups_joined": copied + known,
         "content_hash": cache.content_hash,
         "cache_size": cache.size,
         "fit": cache.fit,

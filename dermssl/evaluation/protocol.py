@@ -9,6 +9,7 @@ import numpy as np
 from dermssl.data import parts
 from dermssl.data.folds import cut_groups, make_folds
 from dermssl.data.groups import copies, joined, read_pairs
+from dermssl.data.joining import known_pairs
 from dermssl.errors import DermsslError
 from dermssl.evaluation.labelled import LabelledImages
 from dermssl.options import SPLITS, check
@@ -105,9 +106,11 @@ def _cross_validation(train: LabelledImages, folds: int, split: str, seed: int) 
     assigned = make_folds(train.labels, groups, folds=folds, split=split, seed=seed)
     plain = assigned if split == "paper" else make_folds(train.labels, groups, folds=folds, split="paper", seed=seed)
     notes = []
-    if split == "lesion" and not train.grouped:
+    if split == "lesion" and not train.named:
+        but = ", but for copies and pairs," if train.grouped else ""
         notes.append(
-            "the data names no lesions or patients: every image is its own group, and near copies may be in two folds"
+            f"the data names no lesions or patients: every image{but} is its own group, and near copies may be in two "
+            "folds"
         )
     for number, name in enumerate(train.classes):
         tested = len(np.unique(assigned[train.labels == number]))
@@ -136,7 +139,8 @@ def _cross_validation(train: LabelledImages, folds: int, split: str, seed: int) 
 
 def _on_test_set(train: LabelledImages, test: LabelledImages, pairs: list[tuple[int, int]]) -> Protocol:
     same = copies([*train.hashes.tolist(), *test.hashes.tolist()])
-    names = joined([*train.groups.tolist(), *test.groups.tolist()], [*same, *pairs])
+    known = known_pairs([*train.ids.tolist(), *test.ids.tolist()])
+    names = joined([*train.groups.tolist(), *test.groups.tolist()], [*same, *known, *pairs])
     shared = np.isin(names[len(train) :], names[: len(train)]) | np.isin(test.ids, train.ids)
     copied = np.isin(test.hashes, train.hashes[train.hashes != ""])
     notes = []
@@ -186,7 +190,7 @@ def _given(data: LabelledImages, part: np.ndarray) -> Protocol:
     fitted = np.concatenate([train, validation])
     shared = int(np.isin(data.groups[test], data.groups[fitted]).sum())
     notes = []
-    if not data.grouped:
+    if not data.named:
         notes.append("the data names no lesions or patients: near copies may be in two parts")
     if shared:
         notes.append(

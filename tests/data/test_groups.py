@@ -39,16 +39,26 @@ def test_copies_are_paired_with_the_first_and_a_missing_hash_is_no_copy():
         "first,second,kind,likeness\nISIC_1,ISIC_4,near,0.9\nISIC_2,folder/ISIC_3.jpg,exact,1\n",
         "ISIC_1,ISIC_4\nISIC_2,folder/ISIC_3\n",
         "\ufeffISIC_1.jpg, ISIC_4 \r\n\r\nISIC_2,folder/ISIC_3.jpg\r\n",
+        "first;second\nISIC_1;ISIC_4\nISIC_2;ISIC_3.JPG\n",
+        "ISIC_1\tISIC_4\nISIC_2\t/data/set/folder/ISIC_3.jpg\n",
+        "first,second\nimages/ISIC_1.jpg,images/ISIC_4.jpg\nimages\\ISIC_2.jpg,folder\\ISIC_3.jpg\n",
     ],
 )
-def test_pairs_with_and_without_header_suffix_and_further_columns(tmp_path, text):
-    (tmp_path / "pairs.csv").write_text(text, encoding="utf-8", newline="")
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_pairs_in_every_spelling(tmp_path, text, encoding):
+    (tmp_path / "pairs.csv").write_text(text.lstrip("\ufeff") if encoding != "utf-8" else text, encoding, newline="")
     assert read_pairs(tmp_path / "pairs.csv", IDS) == ([(0, 3), (1, 2)], 0)
 
 
 def test_pairs_of_images_that_are_not_there_are_counted(tmp_path):
     (tmp_path / "pairs.csv").write_text("ISIC_1,ISIC_4\nISIC_9,ISIC_1\nISIC_8,ISIC_9\n")
     assert read_pairs(tmp_path / "pairs.csv", IDS) == ([(0, 3)], 2)
+
+
+def test_a_name_without_its_folder_means_one_image_or_none(tmp_path):
+    ids = ("a/1.jpg", "b/1.jpg", "b/2.jpg")
+    (tmp_path / "pairs.csv").write_text("first,second\nb/1,2\n1,2\nc/1.jpg,c/2.jpg\n/data/a/1.jpg,2.png\n")
+    assert read_pairs(tmp_path / "pairs.csv", ids) == ([(1, 2), (0, 2)], 2)
 
 
 def test_a_name_that_two_sets_have_stands_for_both_images(tmp_path):
@@ -64,7 +74,7 @@ def test_a_name_that_two_sets_have_stands_for_both_images(tmp_path):
         (b"ISIC_1\nISIC_2\n", "needs two columns"),
         (b"a,b\n", "holds no pairs"),
         (b"a,b\nISIC_8,ISIC_9\n", "none of its 1 pairs names two images of the data"),
-        (b"\xff\xfe\x00", "cannot be read as a CSV"),
+        (b"\xff\xfe\x00", "is no table of text"),
     ],
 )
 def test_what_is_no_table_of_pairs_is_one_error(tmp_path, content, message):

@@ -7,8 +7,10 @@ import shutil
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from dermssl.cli.eval_knn import command
+from dermssl.data.joining import ham10000_pairs
 from dermssl.errors import DermsslError
 from dermssl.evaluation.finetune import finetune
 from dermssl.evaluation.knn import evaluate_knn
@@ -84,6 +86,30 @@ def test_pairs_join_groups(labelled, tmp_path):
     assert group[one] == group[other]
     assert report.split["groups"] == before.split["groups"] - 1
     assert any("1 pairs of images joined 1 groups to others; 1 pairs name images" in note for note in report.notes)
+
+
+def test_the_known_pairs_are_joined_by_their_names_wherever_the_images_have_come_to(tmp_path):
+    """A folder for each class, another table: the Archive's number is the same."""
+    (one, other), *_ = ham10000_pairs()
+    for label, names in {"mel": "abcdef", "nv": (one, other, *"ghij")}.items():
+        (tmp_path / "set" / label).mkdir(parents=True)
+        for name in names:
+            pixels = np.random.default_rng(list(name.encode())).integers(256, size=(16, 16, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "set" / label / f"{name}.png")
+    report = evaluate_knn("random:test_resnet", tmp_path / "set", **OPTIONS)
+    answers = report.predictions
+    group = dict(zip(answers.images.tolist(), answers.groups.tolist(), strict=True))
+    assert group[f"nv/{one}.png"] == group[f"nv/{other}.png"]
+    assert report.split["groups"] == 11
+    notes = "\n".join(report.notes)
+    assert "1 pairs of images show one lesion under two ids: 1 groups fewer (Abhishek" in notes
+    assert "names no lesions or patients: every image, but for copies and pairs, is its own group" in notes
+    (tmp_path / "other" / "nv").mkdir(parents=True)
+    (tmp_path / "other" / "mel").mkdir()
+    Image.new("RGB", (16, 16)).save(tmp_path / "other" / "mel" / "z.png")
+    (tmp_path / "set" / "nv" / f"{other}.png").rename(tmp_path / "other" / "nv" / f"{other}.png")
+    halves = evaluate_knn("random:test_resnet", tmp_path / "set", test=tmp_path / "other", **OPTIONS)
+    assert (halves.split["shared_images"], halves.split["copies_in_training"]) == (1, 0)
 
 
 def test_pairs_across_training_and_test_set_are_counted(labelled, other, tmp_path):

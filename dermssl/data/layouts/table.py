@@ -164,11 +164,16 @@ def _head(text: str) -> tuple[tuple[str, ...], str, int]:
     blank = len(text[:skip].splitlines())
     if match := re.fullmatch(r'"?sep=(.)"?', lines[0].strip(), re.IGNORECASE):  # Excel's own first line
         return (_names(lines[1], match[1]) if len(lines) > 1 else ()), match[1], blank + 2
-    delimiter = max(",;\t|", key=lines[0].count)  # a comma where none occurs: a table of one column
+    delimiter = separator(lines[0])
     names = _names(lines[0], delimiter)
     if names and (is_image_name(names[0]) or _ISIC_ID.fullmatch(names[0])):  # no header: the data begins at once
         return (("image", "label")[: len(names)] if len(names) <= 2 else ()), delimiter, blank
     return names, delimiter, blank + 1
+
+
+def separator(line: str) -> str:
+    """What separates the cells of a line; a comma where nothing does: a table of one column."""
+    return max(",;\t|", key=line.count)
 
 
 def _names(line: str, delimiter: str) -> tuple[str, ...]:

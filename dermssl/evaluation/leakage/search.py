@@ -203,7 +203,7 @@ def leakage(data: str | Path, other: str | Path | None = None, *, options: Leaka
             raise DermsslError("--join: the ranking that it is looked up in needs --weights and one DATA")
         named = read_pairs(options.join, ids)[0]
     elif setup is not None and other is None:
-        named = known_pairs(caches[0].records)
+        named = known_pairs(ids)
     features = (
         [] if setup is None else [_features(setup, *pair, progress) for pair in zip(sources, caches, strict=True)]
     )
