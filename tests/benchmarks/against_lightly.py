@@ -14,6 +14,7 @@ proportional set size of the row's process and its workers, on CUDA the peak tha
 """
 
 import argparse
+import contextlib
 import multiprocessing
 import os
 import statistics
@@ -33,6 +34,8 @@ from dermssl.devices import resolve_device, resolve_precision
 # Run before every timing: the workers of a DataLoader have batches ready after a pause, which are not to be counted.
 UNTIMED_STEPS = 5
 
+DOCUMENTED, SAME_PRECISION, OURS = "lightly, fp32", "lightly, same precision", "dermssl"
+
 Steps = Callable[[int], None]
 
 
@@ -42,21 +45,25 @@ def dermssl_rotinstdisc(images: str, queue: int, batch: int, **common: Any) -> t
     return lambda steps: end_to_end(trainer, steps), bare_step(trainer)
 
 
-def row_process(name: str, images: str, options: dict[str, Any], connection: Connection) -> None:
+def row_process(
+    name: str, images: str, options: dict[str, Any], loading: dict[str, Any], connection: Connection
+) -> None:
     """Build a row, then time what the parent asks for: (what, steps) -> (seconds, bytes)."""
-    device = resolve_device()
+    device = resolve_device(options.pop("device", "auto"))
     dtype = resolve_precision("auto", device)
-    if name == "dermssl":
-        train, network = dermssl_rotinstdisc(images, **options)
+    untimed = UNTIMED_STEPS
+    if name == OURS:
+        train, network = dermssl_rotinstdisc(images, device=str(device), **options)
     else:
-        precision = torch.float32 if name.endswith("fp32") else dtype
-        peer = LightlyMoco(images, device=device, dtype=precision, **options)
+        precision = torch.float32 if name == DOCUMENTED else dtype
+        peer = LightlyMoco(images, device=device, dtype=precision, **options, **loading)
         train, network = peer.train, peer.network
+        untimed = max(untimed, peer.ahead + 1)
     kinds = {"train": train, "network": network}
     connection.send((str(device), str(dtype).removeprefix("torch.")))
     while (asked := connection.recv()) is not None:
         kind, steps = asked
-        kinds[kind](UNTIMED_STEPS if kind == "train" else 1)
+        kinds[kind](untimed if kind == "train" else 1)
         synchronize(device)
         started = time.perf_counter()
         kinds[kind](steps)
@@ -102,6 +109,39 @@ class Row:
         return statistics.median(self.speeds[kind])
 
 
+def compare(
+    images: str, options: dict[str, Any], loading: dict[str, Any], *, rounds: int, steps: int
+) -> tuple[list[Row], str, str]:
+    """Measure all rows in turns.
+
+    Args:
+        images: folder of image files.
+        options: ``backbone``, ``image_size``, ``batch``, ``queue``, and perhaps ``device``.
+        loading: ``workers`` and ``prefetch`` of lightly's DataLoader, where they are not the defaults.
+
+    Returns:
+        the rows, the device and our precision.
+    """
+    context = multiprocessing.get_context("spawn")
+    rows: list[Row] = []
+    try:
+        for name in (DOCUMENTED, SAME_PRECISION, OURS):
+            ours, theirs = context.Pipe()
+            # not a daemon: those may not start the workers of a DataLoader
+            context.Process(target=row_process, args=(name, images, options, loading, theirs)).start()
+            theirs.close()
+            rows.append(Row(name, ours))
+            device, dtype = ours.recv()  # one after the other: the first may have to build the cache
+        for _ in range(rounds):
+            for row in rows:
+                row.measure(steps, options["batch"])
+    finally:
+        for row in rows:
+            with contextlib.suppress(OSError):  # it has ended with an error of its own
+                row.connection.send(None)
+    return rows, device, dtype
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", help="folder of image files")
@@ -118,19 +158,7 @@ def main() -> None:
         "batch": args.batch_size,
         "queue": args.queue_size,
     }
-    context = multiprocessing.get_context("spawn")
-    rows = []
-    for name in ("lightly, fp32", "lightly, same precision", "dermssl"):
-        ours, theirs = context.Pipe()
-        # not a daemon: those may not start the workers of a DataLoader
-        context.Process(target=row_process, args=(name, args.images, options, theirs)).start()
-        device, dtype = ours.recv()  # one after the other: the first may have to build the cache
-        rows.append(Row(name, ours))
-    for _ in range(args.rounds):
-        for row in rows:
-            row.measure(args.steps, args.batch_size)
-    for row in rows:
-        row.connection.send(None)
+    rows, device, dtype = compare(args.images, options, {}, rounds=args.rounds, steps=args.steps)
     setting = f"{args.backbone}, {args.image_size} px, batch {args.batch_size}"
     print(f"{setting}, {dtype} on {device}, torch {torch.__version__}")
     print("| | images/s | range | ratio | network alone | share outside it | memory |")

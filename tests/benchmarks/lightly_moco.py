@@ -13,7 +13,6 @@ from torch import nn
 
 from dermssl.backbones.create import create_backbone
 from dermssl.backbones.facts import feature_width
-from dermssl.devices import autocast
 
 
 class LightlyMoco:
@@ -29,6 +28,10 @@ class LightlyMoco:
         ours: with the optimizer and the colours of ``dermssl pretrain --recipe short``: AdamW, a warm-up and a half
             cosine, and no blur. As documented: SGD at a constant rate.
         workers: of the DataLoader; default: one per core.
+        prefetch: batches that each of them makes ahead.
+
+    Attributes:
+        ahead: batches that may be ready after a pause.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class LightlyMoco:
         dtype: torch.dtype,
         ours: bool = False,
         workers: int | None = None,
+        prefetch: int = 2,
     ) -> None:
         from lightly.data import LightlyDataset
         from lightly.loss import NTXentLoss
@@ -67,6 +71,7 @@ class LightlyMoco:
             transform = MoCoV2Transform(input_size=image_size)
         self._peaks = [group["lr"] for group in self.optimizer.param_groups]
         workers = (os.cpu_count() or 1) if workers is None else workers
+        self.ahead = workers * prefetch
         self.loader: Any = torch.utils.data.DataLoader(
             LightlyDataset(images, transform=transform),
             batch_size=batch,
@@ -74,6 +79,7 @@ class LightlyMoco:
             drop_last=True,
             num_workers=workers,
             persistent_workers=workers > 0,
+            prefetch_factor=prefetch if workers else None,
             pin_memory=device.type == "cuda",
         )
         self.batches = endless(self.loader)
@@ -82,7 +88,8 @@ class LightlyMoco:
 
     def loss_of(self, view_q: torch.Tensor, view_k: torch.Tensor) -> torch.Tensor:
         """Of two views."""
-        with autocast(self.device, self.dtype):
+        # torch's own, which leaves TF32 on where torch has it on
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             q = self.query(view_q)
             with torch.no_grad():
                 k = self.key(view_k)

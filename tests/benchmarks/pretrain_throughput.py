@@ -8,18 +8,20 @@ progress); "bare step" is the query's forward and backward and the key's forward
 """
 
 import argparse
+import contextlib
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 
 from dermssl.backbones.create import create_backbone
 from dermssl.data.cache import source_size
 from dermssl.data.loader import Loader
 from dermssl.data.prepare import cached
-from dermssl.devices import autocast, resolve_device, resolve_precision
+from dermssl.devices import autocast, exact_float32, resolve_device, resolve_precision, tuned_for_fixed_shapes
 from dermssl.malloc import keep_freed_memory
 from dermssl.pretraining.build import build_trainer
 from dermssl.pretraining.config import make_config
@@ -51,11 +53,33 @@ def make_trainer(data: str, **options: Any) -> Trainer:
     return build_trainer(config, resolve(config, loader, backbone, dtype), backbone, loader, dtype)
 
 
+@contextlib.contextmanager
+def as_trained(trainer: Trainer) -> Iterator[None]:
+    """The settings in which the loop of ``dermssl pretrain`` trains."""
+    with exact_float32(trainer.device, trainer.dtype), tuned_for_fixed_shapes():
+        yield
+
+
 def end_to_end(trainer: Trainer, steps: int) -> None:
     last = trainer.step + steps
-    while trainer.step < last:
-        if trainer.train_epoch(lambda: trainer.step >= last, lambda losses: None):
-            trainer.finish_epoch()
+    with as_trained(trainer):
+        while trainer.step < last:
+            if trainer.train_epoch(lambda: trainer.step >= last, lambda losses: None):
+                trainer.finish_epoch()
+
+
+def seconds_per_step(trainer: Trainer) -> float:
+    """The fastest of a few steps, whatever is compiled or recorded in the first ones."""
+    trainer.task.train()
+    batches, times = trainer.loader.epoch(0), []
+    count = 4 if trainer.device.type == "cpu" else 16
+    with as_trained(trainer):
+        for _ in range(min(count, len(trainer.loader))):
+            trainer._train_step(*next(batches))
+            trainer._read()
+            times.append(time.perf_counter())
+    batches.close()
+    return float(np.diff(times).min()) if len(times) > 1 else 1.0
 
 
 def bare_step(trainer: Trainer) -> Callable[[int], None]:
@@ -64,13 +88,14 @@ def bare_step(trainer: Trainer) -> Callable[[int], None]:
     target = torch.zeros(len(turns), dtype=torch.long, device=turns.device)
 
     def run(steps: int) -> None:
-        for _ in range(steps):
-            with autocast(trainer.device, trainer.dtype):
-                trainer.task.key_encoder(key)
-                embedding, rotation = trainer.task.trainable_module(query)
-                loss = torch.nn.functional.cross_entropy(embedding.float(), target) + rotation.float().mean()
-            loss.backward()
-            trainer.optimizer.zero_grad(set_to_none=True)
+        with as_trained(trainer):
+            for _ in range(steps):
+                trainer.optimizer.zero_grad(set_to_none=True)
+                with autocast(trainer.device, trainer.dtype):
+                    trainer.task.key_encoder(key)
+                    embedding, rotation = trainer.task.trainable_module(query)
+                    loss = torch.nn.functional.cross_entropy(embedding.float(), target) + rotation.float().mean()
+                loss.backward()
 
     return run
 

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightly_moco import LightlyMoco
-from pretrain_throughput import make_trainer
+from pretrain_throughput import as_trained, make_trainer, seconds_per_step
 
 from dermssl.data.cache import Cache, source_size
 from dermssl.data.prepare import cached
@@ -39,7 +39,6 @@ from dermssl.evaluation.knn import evaluate_knn
 DOCUMENTED, LIKE_OURS, OURS = "lightly, as documented", "lightly, our optimizer and colours", "dermssl"
 ROWS = (DOCUMENTED, LIKE_OURS, OURS)
 QUEUE = 1024  # of --recipe short; lightly's rows have the same
-MEASURED_STEPS = 4  # to see how many epochs fit
 
 
 class Dermssl:
@@ -59,16 +58,8 @@ class Dermssl:
             )
 
         trial = made(1)
-        trial.task.train()
-        batches = trial.loader.epoch(0)
-        times = []
-        for _ in range(min(MEASURED_STEPS, len(trial.loader))):
-            trial._train_step(*next(batches))
-            trial._read()
-            times.append(time.perf_counter())
-        batches.close()
-        each = np.diff(times).min() if len(times) > 1 else 1.0
-        self.trainer = made(max(1, round(seconds / (float(each) * len(trial.loader)))))
+        epoch = seconds_per_step(trial) * len(trial.loader)
+        self.trainer = made(max(1, round(seconds / epoch)))
         self.backbone = self.trainer.task.backbone
 
     @property
@@ -78,9 +69,10 @@ class Dermssl:
     def train_until(self, end: float) -> bool:
         """Train; whether there is more to do."""
         trainer = self.trainer
-        while trainer.step < trainer.total_steps and time.perf_counter() < end:
-            if trainer.train_epoch(lambda: time.perf_counter() >= end, lambda losses: None):
-                trainer.finish_epoch()
+        with as_trained(trainer):
+            while trainer.step < trainer.total_steps and time.perf_counter() < end:
+                if trainer.train_epoch(lambda: time.perf_counter() >= end, lambda losses: None):
+                    trainer.finish_epoch()
         return trainer.step < trainer.total_steps
 
 

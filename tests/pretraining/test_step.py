@@ -31,11 +31,25 @@ def make(images, options, dtype=torch.float32):
     return build_trainer(config, resolve(config, loader, backbone, dtype), backbone, loader, dtype)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_step_waits_for_nothing(images, tiny, method):
-    trainer = make(images, {**tiny, "method": method, "backbone": "test_resnet"})
+@pytest.mark.parametrize(
+    "more",
+    [
+        *({"method": method} for method in METHODS),
+        {"key_norm": "shuffle", "batch_size": 50},
+        {"key_norm": "ema"},
+        {"rotation_task": "crop"},
+        {"rotation_task": "relative"},
+        {"momentum_schedule": "cosine"},
+        {"opt": "adamw"},
+    ],
+    ids=lambda more: " ".join(map(str, more.values())),
+)
+def test_a_step_waits_for_nothing(images, tiny, more):
+    trainer = make(images, {**tiny, "backbone": "test_resnet", **more})
+    for group in trainer.optimizer.param_groups:
+        group["fused"], group["foreach"] = True, None  # as on CUDA
     trainer.task.train()
-    batches = list(trainer.loader.epoch(0))
+    batches = [batch for epoch in range(3) for batch in trainer.loader.epoch(epoch)]
     for batch in batches[:2]:  # what is made once
         trainer._train_step(*batch)
     with Waits() as waits:
