@@ -47,6 +47,40 @@ def hardware_name(device: torch.device) -> str:
     return f"{name}, {torch.get_num_threads()} threads"
 
 
+# What the allocators say: torch's own on the CPU, cuDNN's and cuBLAS's, and the system where no error has a type.
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
+
+
+@contextlib.contextmanager
+def out_of_memory_named(
+    device: torch.device | str, batch: int, size: int, *, batch_option: bool = True, note: str = ""
+) -> Iterator[None]:
+    """Turn an allocator's error in the body into one that names the options to change.
+
+    Args:
+        batch: images that are computed at a time.
+        size: their edge in pixels.
+        batch_option: whether there is a ``--batch-size``.
+        note: on what is to be tried.
+
+    Raises:
+        DermsslError: the memory was not enough.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not known and not any(words in str(error) for words in _OUT_OF_MEMORY):
+            raise
+        smaller = max(32, size * 7 // 10 // 32 * 32)
+        tries = [f"--batch-size {max(2, batch // 2)}"] if batch_option else []
+        tries += [f"--image-size {smaller}"] if smaller < size else []
+        tries = tries or ["--device cpu"]
+        raise DermsslError(
+            f"out of memory on {device} at a batch of {batch} images of {size} px; try {' or '.join(tries)}{note}"
+        ) from error
+
+
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 

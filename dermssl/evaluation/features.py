@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from dermssl.backbones.borrowed import borrowed
 from dermssl.backbones.facts import INTERPOLATION, normalisation
 from dermssl.data.cache import Cache
-from dermssl.devices import autocast, made_there, resolve_device, resolve_precision
+from dermssl.devices import autocast, made_there, out_of_memory_named, resolve_device, resolve_precision
 from dermssl.errors import DermsslError
 from dermssl.progress import progress_bar
+
+SMALLER_BATCH = ", or a smaller --batch-size where the command has it"
 
 
 def extract_features(
@@ -45,7 +47,8 @@ def extract_features(
         (N, D) float32.
 
     Raises:
-        DermsslError: a feature is NaN or infinite, or the network's output is not one vector per image.
+        DermsslError: a feature is NaN or infinite, the network's output is not one vector per image, or memory ran
+            out.
     """
     where = resolve_device(device) if isinstance(device, str) else device
     dtype = resolve_precision(precision, where) if isinstance(precision, str) else precision
@@ -54,6 +57,7 @@ def extract_features(
     answers = Answers()
     # not inference_mode: what a module caches in it (a ViT's positions) could not be trained with afterwards
     with (
+        out_of_memory_named(where, batch_size, image_size, batch_option=False, note=SMALLER_BATCH),
         borrowed(model, where),
         torch.no_grad(),
         autocast(where, dtype),

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from dermssl.backbones.facts import normalisation
 from dermssl.data.augment import draw_parameters, known_aspects
 from dermssl.data.render import Renderer
-from dermssl.devices import autocast, exact_float32, fused_step, tuned_for_fixed_shapes
+from dermssl.devices import autocast, exact_float32, fused_step, out_of_memory_named, tuned_for_fixed_shapes
 from dermssl.errors import DermsslError
 from dermssl.evaluation.features import Answers, cut, read_batches, to_input
 from dermssl.evaluation.recipes import Recipe
@@ -63,7 +63,7 @@ def train_network(
             default: they are square.
 
     Raises:
-        DermsslError: the loss is no longer finite.
+        DermsslError: the loss is no longer finite, or memory ran out.
     """
     device = machine.device
     epochs, steps = steps_of(recipe, len(rows), epochs)
@@ -95,7 +95,11 @@ def train_network(
         return loss.detach()
 
     step = 0
-    with exact_float32(device, machine.dtype), tuned_for_fixed_shapes():
+    with (
+        out_of_memory_named(device, min(recipe.batch_size, len(rows)), image_size, batch_option=False),
+        exact_float32(device, machine.dtype),
+        tuned_for_fixed_shapes(),
+    ):
         for _ in range(epochs):
             # batches of nearly the same size: BatchNorm must not see a last one of a single image
             shuffled = order.permutation(len(rows))

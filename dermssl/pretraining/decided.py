@@ -1,5 +1,6 @@
 """What "default" and "auto" came to in one run: written to its ``config.json``."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +9,7 @@ from torch import nn
 from dermssl import distributed
 from dermssl.backbones.facts import normalisation, own_image_size
 from dermssl.data.loader import Loader
-from dermssl.devices import precision_name
+from dermssl.devices import out_of_memory_named, precision_name
 from dermssl.pretraining.config import PretrainConfig
 from dermssl.pretraining.optimizer import scaled_lr
 
@@ -42,6 +43,11 @@ class Resolved:
     device: str
     precision: str
     processes: int
+
+    def out_of_memory_named(self) -> AbstractContextManager[None]:
+        """Errors for too little memory in the body name the options to change, once."""
+        note = " (in another --output, as they change what is learned)"
+        return out_of_memory_named(self.device, self.batch_size, self.image_size, note=note)
 
 
 def resolve(

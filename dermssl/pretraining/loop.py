@@ -16,7 +16,6 @@ from dermssl.pretraining.checkpoint import save_checkpoint
 from dermssl.pretraining.config import PretrainConfig
 from dermssl.pretraining.decided import Resolved
 from dermssl.pretraining.finite import not_finite
-from dermssl.pretraining.memory import out_of_memory_named
 from dermssl.pretraining.notices import Forecast, Watch
 from dermssl.pretraining.progress import OnlineKnn, describe_epoch, run_progress
 from dermssl.pretraining.run_directory import RunDirectory
@@ -90,7 +89,7 @@ class Loop:
             StopRequest() as stop,
             run_progress(self.trainer) as show,
             tracked(self.config, self.run) as track,
-            out_of_memory_named(self.resolved),
+            self.resolved.out_of_memory_named(),
             exact_float32(self.trainer.device, self.trainer.dtype),
             tuned_for_fixed_shapes(),
         ):

@@ -29,7 +29,6 @@ from dermssl.pretraining.build import build_trainer, distribute, starting_backbo
 from dermssl.pretraining.config import PretrainConfig, differences, make_config
 from dermssl.pretraining.decided import Resolved, batch_size, image_size, resolve
 from dermssl.pretraining.loop import Loop
-from dermssl.pretraining.memory import out_of_memory_named
 from dermssl.pretraining.notices import say_unused
 from dermssl.pretraining.progress import OnlineKnn
 from dermssl.pretraining.record import earlier_runs
@@ -111,7 +110,7 @@ def pretrain(data: str | Path, output: str | Path, *, resume: bool = True, **opt
             loader = Loader(chosen.images, batch, seed=config.seed, device=device)
             resolved = resolve(config, loader, backbone, dtype, lr=begun.get("lr"))
             say_unused(config, len(cache.images))
-            with out_of_memory_named(resolved):
+            with resolved.out_of_memory_named():
                 trainer = build_trainer(config, resolved, backbone, loader, dtype, chosen.aspects)
             knn = _online_knn(config, resolved, cache.fit) if distributed.is_main() else None
             identity = identity_of(config, cache.content_hash)
@@ -122,7 +121,7 @@ def pretrain(data: str | Path, output: str | Path, *, resume: bool = True, **opt
                 if not resuming:
                     run.write_config(_describe(config, resolved, cache))
                 run.forget_after(trainer.epoch)
-        with out_of_memory_named(resolved):
+        with resolved.out_of_memory_named():
             distribute(trainer)
             Loop(run, config, resolved, trainer, identity, knn).train()
     return PretrainResult(run.path, load_backbone(run.path), run.history())

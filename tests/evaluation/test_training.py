@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from dermssl.errors import DermsslError
 from dermssl.evaluation import training
 from dermssl.evaluation.arguments import FinetuneOptions
+from dermssl.evaluation.features import extract_features
 from dermssl.evaluation.frozen import STRENGTH, fit_head
 from dermssl.evaluation.recipes import RECIPES
 from dermssl.evaluation.subsets import subset
@@ -200,3 +201,27 @@ def test_a_backward_pass_in_float32_is_exact_too(monkeypatch):
         image_size=32, epochs=2, machine=CPU, seed=0, on_step=lambda step, loss: None,
     )  # fmt: skip
     assert backward == [True, True]
+
+
+def test_out_of_memory_names_a_size(monkeypatch):
+    """One line, as in pretraining; the recipe's batch is no option."""
+
+    class Large(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+            self.pretrained_cfg = {"mean": (0.5,) * 3, "std": (0.2,) * 3}
+
+        def forward(self, inputs):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    images = np.zeros((8, 72, 72, 3), np.uint8)
+    with pytest.raises(
+        DermsslError, match=r"out of memory on cpu at a batch of 8 images of 64 px; try --image-size 32$"
+    ):
+        train_network(
+            Large(), images, np.arange(8), np.arange(8) % 2, RECIPES["paper"],
+            image_size=64, epochs=1, machine=CPU, seed=0, on_step=lambda step, loss: None,
+        )  # fmt: skip
+    with pytest.raises(DermsslError, match=r"batch of 256 .*; try --image-size 32, or a smaller --batch-size"):
+        extract_features(Large(), images, image_size=64, device="cpu", precision="fp32")

@@ -8,8 +8,8 @@ import torch
 
 import dermssl
 from dermssl import DermsslError
+from dermssl.devices import out_of_memory_named
 from dermssl.pretraining.config import make_config
-from dermssl.pretraining.memory import out_of_memory_named
 from dermssl.pretraining.notices import Forecast, Watch, say_unused
 from dermssl.pretraining.optimizer import scaled_lr
 
@@ -88,9 +88,9 @@ def test_features_that_are_all_the_same_are_said(images, tiny, tmp_path, monkeyp
 )
 def test_out_of_memory_names_a_batch_and_a_size(error):
     message = r"out of memory on cpu at a batch of 128 images of 224 px; try --batch-size 64 or --image-size 128"
-    with pytest.raises(DermsslError, match=message), out_of_memory_named(resolved()):
+    with pytest.raises(DermsslError, match=message), out_of_memory_named("cpu", 128, 224):
         raise error
-    with pytest.raises(RuntimeError, match="shapes"), out_of_memory_named(resolved()):
+    with pytest.raises(RuntimeError, match="shapes"), out_of_memory_named("cpu", 128, 224):
         raise RuntimeError("shapes")
 
 

@@ -8,8 +8,10 @@ root=$(cd "$here/../../.." && pwd)
 work=${SITTING:-/tmp/sitting}
 
 if [ ! -e "$work/unpacked" ]; then
-  mkdir -p "$work"
+  mkdir -p "$work/images"
   tar xf "$root/.carry/travel_160.tar" -C "$work"
+  # all images in one folder, for pretraining: two data sets in one folder are not one to dermssl
+  find "$work/travel_160" -name "*.webp" -exec cp -lf -t "$work/images" {} +
   for wheel in "$root"/.carry/*.whl; do
     [ ! -e "$wheel" ] || "${PYTHON:-python3}" -m pip install -q --no-index --no-deps --no-compile --target "$work/site" "$wheel"
   done

@@ -33,14 +33,13 @@ class Call:
     def __init__(self, name: str, doc: str | None, minutes: float) -> None:
         work = Path(os.environ.get("SITTING", "/tmp/sitting"))
         parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-        parser.add_argument("--images", type=Path, default=work / "travel_160")
         parser.add_argument("--output", type=Path, default=os.environ.get("OUT"), help="folder; default: $OUT")
         parser.add_argument("--minutes", type=float, default=minutes, help=f"of the whole call; default: {minutes:g}")
         parser.add_argument("--tiny", action="store_true", help=MINIATURE)
         args = parser.parse_args()
         if args.output is None:
             parser.error("name a folder with --output, or in $OUT")
-        self.name, self.tiny, self.images, self.work, self.output = name, args.tiny, args.images, work, args.output
+        self.name, self.tiny, self.work, self.output = name, args.tiny, work, args.output
         self.ends = time.monotonic() + 60 * args.minutes
         self.device = resolve_device("cpu" if self.tiny else "cuda")
         self.rows: dict[str, Cells] = {}
@@ -48,9 +47,14 @@ class Call:
         self.output.mkdir(parents=True, exist_ok=True)
 
     @property
+    def images(self) -> Path:
+        """All images that travelled."""
+        return self.work / "images"
+
+    @property
     def ham(self) -> Path:
-        """The labelled images."""
-        return self.images / "ham10000"
+        """Those with labels, and these."""
+        return self.work / "travel_160" / "ham10000"
 
     @property
     def network(self) -> dict[str, Any]:

@@ -39,7 +39,8 @@ def drawn_travel(folder: Path) -> Path:
     for name in ("ham10000", "isic_pool"):
         write_synthetic(travel / name, images=70, size=40, seed=len(name))
         for picture in (travel / name / "HAM10000_images").glob("*.jpg"):
-            Image.open(picture).save(picture.with_suffix(".webp"))
+            stem = picture.stem if name == "ham10000" else f"POOL{picture.stem}"
+            Image.open(picture).save(picture.with_name(f"{stem}.webp"))
             picture.unlink()
     pool = travel / "isic_pool"
     (pool / "HAM10000_images").rename(pool / "images")
