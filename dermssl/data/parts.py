@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dermssl.data.layouts.table import known
 from dermssl.errors import DermsslError
 
 PARTS = ("train", "val", "test")
@@ -26,7 +27,7 @@ def parts_of(column: Sequence[str], source: str) -> np.ndarray:
     Raises:
         DermsslError: a value is none of the known spellings.
     """
-    values = np.array([str(value).strip().lower() for value in column], dtype=object)
+    values = np.array([_plain(value) for value in column], dtype=object)
     unknown = sorted({value for value in values if value and value not in _SPELLINGS})
     if unknown:
         raise DermsslError(
@@ -44,5 +45,10 @@ def part_of(name: str) -> str:
 
 def spelled(column: Sequence[str]) -> tuple[str, ...]:
     """The column with ``training`` as train and so on; as it is where a value is none of the known spellings."""
-    values = [value.strip().lower() for value in column]
+    values = [_plain(value) for value in column]
     return tuple(_SPELLINGS.get(v, "") for v in values) if {*values} <= {*_SPELLINGS, ""} else tuple(column)
+
+
+def _plain(value: str) -> str:
+    """In small letters; "" where a table says in one way or another, such as pandas's nan, that it says nothing."""
+    return (known(value) or "").lower()

@@ -25,7 +25,7 @@ class Strength:
 
     Attributes:
         value: the C.
-        chosen_on: what was held out while it was chosen, in words.
+        chosen_on: what was held out while it was chosen, in words; "" where nothing could be, and it is ``STRENGTH``.
         losses: C -> mean log loss of the images held out; those beyond the first rise are not tried.
     """
 
@@ -53,16 +53,16 @@ def choose_strength(
             images.
 
     Returns:
-        the smallest C of equals. ``STRENGTH`` where the images are too few to hold some of them out.
+        the smallest C of equals. ``STRENGTH`` where the images are too few, or of too few lesions, to hold some out.
     """
     if held_out is None:
         sides = _inner_folds(labels, groups, seed)
         parts = [(features[a], labels[a], features[b], labels[b]) for a, b in sides]
-        where = f"{FOLDS} grouped folds of the training images"
+        where = f"{len(parts)} grouped folds of the training images"
     else:
         parts, where = [(features, labels, *held_out)], "the validation images"
     if not parts:
-        return Strength(STRENGTH, "nothing: too few training images", {})
+        return Strength(STRENGTH, "", {})
     paths = [LogisticPath(part[0], part[1], rough=True) for part in parts]
     losses: dict[float, float] = {}
     for strength in GRID:
@@ -74,15 +74,14 @@ def choose_strength(
 
 
 def _inner_folds(labels: np.ndarray, groups: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Pairs of rows to fit and to score; none where a side would be empty, or the fitted one of a single class."""
+    """Pairs of rows to fit and to score, without those whose fitted side is of one class; none of too few images."""
     number = np.unique(groups, return_inverse=True)[1]
     if len(np.unique(number)) < 2 * FOLDS or np.bincount(labels).max() < FOLDS:
         return []
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
         splits = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed).split(labels, labels, number)
-        sides = [(fit, held) for fit, held in splits]
-    return sides if all(len(held) and len(np.unique(labels[fit])) > 1 for fit, held in sides) else []
+        return [(fit, held) for fit, held in splits if len(held) and len(np.unique(labels[fit])) > 1]
 
 
 def _loss(path: LogisticPath, strength: float, features: np.ndarray, labels: np.ndarray) -> float:

@@ -155,12 +155,14 @@ class Transfer:
         """The protocol, with a note on what was chosen."""
         if not strengths:
             return self.protocol.noted()
-        chosen, grid = (", ".join(f"{v:g}" for v in values) for values in ([s.value for s in strengths], GRID))
-        where = " and ".join(sorted({s.chosen_on for s in strengths}))
-        return self.protocol.noted(
-            f"the strength of the classifier (C = {chosen}) was chosen by {CRITERION} on {where}, from {grid}",
-            chosen="the strength of the classifier",
-        )
+        values, grid = (", ".join(f"{v:g}" for v in values) for values in ([s.value for s in strengths], GRID))
+        if not any(s.chosen_on for s in strengths):
+            few = "the training images are too few to choose it on"
+            return self.protocol.noted(f"the strength of the classifier is the usual one, C = {STRENGTH:g}: {few}")
+        said = f"the strength of the classifier (C = {values}) was chosen by {_chosen_by(strengths)}, from {grid}"
+        if not all(s.chosen_on for s in strengths):
+            said += f"; where the training images were too few, it is the usual one, {STRENGTH:g}"
+        return self.protocol.noted(said, chosen="the strength of the classifier")
 
     @property
     def _chooses(self) -> bool:
@@ -271,8 +273,8 @@ class Transfer:
             recipe = {
                 "head": "logistic",
                 "strength": [chosen.value for chosen in strengths],
-                "strengths_tried": list(GRID),
-                "chosen_by": f"{CRITERION} on {strengths[0].chosen_on}",
+                "strengths_tried": list(GRID) if any(chosen.chosen_on for chosen in strengths) else [],
+                "chosen_by": _chosen_by(strengths),
                 "iterations": ITERATIONS,
             }
         else:
@@ -284,3 +286,9 @@ class Transfer:
             "train_images": [len(chosen) for chosen in subsets],
             "training": recipe,
         }
+
+
+def _chosen_by(strengths: list[Strength]) -> str:
+    """The criterion, and what it was computed on; "nothing" where there was nothing to choose on."""
+    where = sorted({chosen.chosen_on for chosen in strengths} - {""})
+    return f"{CRITERION} on {' and '.join(where)}" if where else "nothing: too few training images"

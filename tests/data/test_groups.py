@@ -85,7 +85,7 @@ def test_what_is_no_table_of_pairs_is_one_error(tmp_path, content, message):
 
 
 def test_parts_by_all_their_names():
-    column = ["Train", "training ", "VAL", "valid", "validation", "test", "", "Testing"]
-    assert parts_of(column, "x").tolist() == ["train", "train", "val", "val", "val", "test", "", "test"]
+    column = ["Train", "training ", "VAL", "valid", "validation", "test", "", "Testing", "nan", "N/A"]
+    assert parts_of(column, "x").tolist() == ["train", "train", "val", "val", "val", "test", "", "test", "", ""]
     with pytest.raises(DermsslError, match="--split given: the column 'split' of x holds 'fold 1'"):
         parts_of(["train", "fold 1"], "x")

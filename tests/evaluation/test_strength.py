@@ -12,6 +12,8 @@ from dermssl.evaluation.finetune import finetune
 from dermssl.evaluation.frozen import STRENGTH
 from dermssl.evaluation.strength import GRID, choose_strength
 
+from .conftest import write_set
+
 
 def features(n=300, width=12, noise=3.0, seed=0):
     rng = np.random.default_rng(seed)
@@ -73,7 +75,24 @@ def test_a_class_that_only_the_held_out_images_have_does_no_harm():
 def test_too_few_images_to_hold_some_out_get_the_usual_strength():
     x, _ = features(n=4)
     chosen = choose_strength(x, np.array([0, 1, 0, 1]), np.arange(4).astype(str), seed=0)
-    assert (chosen.value, chosen.chosen_on) == (STRENGTH, "nothing: too few training images")
+    assert (chosen.value, chosen.chosen_on) == (STRENGTH, "")
+
+
+def test_a_class_in_one_image_leaves_the_folds_that_can_be_fitted():
+    x, _ = features()
+    rare = np.arange(300) == 7
+    chosen = choose_strength(x, rare.astype(int), np.arange(300).astype(str), seed=0)
+    assert chosen.chosen_on == "2 grouped folds of the training images"
+    assert chosen.losses
+
+
+def test_a_strength_that_nothing_chose_is_not_called_chosen(tmp_path):
+    data = write_set(tmp_path / "set", {"mel": 4, "nv": 4}, groups=False)
+    report = finetune("random:test_resnet", data, freeze=True, folds=2, image_size=32, device="cpu")
+    training = report.protocol["training"]
+    assert (training["strengths_tried"], training["chosen_by"]) == ([], "nothing: too few training images")
+    assert "the strength of the classifier is the usual one, C = 0.1" in "\n".join(report.notes)
+    assert "was chosen" not in "\n".join(report.notes)
 
 
 def test_the_report_says_what_was_chosen_from_what(labelled):
