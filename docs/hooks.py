@@ -1,4 +1,4 @@
-"""What mkdocs does beside its configuration: pages from the notebook and the commands' help, the repository's address.
+"""What mkdocs does beside its configuration: pages from the notebook and from the options, the repository's address.
 
 The notebook is turned into Markdown here, with the outputs that are kept in it, so that it looks, is searched and goes
 dark like every other page. The address is that of the repository in which the site is built: GitHub's workflows name it
@@ -17,6 +17,9 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 from dermssl.cli import COMMANDS, group
+from dermssl.methods.registry import METHODS
+from dermssl.options import fields_of
+from dermssl.pretraining.config import RECIPES, PretrainConfig, own_options
 
 NOTEBOOK = "examples/first_backbone.ipynb"
 PAGE = "tutorials/notebook.md"
@@ -37,7 +40,14 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, **given: Any) -> str:
-    return markdown.replace("<!-- commands -->", "\n\n".join(help_of(name) for name in COMMANDS))
+    for mark, content in (("commands", commands), ("configuration", configuration), ("methods", methods)):
+        if f"<!-- {mark} -->" in markdown:
+            markdown = markdown.replace(f"<!-- {mark} -->", content())
+    return markdown
+
+
+def commands() -> str:
+    return "\n\n".join(help_of(name) for name in COMMANDS)
 
 
 def help_of(name: str) -> str:
@@ -49,6 +59,44 @@ def help_of(name: str) -> str:
     usage = " ".join(command.get_usage(context).removeprefix("Usage: ").split())
     purpose = escaped(inspect.cleandoc(command.help or ""))
     return "\n\n".join((f"## {name}", f"```text\n{usage}\n```", purpose, *options))
+
+
+def configuration() -> str:
+    """Every option of ``pretrain``, with its value in each recipe."""
+    recipes = [values for name, values in RECIPES.items() if name != "default"]
+    rows = [
+        (f"`{each.name}`", default(each), *(other(each, values) for values in recipes), meaning(each))
+        for each in fields_of(PretrainConfig)
+        if each.metadata["said"].command
+    ]
+    return table(("option", *RECIPES, "meaning"), rows)
+
+
+def other(field: Any, values: dict[str, Any]) -> str:
+    value = values.get(field.name, field.default)
+    return "" if value == field.default else f"`{value}`"
+
+
+def methods() -> str:
+    """The options that a method has and ``pretrain`` has not."""
+    own = [(name, each) for name in METHODS for each in fields_of(own_options(name))]
+    return table(
+        ("method", "option", "default", "meaning"),
+        [(name, f"`{each.name}`", default(each), meaning(each)) for name, each in own],
+    )
+
+
+def default(field: Any) -> str:
+    return escaped(field.metadata["said"].unset or "none") if field.default is None else f"`{field.default}`"
+
+
+def meaning(field: Any) -> str:
+    said = field.metadata["said"]
+    return escaped(said.help) + (f" One of {', '.join(said.choices)}." if said.choices else "")
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, ("---",) * len(head), *rows))
 
 
 def escaped(text: str) -> str:

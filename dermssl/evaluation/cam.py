@@ -71,11 +71,18 @@ class CamMaps:
 
 @dataclass(frozen=True)
 class Cam:
-    """The result of `class_activation`."""
+    """The result of `class_activation`.
 
-    data: str  # as it was named
+    Attributes:
+        data: as it was named.
+        images: names, labels and, by ``pixels(index)``, the pixels of the N images.
+        results: one for each set of weights, in their order.
+        method: ``"gradcam"`` or ``"cam"``.
+    """
+
+    data: str
     images: CamImages
-    results: tuple[CamMaps, ...]  # one for each set of weights, in their order
+    results: tuple[CamMaps, ...]
     method: str
 
 

@@ -17,13 +17,21 @@ from dermssl.tables import markdown_table, percent
 
 @dataclass(frozen=True)
 class Comparison:
-    """``b`` minus ``a``, as fractions of 1."""
+    """The result of `compare`: ``b`` minus ``a``, as fractions of 1.
+
+    Attributes:
+        a, b: the weights of the two reports.
+        difference: of each metric.
+        interval: bootstrap 95 % interval of the difference.
+        protocol: the parameters that differ between the two reports.
+        images: how many were compared.
+    """
 
     a: str
     b: str
     difference: dict[str, float]
-    interval: dict[str, tuple[float, float]]  # bootstrap 95 % interval of the difference
-    protocol: dict[str, tuple[Any, Any]]  # the parameters that differ between the two reports
+    interval: dict[str, tuple[float, float]]
+    protocol: dict[str, tuple[Any, Any]]
     images: int
 
     def significant(self, metric: str) -> bool:

@@ -32,10 +32,15 @@ LOGGER = logging.getLogger("dermssl")
 
 @dataclass(frozen=True)
 class FewShot:
-    """One report for every set of weights and every share of the labels."""
+    """The result of `fewshot`: one report for every set of weights and every share of the labels.
+
+    Attributes:
+        fractions: the shares.
+        reports: weights -> a report for each fraction.
+    """
 
     fractions: tuple[float, ...]
-    reports: dict[str, tuple[Report, ...]]  # weights -> a report for each fraction
+    reports: dict[str, tuple[Report, ...]]
 
     def to_dict(self) -> dict[str, Any]:
         """``fractions``, ``weights`` and ``results``, a report for each pair: what JSON can hold."""

@@ -24,26 +24,47 @@ _ORIGIN = ("weights", "data", "protocol", "records", "split", "notes")
 
 @dataclass(frozen=True)
 class Report:
-    """One evaluation of one set of weights. All metrics are fractions of 1, NaN (null in JSON) if undefined."""
+    """One evaluation of one set of weights. All metrics are fractions of 1, NaN (null in JSON) if undefined.
 
-    kind: str  # "knn", "finetune" or "frozen"
+    Attributes:
+        kind: ``"knn"``, ``"finetune"`` or ``"frozen"``.
+        weights, data: as they were given.
+        protocol: every parameter that affects the numbers.
+        classes: their names.
+        metrics: mean over folds.
+        std: sample standard deviation over folds (n - 1); NaN for one fold.
+        interval: bootstrap 95 % interval of ``metrics``, over groups.
+        majority_accuracy: that of always answering the training folds' most frequent class.
+        per_class: class -> precision, recall, F1, AUROC and number of images, all folds together.
+        confusion: (C, C), rows are labels, all folds together.
+        folds: the metrics of each fold.
+        records: what the data was: layout, images, classes, hash ...
+        split: how it was divided, and the groups it cut or would have cut.
+        by: column -> results of its subgroups.
+        notes: what a reader of the numbers should know.
+        versions: of dermssl, torch, timm and others.
+        weights_sha256: of the file of weights, which says which they are wherever they lie; "" without a file.
+        predictions: the answer for each image; None in a report that was loaded without them.
+    """
+
+    kind: str
     weights: str
-    data: str  # as it was given
-    protocol: dict[str, Any]  # every parameter that affects the numbers
+    data: str
+    protocol: dict[str, Any]
     classes: tuple[str, ...]
-    metrics: dict[str, float]  # mean over folds
-    std: dict[str, float]  # sample standard deviation over folds (n - 1); NaN for one fold
-    interval: dict[str, tuple[float, float]]  # bootstrap 95 % interval of ``metrics``, over groups
-    majority_accuracy: float  # of always answering the training folds' most frequent class
-    per_class: dict[str, dict[str, Any]]  # all folds together
-    confusion: list[list[int]]  # (C, C), rows are labels, all folds together
-    folds: list[dict[str, Any]]  # the metrics of each fold
-    records: dict[str, Any]  # what the data was: layout, images, classes, hash ...
-    split: dict[str, Any]  # how it was divided, and the groups it cut or would have cut
-    by: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # column -> results of its subgroups
+    metrics: dict[str, float]
+    std: dict[str, float]
+    interval: dict[str, tuple[float, float]]
+    majority_accuracy: float
+    per_class: dict[str, dict[str, Any]]
+    confusion: list[list[int]]
+    folds: list[dict[str, Any]]
+    records: dict[str, Any]
+    split: dict[str, Any]
+    by: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
-    weights_sha256: str = ""  # of the file of weights, which says which they are wherever they lie; "" without a file
+    weights_sha256: str = ""
     predictions: Predictions | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:

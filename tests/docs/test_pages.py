@@ -242,8 +242,14 @@ def test_links_between_pages_lead_somewhere(page):
 
 def test_the_python_reference_lists_every_public_name():
     page = (ROOT / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
-    listed = re.findall(r"^::: ([\w.]+)\.(\w+)$", page, re.MULTILINE)
+    calls, results = page.split("\n## Results\n")
+    listed = re.findall(r"^::: ([\w.]+)\.(\w+)$", calls, re.MULTILINE)
     assert {name: home for home, name in listed} == dermssl._HOMES
+    calls_of_ours = filter(inspect.isfunction, (getattr(dermssl, name) for name in dermssl.__all__))
+    returned = {inspect.signature(each).return_annotation for each in calls_of_ours}
+    classes = {each for each in returned if inspect.isclass(each) and each.__module__.startswith("dermssl.")}
+    missing = {each.__name__ for each in classes} - set(dermssl.__all__) - set(re.findall(r"\.(\w+)$", results, re.M))
+    assert not missing
 
 
 def test_every_promise_is_held_by_a_test_that_is_there():

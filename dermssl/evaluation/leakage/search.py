@@ -74,17 +74,28 @@ class Pair:
 
 @dataclass(frozen=True)
 class Leakage:
-    """What was found in one data set, or between two."""
+    """The result of `leakage`: what was found in one data set, or between two.
+
+    Attributes:
+        data, images: name and number of images of each data set.
+        pairs: exact ones first, then by likeness.
+        shared_names: images whose name occurs in both sets.
+        shared_groups: lesions or patients whose name occurs in both sets.
+        settings: every parameter that affects the result.
+        seconds: how long it took.
+        split: with weights and repeated lesions, how much plain folds overstate KNN.
+        lesions: with weights, the pairs of different lesions of one data set, ranked by their features.
+    """
 
     data: tuple[str, ...]
     images: tuple[int, ...]
-    pairs: tuple[Pair, ...]  # exact ones first, then by likeness
-    shared_names: int  # images whose name occurs in both sets
-    shared_groups: int  # lesions or patients whose name occurs in both sets
+    pairs: tuple[Pair, ...]
+    shared_names: int
+    shared_groups: int
     settings: dict[str, Any]
     seconds: float
     split: SplitGap | None = None
-    lesions: LesionRanking | None = None  # with weights, of one data set
+    lesions: LesionRanking | None = None
     caches: tuple[Cache, ...] = field(default=(), repr=False, compare=False)
 
     @property
