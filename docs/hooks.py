@@ -65,11 +65,11 @@ def configuration() -> str:
     """Every option of ``pretrain``, with its value in each recipe."""
     recipes = [values for name, values in RECIPES.items() if name != "default"]
     rows = [
-        (f"`{each.name}`", default(each), *(other(each, values) for values in recipes), meaning(each))
+        (f"`{each.name}`", meaning(each), default(each), *(other(each, values) for values in recipes))
         for each in fields_of(PretrainConfig)
         if each.metadata["said"].command
     ]
-    return table(("option", *RECIPES, "meaning"), rows)
+    return table(("option", "meaning", *RECIPES), rows)
 
 
 def other(field: Any, values: dict[str, Any]) -> str:

@@ -142,7 +142,7 @@ class RotInstDisc(PretrainingTask):
 
         Returns:
             ``loss``, ``loss_instance``, ``loss_rotation``, ``rotation_accuracy``: (), and ``output``: the queries
-            (B, D), unit length.
+                (B, D), unit length.
         """
         query_views, key_views, *crops = input
         if self.training:

@@ -116,12 +116,13 @@ class Watch:
             seen = len(self.trainer.loader) * self.trainer.loader.batch_size
             chance = QUARTER + max(0.02, 3 * math.sqrt(QUARTER * (1 - QUARTER) / seen))
             if accuracy < chance:
+                short = self.trainer.config.recipe == "short"
                 LOGGER.warning(
                     "the rotation task is at chance: after %d epochs %.0f %% of the turns are predicted correctly, and "
-                    "guessing is right for 25 %%. Try --recipe short for a short run, a larger --rotation-weight or "
-                    "--rotation-activation none",
+                    "guessing is right for 25 %%. Try %s, a larger --rotation-weight or --rotation-activation none",
                     metrics["epoch"],
                     100 * accuracy,
+                    "more epochs" if short else "--recipe short for a short run",
                 )
         spread = metrics.get("spread")
         if spread is not None and spread < BYOL_COLLAPSED_BELOW and metrics["epoch"] > 1:

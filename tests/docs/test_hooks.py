@@ -60,8 +60,8 @@ def test_every_option_of_a_pretraining_is_on_the_page_with_its_value_in_each_rec
     command = group.get_command(None, "pretrain")
     options = {each.name for each in command.params if isinstance(each, click.Option)}
     assert options - {"output", "resume", "as_json", "quiet", "verbose"} <= set(rows)
-    assert [cell.strip() for cell in rows["lr"][2:5]] == ["`0.06`", "`0.001`", ""]
-    assert [cell.strip() for cell in rows["image_size"][2:5]] == ["the backbone's own", "", "`224`"]
+    assert [cell.strip() for cell in rows["lr"][3:6]] == ["`0.06`", "`0.001`", ""]
+    assert [cell.strip() for cell in rows["image_size"][3:6]] == ["the backbone's own", "", "`224`"]
     for name in METHODS:
         for option in own_options(name).__dataclass_fields__:
             assert f"| {name} | `{option}` |" in page

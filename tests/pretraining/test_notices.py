@@ -65,6 +65,14 @@ def test_the_rate_is_scaled_linearly_for_sgd_and_by_the_root_for_adaptive_optimi
     assert scaled_lr(make_config(recipe="short"), 128) == 1e-3
 
 
+def test_a_short_run_at_chance_is_not_told_to_take_the_recipe_that_it_has(caplog):
+    given = trainer(task=SimpleNamespace(chance_loss=lambda: None))
+    given.config = make_config(recipe="short", epochs=50)
+    Watch(given, resolved()).after_epoch({"epoch": 50, "loss": 1.0, "rotation_accuracy": 0.25})
+    assert "Try more epochs" in caplog.text
+    assert "--recipe" not in caplog.text
+
+
 @pytest.mark.parametrize(("accuracy", "warned"), [(0.25, True), (0.29, False)])
 def test_a_rotation_task_at_chance_is_said(accuracy, warned, caplog):
     chance = SimpleNamespace(chance_loss=lambda: None)

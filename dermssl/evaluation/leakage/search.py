@@ -27,14 +27,7 @@ from dermssl.evaluation.leakage.align import likeness
 from dermssl.evaluation.leakage.lesions import LesionRanking, rank_lesions
 from dermssl.evaluation.leakage.pictures import Pictures
 from dermssl.evaluation.leakage.split import SplitGap, split_gap
-from dermssl.evaluation.leakage.views import (
-    AGREEMENT,
-    BITS,
-    TURN_NAMES,
-    best_of_each_pair,
-    best_views,
-    candidates,
-)
+from dermssl.evaluation.leakage.views import AGREEMENT, BITS, TURN_NAMES, best_of_each_pair, best_views, candidates
 from dermssl.evaluation.setup import Setup
 from dermssl.files import write_text
 from dermssl.options import takes
@@ -57,7 +50,8 @@ class Pair:
         likeness: correlation of the detail once one is laid over the other; 1 for the same bytes.
         found_by: "bytes", "hash" or "embedding".
         turn: what the turned one of the two looks like beside the other.
-        same_label, same_group: None where a label, or the lesion, is not known for both.
+        label, other_label: their classes; "" = unknown.
+        same_group: whether they are known to show one lesion; None where the lesion of one is not known.
     """
 
     first: str
