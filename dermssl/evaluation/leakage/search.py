@@ -135,8 +135,8 @@ class Leakage:
         lines = [
             f"## leakage: {where}",
             "",
-            f"{counts['pairs']} pairs of images show the same photograph: {counts['exact']} byte for byte, "
-            f"{counts['near']} nearly. {counts['across_groups']} are not of one known lesion, "
+            f"{counts['pairs']} pairs of images show the same photograph: {counts['exact']} with identical files, "
+            f"{counts['near']} nearly identical. {counts['across_groups']} are not known to show one lesion; "
             f"{counts['different_labels']} have different labels.",
         ]
         if len(self.data) == 2:
