@@ -41,8 +41,9 @@ def write_leakage_page(path: Path, result: Leakage) -> None:
     sets = zip(result.data, result.images, strict=True)
     where = " and ".join(f"{spoken(name)} ({count:,} images)" for name, count in sets)
     lead = (
-        f"{counts['pairs']} pairs of images in {where} show the same photograph: {counts['exact']} with identical files, "
-        f"{counts['near']} nearly identical; {counts['across_groups']} of them are not known to show one lesion."
+        f"{counts['pairs']} pairs of images in {where} show the same photograph: {counts['exact']} with "
+        f"identical files, {counts['near']} nearly identical; {counts['across_groups']} of them are not known to show "
+        "one lesion."
     )
     page.write_html(path, "Leakage", lead, sections)
 
