@@ -1,6 +1,7 @@
 """Checkpoints of other programs: every usual spelling, and what is refused."""
 
 import argparse
+import functools
 import json
 import logging
 import os
@@ -22,10 +23,15 @@ from dermssl.cli import group
 NAME = "resnet10t"
 
 
-def tensors(seed=1, prefix="", name=NAME, **more):
-    """Those of a backbone under a prefix, and others."""
-    own = create_backbone(name, seed=seed).state_dict()
-    return OrderedDict({f"{prefix}{key}": tensor for key, tensor in own.items()}, **more)
+@functools.cache
+def model(seed=1):
+    """Made once; not to be changed."""
+    return create_backbone(NAME, seed=seed)
+
+
+def tensors(seed=1, prefix=""):
+    """Those of a backbone under a prefix."""
+    return OrderedDict({f"{prefix}{key}": tensor for key, tensor in model(seed).state_dict().items()})
 
 
 def fc(width=512, prefix="fc."):
@@ -51,10 +57,8 @@ def lightning(state):
 
 def sequence(prefix):
     """lightly's nn.Sequential(*list(resnet.children())[:-1])."""
-    model = create_backbone(NAME, seed=1)
-    return {
-        f"{prefix}{key}": tensor for key, tensor in nn.Sequential(*list(model.children())[:-1]).state_dict().items()
-    }
+    without_head = nn.Sequential(*list(model().children())[:-1])
+    return {f"{prefix}{key}": tensor for key, tensor in without_head.state_dict().items()}
 
 
 USUAL = {
@@ -113,7 +117,7 @@ def test_usual_checkpoints_are_converted(spelling, tmp_path, caplog):
     torch.save(USUAL[spelling](), tmp_path / "model.pth.tar")
     with caplog.at_level(logging.INFO, "dermssl"):
         folder = dermssl.export(tmp_path / "model.pth.tar", tmp_path / "out", backbone=NAME, license="mit")
-    expected = create_backbone(NAME, seed=1).state_dict()
+    expected = model().state_dict()
     for again in (
         dermssl.load_backbone(folder),
         timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=0),
@@ -135,9 +139,7 @@ def test_usual_checkpoints_are_converted(spelling, tmp_path, caplog):
 
 
 def kept(prefix):
-    return {f"{prefix}{name}" for name in create_backbone(NAME).state_dict()} | {
-        f"{prefix}{name}" for name in nn.Sequential(*list(create_backbone(NAME).children())[:-1]).state_dict()
-    }
+    return tensors(prefix=prefix).keys() | sequence(prefix).keys()
 
 
 def flat(value, prefix=""):
@@ -166,12 +168,12 @@ def test_the_command_and_its_output(tmp_path):
 
 
 def test_a_vit_at_its_size(tmp_path):
-    model = create_backbone("test_vit", image_size=32, seed=1)
-    torch.save({"teacher": {f"backbone.{k}": v for k, v in model.state_dict().items()}}, tmp_path / "dino.pth")
+    vit = create_backbone("test_vit", image_size=32, seed=1)
+    torch.save({"teacher": {f"backbone.{k}": v for k, v in vit.state_dict().items()}}, tmp_path / "dino.pth")
     with pytest.raises(DermsslError, match=r"pos_embed is .* or give the --image-size it was trained at"):
         dermssl.export(tmp_path / "dino.pth", tmp_path / "out", backbone="test_vit")
     folder = dermssl.export(tmp_path / "dino.pth", tmp_path / "out", backbone="test_vit", image_size=32)
-    assert torch.equal(dermssl.load_backbone(folder).pos_embed, model.pos_embed)
+    assert torch.equal(dermssl.load_backbone(folder).pos_embed, vit.pos_embed)
 
 
 def test_safetensors_of_other_names(tmp_path):

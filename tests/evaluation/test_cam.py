@@ -1,5 +1,6 @@
 """Activation maps: against their definitions written out plainly, and the command from weights to pictures."""
 
+import functools
 import json
 import re
 
@@ -23,6 +24,12 @@ from dermssl.reporting.cam_page import overlay, scaled, write_cam_page
 from .conftest import write_set
 
 SIZE = 64
+
+
+@functools.cache
+def shared(name, **options):
+    """Made once for tests that leave it as it is: making a large one takes longer than to ask it."""
+    return make(name, classes=3, **options)
 
 
 def make(name, classes=0, **options):
@@ -128,7 +135,7 @@ def test_gradcam_of_a_class_token_goes_through_the_last_attention(target, inputs
     ],
 )
 def test_architectures(name, options, grid, method, target, inputs):
-    maps, _ = activation_maps(make(name, classes=3, **options), inputs, method=method, target=target)
+    maps, _ = activation_maps(shared(name, **options), inputs, method=method, target=target)
     assert maps.shape == (2, *grid)
     assert torch.isfinite(maps).all()
     assert (maps.amax(dim=(1, 2)) > maps.amin(dim=(1, 2))).all()
