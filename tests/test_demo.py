@@ -36,6 +36,7 @@ def test_demo_leaves_a_report_and_says_what_is_next(small, tmp_path, monkeypatch
     assert f"{metrics['pretrained']['accuracy']:.1%}" in first_line
 
 
+@pytest.mark.slow
 def test_the_page_states_the_reports_own_figures(small, tmp_path):
     result = demo_module.demo(tmp_path / "out")
     page = result.report.read_text()

@@ -278,7 +278,10 @@ def test_outputs_with_impossible_names(tmp_path, output):
         prepare(folder, tmp_path / output, size=8, progress=False)
 
 
-@pytest.mark.parametrize(("mode", "format"), [("RGBA", "PNG"), ("I;16", "PNG"), ("LA", "PNG")])
+@pytest.mark.parametrize(
+    ("mode", "format"),
+    [("RGBA", "PNG"), *(pytest.param(mode, "PNG", marks=pytest.mark.slow) for mode in ("I;16", "LA"))],
+)
 def test_large_images_take_a_bounded_memory(tmp_path, mode, format):
     Image.new(mode, (6000, 5000)).save(tmp_path / "large", format, compress_level=1)
     code = (

@@ -83,7 +83,8 @@ def test_every_exif_orientation_shows_the_same_picture(orientation, fit):
     ("format", "options"),
     [("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"}), ("PNG", {}), ("JPEG", {}), ("WEBP", {})],
 )
-@pytest.mark.parametrize("size", [(90, 60), (1200, 900)])  # the larger JPEG is scaled while decoding
+# the larger JPEG is scaled while decoding
+@pytest.mark.parametrize("size", [(90, 60), pytest.param((1200, 900), marks=pytest.mark.slow)])
 def test_every_format_is_turned_upright_once(orientation, format, options, size):
     exif = Image.Exif()
     exif[0x0112] = orientation

@@ -631,6 +631,7 @@ def test_byte_order_mark_and_semicolons_are_understood(tmp_path):
     assert by_id(read_records(tmp_path)) == {"a.jpg": ("x", None)}
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_the_whole_table_of_ham10000(real_data, tmp_path):
     with open(real_data / "HAM10000_metadata_full.csv", newline="") as file:

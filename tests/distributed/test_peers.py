@@ -40,17 +40,21 @@ def test_every_method_is_tried():
     assert all(method.spans_processes for method in METHODS.values())
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize(
+    "name", [name if name == "moco" else pytest.param(name, marks=pytest.mark.slow) for name in RUNS]
+)
 def test_two_processes_do_what_one_does(images, tiny, tmp_path, name):
     assert_two_do_what_one_does(images, tmp_path, "frozen", {**tiny, "method": name, **RUNS[name]})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["simclr", "byol"])
 def test_with_batchnorm_over_all_processes_too(images, tiny, tmp_path, method):
     """As --sync-bn does on GPUs: every statistic is that of the whole batch."""
     assert_two_do_what_one_does(images, tmp_path, "synchronised", {**tiny, "method": method})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["rotinstdisc", "byol"])
 def test_shuffled_groups_are_the_same_on_one_process_and_on_two(images, tiny, tmp_path, method):
     """With BatchNorm as it is: groups of three of twelve images, in queries and keys. Two steps, for the statistics of

@@ -13,6 +13,8 @@ import torch
 from ranks import on_ranks
 from test_pretrain import assert_same_weights
 
+pytestmark = pytest.mark.slow
+
 
 def torchrun(*arguments: str | Path) -> subprocess.Popen:
     """torchrun with two processes on a free port."""
@@ -71,7 +73,6 @@ def test_no_resume_does_not_start_over_after_a_restart(images, tiny, tmp_path):
     assert not list(tmp_path.glob("run.old-*"))
 
 
-@pytest.mark.slow
 def test_sigterm_to_torchrun_ends_with_a_checkpoint_and_one_process_speaks(images, tiny, tmp_path):
     run = tmp_path / "run"
     job = torchrun("-m", "dermssl", "pretrain", images, "--output", run, *options({**tiny, "epochs": 100_000}))

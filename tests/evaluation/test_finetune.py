@@ -326,6 +326,7 @@ class TestFewShot:
         with pytest.raises(DermsslError, match=r"--output .*file: is a file; name a folder"):
             fewshot(self.weights, labelled, output=tmp_path / "file", **FOLDS)
 
+    @pytest.mark.slow
     def test_what_was_made_is_there_if_the_rest_fails(self, labelled, tmp_path, monkeypatch):
         whole, made = Transfer.evaluate, []
 

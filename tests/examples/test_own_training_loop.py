@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 from dermssl.data.synthetic import write_synthetic
@@ -12,6 +13,7 @@ from dermssl.data.synthetic import write_synthetic
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own_training_loop.py"
 
 
+@pytest.mark.slow
 def test_the_example_trains_a_backbone(tmp_path):
     images = write_synthetic(tmp_path / "images", images=40, size=72)
     command = [sys.executable, str(EXAMPLE), str(images), "resnet10t", "1"]

@@ -79,7 +79,9 @@ def assert_same(first: Trainer, second: Trainer) -> None:
         assert error <= 1e-6 * total, f"{kind}: {(error / max(total, 1e-30)) ** 0.5:.1e}"
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method", [name if name == "rotinstdisc" else pytest.param(name, marks=pytest.mark.slow) for name in METHODS]
+)
 def test_replays_are_the_plain_steps(images, options, method):
     """Rate and momentum change in every step; the queue, the sums and the random numbers go on."""
     options["method"] = method
@@ -96,6 +98,7 @@ def test_replays_are_the_plain_steps(images, options, method):
     assert captured._read() == pytest.approx(plain._read(), rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "more",
     [

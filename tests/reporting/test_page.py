@@ -70,6 +70,7 @@ def test_a_row_without_images_in_the_matrix():
     assert "0.000" in page.matrix([[0, 0], [1, 1]], ["a", "b"], "Confusions")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dark", [False, True])
 def test_a_browser_shows_it(report, browser, dark):
     pixels = browser.screenshot(report, width=1200, dark=dark)
@@ -79,6 +80,7 @@ def test_a_browser_shows_it(report, browser, dark):
     assert (abs(pixels - (0, 0x72, 0xB2)).sum(2) < 60).sum() > 20, "the curve is not on the page"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [360, 800])
 def test_nothing_is_wider_than_the_screen(report, browser, width):
     assert browser.width_needed(report, width=width) <= width
