@@ -85,7 +85,7 @@ def demo(output: str | Path = "dermssl-demo") -> DemoResult:
     """Draw dermoscopy-like images, pretrain on them without labels, compare with an untrained backbone by KNN.
 
     Args:
-        output: folder for the images, the run and ``report.html``. A second call goes on from what is there.
+        output: folder for the images, the run and ``report.html``. A second call continues from what is there.
 
     Returns:
         DemoResult.

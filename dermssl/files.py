@@ -200,7 +200,7 @@ def refuse_unwritable_folder(folder: str | Path, option: str) -> None:
     if folder.exists() and not folder.is_dir():
         raise DermsslError(f"{option} {folder}: is a file; name a folder")
     if folder.is_symlink() and not folder.exists():
-        raise DermsslError(f"{option} {folder}: is a link that leads nowhere; remove it, or name another folder")
+        raise DermsslError(f"{option} {folder}: is a broken link; remove it, or name another folder")
     _refuse_closed(folder.absolute(), f"{option} {folder}")
 
 

@@ -10,13 +10,22 @@ from dermssl.options import LARGEST_EDGE, Options, option
 class CheckpointOptions(Options):
     """Of a checkpoint; a run knows all of it."""
 
-    backbone: str | None = option(None, "Architecture of a checkpoint, by its timm name.", metavar="NAME")
+    backbone: str | None = option(
+        None, "Architecture of a checkpoint, by its timm name; needed for one.", metavar="NAME"
+    )
     image_size: int | None = option(
-        None, "Image size that a checkpoint was trained at.", least=1, most=LARGEST_EDGE, unset="timm's"
+        None,
+        "Edge in pixels of the images that a checkpoint was trained on.",
+        least=1,
+        most=LARGEST_EDGE,
+        unset="timm's",
     )
     mean: Sequence[float] | None = option(
-        None, "Mean that a checkpoint was trained with.", metavar="R,G,B", unset="timm's"
+        None, "Channel means that a checkpoint was trained with, for values in [0, 1].", metavar="R,G,B", unset="timm's"
     )
     std: Sequence[float] | None = option(
-        None, "Standard deviation that a checkpoint was trained with.", metavar="R,G,B", unset="timm's"
+        None,
+        "Channel deviations that a checkpoint was trained with, for values in [0, 1].",
+        metavar="R,G,B",
+        unset="timm's",
     )

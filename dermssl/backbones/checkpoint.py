@@ -72,7 +72,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         raise DermsslError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     except Exception as error:  # torch raises nearly anything on a damaged file
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise DermsslError(f"{path} is damaged or no checkpoint of torch: {first}") from error
+        raise DermsslError(f"{path} is damaged or not a checkpoint of torch: {first}") from error
     tensors = dict(_flat(content))
     if not tensors:
         raise DermsslError(f"{path}: holds no tensors (a {type(content).__name__})")

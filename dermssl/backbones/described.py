@@ -73,7 +73,7 @@ def read_described(spelling: str, config: Path, file: Path) -> Described:
         else:
             found = None
     except DermsslError as error:
-        raise DermsslError(f"{source}: {config.name} is not one that can be used: {error}") from error
+        raise DermsslError(f"{source}: {config.name} cannot be used: {error}") from error
     if found is None:
         raise DermsslError(
             f"{source}: nothing says which architecture this is; put the {config.name} of the export beside it"
@@ -87,7 +87,7 @@ def read_described(spelling: str, config: Path, file: Path) -> Described:
         )
     if _sum(found.get("model_args", {})) > _MOST_NUMBERS:
         raise DermsslError(
-            f"{source}: model_args in {config.name} ask for a larger network than there is any; correct them, or "
+            f"{source}: model_args in {config.name} ask for a larger network than any there is; correct them, or "
             "export the weights again"
         )
     return Described(found, shapes)

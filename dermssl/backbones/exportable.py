@@ -58,6 +58,6 @@ def refuse_unexportable(
         problems = [f"{type(error).__name__}: {first_line(error)}"]
     if problems:
         raise DermsslError(
-            f"--backbone {architecture}: timm could not load what would be trained, so no step is made: "
+            f"--backbone {architecture}: timm could not load what would be trained, so training does not start: "
             f"{'; '.join(problems)}. Use another backbone"
         )

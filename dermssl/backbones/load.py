@@ -149,11 +149,11 @@ def _files_on_disk(spelling: str) -> tuple[Path, Path]:
     folder = weights_folder(path)
     if is_checkpoint(path):
         raise DermsslError(
-            f"weights {spelling}: a checkpoint, whose architecture no one says and which may be a pickle; convert it "
-            f"once with `dermssl export {shlex.quote(spelling)} DIR --backbone NAME`, then give DIR"
+            f"weights {spelling}: a checkpoint, which does not name its architecture and may hold pickled objects; "
+            f"convert it once with `dermssl export {shlex.quote(spelling)} DIR --backbone NAME`, then give DIR"
         )
     if path.is_file():
-        raise DermsslError(f"weights {spelling}: is no file of weights; give {SPELLINGS}")
+        raise DermsslError(f"weights {spelling}: is not a file of weights; give {SPELLINGS}")
     if folder is None:
         raise DermsslError(f"weights {spelling!r}: not found; give {SPELLINGS}")
     if not (folder / WEIGHTS_FILE).is_file():

@@ -132,7 +132,7 @@ def export_config(
     if getattr(model, "num_classes", 0):
         raise DermsslError(
             f"the backbone has a classifier of {model.num_classes} classes; make it with num_classes=0, "
-            "else timm would load it with another number of classes as far as the names fit"
+            "or timm would load it with another number of classes wherever the names match"
         )
     if fixed and own_image_size(model) != image_size:
         raise DermsslError(f"the backbone takes images of {own_image_size(model)} px only, not {image_size}")

@@ -34,7 +34,7 @@ def reporting_os_errors(folder: Path, file_bytes: int) -> Iterator[None]:
                 f"no room left for {folder}: it needs {size_in_words(max(0, file_bytes - there))} more of its "
                 f"{size_in_words(file_bytes)}, and {size_in_words(shutil.disk_usage(where).free)} are free; free some, "
                 "or name another "
-                "--output or $DERMSSL_CACHE. What is done is kept, and the next run goes on from there"
+                "--output or $DERMSSL_CACHE. What is done is kept, and the next run continues from there"
             ) from error
         raise DermsslError(
             f"{folder} cannot be written: {_named(error, folder)}; name another --output or $DERMSSL_CACHE"

@@ -140,7 +140,8 @@ def _check_same(folder: Path, plan: Plan) -> dict[str, Any]:
     if manifest["version"] < cache_files.VERSION:
         changed += ", or only that it was made by an earlier version of dermssl"
     raise DermsslError(
-        f"{folder} already holds a cache of {have}; asked for is {want} ({changed}). Delete it or name another --output"
+        f"{folder} already holds a cache of {have}, and {want} were asked for ({changed}). "
+        "Delete it or name another --output"
     )
 
 
@@ -190,7 +191,7 @@ def _fill(work: Path, plan: Plan, workers: int | None, max_bad: float, progress:
     lines = still_holding(work / _JOURNAL, work / cache_files.IMAGES, row_bytes, attempt)
     written = sum(line.row is not None for line in lines)
     if lines:
-        LOGGER.info("going on with %s: %d of %d images are done", work.parent, len(lines), total)
+        LOGGER.info("continuing %s: %d of %d images are done", work.parent, len(lines), total)
     chunk = max(threads, min(256, _CHUNK_BYTES // row_bytes))
 
     # Threads, not processes: PIL decodes and resizes without the interpreter lock, nothing needs pickling, and
@@ -229,7 +230,7 @@ def _out_of_memory(path: Path, threads: int) -> DermsslError:
     fewer = f"use --workers {threads // 2}" if threads > 1 else "close other programs, or leave this image out"
     return DermsslError(
         f"{path}: not enough memory to decode it with {threads} workers; {fewer}. What is done is kept, and the "
-        "next run goes on from there"
+        "next run continues from there"
     )
 
 

@@ -71,7 +71,7 @@ def _borne_out(lines: list[Line], images: Path, row_bytes: int) -> list[Line]:
                 pixels = np.frombuffer(file.read(row_bytes), np.uint8)
                 if len(pixels) < row_bytes or cache_files.checksum(pixels) != line.row.crc32:
                     LOGGER.warning(
-                        "%s was cut or altered since it was written: going on from image %d", images, index + 1
+                        "%s was cut or altered since it was written: continuing from image %d", images, index + 1
                     )
                     return lines[:index]
     except FileNotFoundError:
@@ -93,7 +93,7 @@ def still_holding(
         if line.row is None:
             pixels, line = attempt(index)
             if pixels is not None:
-                LOGGER.info("image %d of the interrupted run can be read now: going on from there", index + 1)
+                LOGGER.info("image %d of the interrupted run can be read now: continuing from there", index + 1)
                 break
         lines.append(line)
     if os.path.lexists(path):

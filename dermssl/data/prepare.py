@@ -33,9 +33,9 @@ LOGGER = logging.getLogger("dermssl")
 
 @takes(PrepareOptions)
 def prepare(data: Any, output: str | Path, options: PrepareOptions) -> Cache:
-    """Decode every image of ``data`` once and write them to ``output``.
+    """Decode every image of ``data`` once and write it to ``output``.
 
-    A run that was interrupted goes on where it stopped, and tries again what it could not read; one that is
+    An interrupted run continues where it stopped, and tries again what it could not read; one that is
     complete is opened at once.
 
     Args:

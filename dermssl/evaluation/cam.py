@@ -261,7 +261,7 @@ def _wanted(model: Any, target: str | None, name: str) -> int | None:
         return -1
     names = _class_names(model)
     if target not in names:
-        raise DermsslError(f"--class {target}: {name} knows {', '.join(names)}")
+        raise DermsslError(f"--class {target}: {name} has only {', '.join(names)}")
     return names.index(target)
 
 

@@ -11,6 +11,7 @@ from dermssl.evaluation.intervals import RESAMPLES, around, bootstrap, interval
 from dermssl.evaluation.metrics import METRICS, TITLES
 from dermssl.evaluation.predictions import Predictions
 from dermssl.evaluation.report import Report, plain
+from dermssl.options import LARGEST_SEED, check
 from dermssl.privacy import handed_on, told_apart
 from dermssl.tables import markdown_table, percent
 
@@ -70,12 +71,20 @@ class Comparison:
 def compare(report_a: Report, report_b: Report, *, resamples: int = RESAMPLES, seed: int = 0) -> Comparison:
     """The difference ``report_b`` minus ``report_a``, paired over the same images in the same folds.
 
-    Both are resampled with the same lesions, so what makes an image hard for both cancels out: the interval
-    is narrower than those of the two reports suggest. It speaks of other images, not of other training runs.
+    Both are resampled with the same lesions, so what makes an image hard for both cancels out: the interval is
+    narrower than those of the two reports suggest. It covers the choice of images, not that of the training run.
+
+    Args:
+        report_a, report_b: of evaluations of the same images in the same folds.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
 
     Raises:
-        DermsslError: a report was loaded without its predictions, or the images, labels or folds differ.
+        DermsslError: an option is out of range, a report was loaded without its predictions, or the images, labels or
+            folds differ.
     """
+    check("resamples", resamples, least=1)
+    check("seed", seed, least=0, most=LARGEST_SEED)
     a, b = _paired(report_a, report_b)
     samples_a = bootstrap(a, resamples=resamples, seed=seed)
     samples_b = bootstrap(b, resamples=resamples, seed=seed)

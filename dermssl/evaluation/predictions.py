@@ -101,7 +101,7 @@ class Predictions:
         if (counts > 1).any():
             raise DermsslError(f"{path}: {names[counts > 1][0]} is there {counts.max()} times; {_AGAIN}")
         if not len(result) or len(number) != len(classes):
-            raise DermsslError(f"{path}: holds no answers, or two columns of one class; {_AGAIN}")
+            raise DermsslError(f"{path}: holds no predictions, or two columns of one class; {_AGAIN}")
         if not ((result.probabilities >= 0) & (result.probabilities <= 1)).all():
             raise DermsslError(f"{path}: some of its probabilities are not between 0 and 1; {_AGAIN}")
         return result

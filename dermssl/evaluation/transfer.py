@@ -108,7 +108,7 @@ class Transfer:
             fitted = self._fit(chosen, round_.validation, epochs, strengths, seed=seed + round_.fold, title=title)
             answer = self._ask(fitted, round_.test)
             if not np.isfinite(answer).all():
-                raise DermsslError(f"{title}: the trained network answers NaN; try --precision fp32")
+                raise DermsslError(f"{title}: the trained network predicts NaN; try --precision fp32")
             answers.append(answer)
             LOGGER.info(
                 "%s: accuracy %.2f %% (%d training images%s, %.0f s)",

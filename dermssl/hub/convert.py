@@ -29,7 +29,7 @@ def convert(folder: Path) -> bool:
         write_parts(folder, before)
         refuse_large(folder)
         if read_export(folder) != before or sha256_of(folder / WEIGHTS_FILE) != digest:
-            raise DermsslError(f"{folder}: it does not say the same when it is divided; restore it from a copy")
+            raise DermsslError(f"{folder}: its content would change when it is divided; restore it from a copy")
     write_pages(folder, folder.resolve().name)
     return whole
 

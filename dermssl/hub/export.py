@@ -61,7 +61,7 @@ def export(
             another program (``.pth``, ``.pth.tar``, ``.pt``, ``.bin``, ``.ckpt``): its backbone is converted, without
             a card.
         folder: new, empty, or an earlier export, whose files are replaced. Its name becomes the model's.
-        options: the fields of `ExportOptions`, by keyword. Of a checkpoint, ``backbone`` is needed.
+        options: the fields of `ExportOptions`, by keyword.
 
     Returns:
         ``folder``.
@@ -73,11 +73,15 @@ def export(
     run, folder = Path(run), Path(folder)
     if is_checkpoint(run):
         if options.attribution or options.description:
-            raise DermsslError("--attribution and --description are for the card, which a converted checkpoint has not")
+            raise DermsslError(
+                "--attribution and --description are for the card, which a converted checkpoint does not have"
+            )
         return convert(run, folder, options, license=options.license)
     for name in said_of(CheckpointOptions):
         if getattr(options, name) is not None:
-            raise DermsslError(f"{flag(name)} is for checkpoints of other programs (.pth, .ckpt ...): {run} is none")
+            raise DermsslError(
+                f"{flag(name)} is for checkpoints of other programs (.pth, .ckpt ...), and {run} is not one"
+            )
     earlier = _claim(run, folder)
     record = read_run(run, options)
     model = load_backbone(run)

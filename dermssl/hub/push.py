@@ -122,7 +122,7 @@ def _check_names(repo_id: str, revision: str, tag: str | None) -> None:
         raise DermsslError(f"{repo_id!r} is not the name of a repository; write ORG/NAME")
     for option, value in (("--revision", revision), ("--tag", tag)):
         if value is not None and (not re.fullmatch(r"[\w.][\w./-]*", value) or ".." in value):
-            raise DermsslError(f"{option} {value!r}: not a name that git takes")
+            raise DermsslError(f"{option} {value!r}: not a name that git accepts")
 
 
 def _prepare(run: Path, temporary: Path, repo_id: str, options: PushOptions) -> Path:
@@ -157,7 +157,7 @@ def _refuse_others(repository: Repository, names: Sequence[str], architecture: s
     if others and not force:
         raise DermsslError(
             f"{repository.name} holds something else ({', '.join(others[:5])}{', ...' if len(others) > 5 else ''}); "
-            "name another repository, or push into it by --force (files of other names stay)"
+            "name another repository, or push into it with --force (files of other names stay)"
         )
 
 

@@ -164,7 +164,7 @@ def _refuse_others(output: Path, stored: dict[str, Any], now: dict[str, Any]) ->
     if differing:
         raise DermsslError(
             f"--output {output} was made with other settings: {', '.join(differing)}. "
-            "Give the same to go on with it, or name another --output"
+            "Give the same ones to continue it, or name another --output"
         )
 
 

@@ -176,7 +176,7 @@ class Ledger:
         """Hold a part of the folder that is not a cell, waiting for it if need be."""
 
         def wait(other: Held) -> None:
-            LOGGER.info("another process is at the %s of %s (%s): waiting for it", name, self.folder, other)
+            LOGGER.info("another process is working on the %s of %s (%s): waiting for it", name, self.folder, other)
 
         with contextlib.ExitStack() as held:
             try:

@@ -50,7 +50,7 @@ def reproduce(
     """Pretrain every method of the paper under one budget, evaluate all, and set the paper's numbers beside ours.
 
     The work is divided into cells, each with its result in ``output``. What is there is not made again: stop or kill
-    it anywhere, and the same call goes on. Several processes, or ranks of ``torchrun``, started on the same
+    it anywhere, and the same call continues. Several processes, or ranks of ``torchrun``, started on the same
     ``output`` share the cells out. A cell that fails is named in the report, and tried again by the next call.
 
     Args:
@@ -104,7 +104,7 @@ class _Run:
                 waiting = False
             else:
                 if not waiting:
-                    LOGGER.info("waiting for other processes, which are at %d cells", len(pending))
+                    LOGGER.info("waiting for other processes, which are working on %d cells", len(pending))
                 waiting = True
                 time.sleep(WAIT)
 

@@ -186,8 +186,8 @@ class CapturedStep:
             if self._failure is None:
                 raise
             raise DermsslError(
-                f"the step could not be captured as a CUDA graph ({self._failure}), and torch cannot go on after that; "
-                "start the same command again with --compile no"
+                f"the step could not be captured as a CUDA graph ({self._failure}), and torch cannot continue after "
+                "that; start the same command again with --compile no"
             ) from error
 
     def _give_up(self, why: str) -> None:

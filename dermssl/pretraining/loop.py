@@ -115,8 +115,8 @@ class Loop:
                 raise Interrupted.by(
                     stop.received,
                     f"stopped by {stop.received.name if stop.received else 'a signal to another process'} after step "
-                    f"{self.trainer.step} of {self.resolved.steps}; a checkpoint was written, the same command goes on "
-                    "from there",
+                    f"{self.trainer.step} of {self.resolved.steps}; a checkpoint was written, the same command "
+                    "continues from there",
                 )
 
     def _due(self) -> bool:
@@ -176,7 +176,7 @@ class Loop:
         )
         again = "start over with --no-resume and" if self.saved_step else "start again with"
         return DermsslError(
-            f"{error}; {left}. To go on, {again} a lower --lr, a longer --warmup-epochs or --precision fp32"
+            f"{error}; {left}. To continue, {again} a lower --lr, a longer --warmup-epochs or --precision fp32"
         )
 
     def _write_backbone(self) -> None:

@@ -82,4 +82,4 @@ def _set_aside(run: RunDirectory, fault: DamagedCheckpoint) -> None:
         aside = run.checkpoint.with_name("checkpoint.damaged.pt")
         os.replace(run.checkpoint, aside)
         kept = f"; it was renamed to {aside.name}"
-    LOGGER.warning("%s; going on from the checkpoint before it%s", fault, kept)
+    LOGGER.warning("%s; continuing from the checkpoint before it%s", fault, kept)

@@ -60,9 +60,9 @@ def pretrain(data: str | Path, output: str | Path, *, resume: bool = True, **opt
 
     Args:
         data: images, in any layout that dermssl reads; labels are not used.
-        output: run directory. If it holds this run, unfinished, the run goes on, with the same result to the bit
-            on the CPU as if it had never stopped.
-        resume: False starts over; a run that stood there is renamed, not deleted.
+        output: run directory. If it holds this run, unfinished, the run continues; on the CPU the result is bit for
+            bit that of a run that never stopped.
+        resume: False starts over; the earlier run is renamed, not deleted.
         **options: the fields of ``dermssl.pretraining.config.PretrainConfig``: ``backbone="resnet18"``,
             ``epochs=200``, ``batch_size``, ``image_size``, ``lr=0.06``, ``rotation_weight=0.1``,
             ``queue_size``, ``temperature=0.2``, ``seed=0``, ... (``dermssl pretrain -h`` lists them all).
@@ -186,7 +186,7 @@ def _claim(run: RunDirectory, config: PretrainConfig) -> None:
     if differing:
         raise DermsslError(
             f"--output {run.path} holds another run: {', '.join(differing)}. "
-            "Name another --output, give the same options to go on with it, or start over with --no-resume"
+            "Name another --output, give the same options to continue it, or start over with --no-resume"
         )
 
 

@@ -35,7 +35,7 @@ CONFIG: dict[str, Any] = {
     "started?": (str, None),
 }
 LINE = {"epoch": int, "step": int}  # what a line of ``metrics.jsonl`` must hold; the rest are numbers
-_HISTORY = "remove it, and the run goes on without what it had measured so far"
+_HISTORY = "remove it, and the run continues without what it had measured so far"
 START_OVER = "restore it from a copy, or start over with --no-resume (the old run is kept beside the new one)"
 
 
@@ -219,4 +219,4 @@ class _Log(logging.StreamHandler):
         """Say the first failure, to the other handlers; never raise."""
         if not self.failed:
             self.failed = True
-            LOGGER.warning("log.txt cannot be written (%s); the run goes on", sys.exception())
+            LOGGER.warning("log.txt cannot be written (%s); the run continues", sys.exception())

@@ -121,7 +121,7 @@ def test_images_that_nothing_here_takes_are_refused(tmp_path):
 def test_a_damaged_configuration_is_one_line(tmp_path, text):
     folder = save(tmp_path / "small")
     (folder / "config.json").write_text(text)
-    with pytest.raises(DermsslError, match=r"config\.json is not one that can be used: .* damaged") as error:
+    with pytest.raises(DermsslError, match=r"config\.json cannot be used: .* damaged") as error:
         load_backbone(folder)
     assert len(str(error.value).splitlines()) == 1
 

@@ -112,7 +112,9 @@ def test_what_timm_would_not_load_is_refused_before_the_first_step(broken, monke
 
     monkeypatch.setattr(timm, "create_model", odd)
     run = {"backbone": "test_resnet", "image_size": 32, "epochs": 1, "batch_size": 4, "device": "cpu"}
-    with pytest.raises(DermsslError, match="timm could not load what would be trained, so no step is made") as raised:
+    with pytest.raises(
+        DermsslError, match="timm could not load what would be trained, so training does not start"
+    ) as raised:
         dermssl.pretrain(images, tmp_path / "run", **run)
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "run").exists()

@@ -180,7 +180,7 @@ def test_a_fitted_model_shows_its_prediction_or_the_class_asked_for(fitted, labe
     assert asked.results[1].targets == ("",) * 3
     assert (asked.results[0].probabilities <= predicted.probabilities + 1e-6).all()
     assert (predicted.probabilities >= 1 / 3).all()
-    with pytest.raises(DermsslError, match=r"--class scc: .* knows bkl, mel, nv"):
+    with pytest.raises(DermsslError, match=r"--class scc: .* has only bkl, mel, nv"):
         class_activation(fitted, labelled, target="scc")
     with pytest.raises(DermsslError, match="none of the weights has a classifier"):
         class_activation("random:resnet10t", labelled, target="mel", image_size=SIZE)

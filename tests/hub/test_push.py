@@ -318,7 +318,7 @@ def test_a_tag_is_moved_by_force_only(hub, exported, tmp_path, unverified):
         ("resnet18", {}, "write ORG/NAME"),
         ("derm/a/b", {}, "write ORG/NAME"),
         ("derm/a--b", {}, "Cannot have -- or"),
-        (NAME, {"revision": "a b"}, "--revision 'a b': not a name that git takes"),
+        (NAME, {"revision": "a b"}, "--revision 'a b': not a name that git accepts"),
         (NAME, {"tag": "-x"}, "--tag '-x'"),
         (NAME, {"license": "mit"}, "its licence is settled"),
     ],

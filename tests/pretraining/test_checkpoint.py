@@ -187,7 +187,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(stopped, images,
     with caplog.at_level(logging.INFO, "dermssl"):
         result = dermssl.pretrain(images, stopped.path, **OPTIONS)
     assert "checkpoint.pt" in caplog.text
-    assert "going on from the checkpoint before it" in caplog.text
+    assert "continuing from the checkpoint before it" in caplog.text
     assert "resuming at step 3 of 6" in caplog.text
     assert stopped.checkpoint.with_name("checkpoint.damaged.pt").exists() == (kind != "missing")
     for name, tensor in result.backbone.state_dict().items():

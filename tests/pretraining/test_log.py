@@ -13,4 +13,4 @@ def test_a_full_disk_under_the_log_costs_no_run(images, tiny, tmp_path, monkeypa
     assert len(result.history) == 1
     assert load_checkpoint(tmp_path / "run" / "checkpoint.pt")["step"] == 3
     said = [record.getMessage() for record in caplog.records if "log.txt" in record.getMessage()]
-    assert said == ["log.txt cannot be written ([Errno 28] No space left on device); the run goes on"]
+    assert said == ["log.txt cannot be written ([Errno 28] No space left on device); the run continues"]

@@ -188,7 +188,7 @@ def leakage(data: str | Path, other: str | Path | None = None, *, options: Leaka
             plain and in grouped folds, which says how much the plain ones overstate.
 
     Raises:
-        DermsslError: the data cannot be read, is the same twice, or the threshold is none.
+        DermsslError: the data cannot be read, is the same twice, or an option is out of range.
     """
     started = time.monotonic()
     threshold, progress = options.threshold, options.progress
@@ -205,7 +205,7 @@ def leakage(data: str | Path, other: str | Path | None = None, *, options: Leaka
     ids, named = caches[0].records.ids, []
     if options.join is not None:  # looked at before the work
         if setup is None or other is not None:
-            raise DermsslError("--join: the ranking that it is looked up in needs --weights and one DATA")
+            raise DermsslError("--join needs --weights and one DATA, to rank its pairs")
         named = read_pairs(options.join, ids)[0]
     elif setup is not None and other is None:
         named = known_pairs(ids)
@@ -284,7 +284,7 @@ def _similar_pairs(
     split_at: int | None,
     features: list[np.ndarray],
 ) -> tuple[Tensor, Tensor]:
-    """(P, 4) pairs worth a comparison, as of `leakage_views.candidates`; (P,) found by the embedding only?"""
+    """(P, 4) pairs worth a comparison, as of `views.candidates`; (P,) found by the embedding only?"""
     rows = pictures.with_content()
     if split_at is None:
         hashed = best_of_each_pair(candidates(pictures, rows, rows))
