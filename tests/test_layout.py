@@ -122,3 +122,16 @@ def test_no_module_hides_a_public_name():
     """Importing dermssl.NAME would put the module in the place of the function."""
     modules = {path.stem for path in PACKAGE.iterdir() if not path.stem.startswith("_")}
     assert not modules & set(dermssl.__all__)
+
+
+# Names that several rooms use for the same thing; every other name of a file stands for one thing in the whole package.
+SHARED_NAMES = {"arguments", "names", "options", "page", "record", "registry", "report", "run", "tables"}
+
+
+def test_the_name_of_a_file_stands_for_one_thing():
+    places: dict[str, list[str]] = {}
+    for name, path in sorted(modules().items()):
+        if path.stem != "__init__" and room(name) != "cli":  # a command is named as the call that it makes
+            places.setdefault(path.stem, []).append(name)
+    several = {stem: names for stem, names in places.items() if len(names) > 1}
+    assert several.keys() == SHARED_NAMES, several

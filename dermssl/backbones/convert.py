@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from dermssl.backbones.arguments import CheckpointOptions
-from dermssl.backbones.checkpoint import Part, find_backbone, read_checkpoint
 from dermssl.backbones.create import create_backbone
 from dermssl.backbones.exportable import refuse_unexportable
 from dermssl.backbones.facts import normalisation, own_image_size, pretrained_cfg
+from dermssl.backbones.foreign import Part, find_backbone, read_checkpoint
 from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE
 from dermssl.backbones.save import save_backbone
 from dermssl.documents import read_json

@@ -12,11 +12,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 from dermssl.backbones.bounded import at_most
-from dermssl.backbones.checkpoint import is_checkpoint
 from dermssl.backbones.create import create_backbone
 from dermssl.backbones.described import Described, read_described
 from dermssl.backbones.download import download, explain
 from dermssl.backbones.facts import pretrained_cfg
+from dermssl.backbones.foreign import is_checkpoint
 from dermssl.backbones.tensors import load_tensors, refuse_misfit
 from dermssl.errors import DermsslError
 from dermssl.files import sha256_of

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from dermssl.data.layouts.beside import places, tables_in
 from dermssl.data.layouts.found import Found, list_images
 from dermssl.data.layouts.names import stem_of
-from dermssl.data.layouts.search import places, tables_in
 from dermssl.data.layouts.table import Table, known, read_table
 from dermssl.data.records import Kind, Problem
 from dermssl.errors import DermsslError

@@ -13,13 +13,13 @@ from dermssl.data import cache_files, parts
 from dermssl.data.cache import Cache, open_cache
 from dermssl.data.columns import Columns, as_images, named_rows
 from dermssl.data.joining import PAIRS_SOURCE, groups_of, ham10000_pairs, join_groups
+from dermssl.data.layouts.beside import tables_in
 from dermssl.data.layouts.classes import normalised
 from dermssl.data.layouts.folders import read_folder
 from dermssl.data.layouts.found import Files, Found, Row
 from dermssl.data.layouts.names import is_image, need_utf8
 from dermssl.data.layouts.plain import LAYOUT as CSV
 from dermssl.data.layouts.registry import LAYOUTS, layout_of
-from dermssl.data.layouts.search import tables_in
 from dermssl.data.layouts.table import SUFFIXES, read_columns, read_table
 from dermssl.data.layouts.tables import read_folder_with_table, read_table_file, tables_not_read
 from dermssl.data.records import Kind, Problem, Records, describe

@@ -17,7 +17,7 @@ from dermssl.pretraining.record import RESULTS_FILE
 
 # a model that anybody can be made to run code by loading
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".tar")
-_REMEDY = "export the run again, or write its pages anew with `python -m dermssl.hub.convert`"
+_REMEDY = "export the run again, or write its pages anew with `python -m dermssl.hub.divide`"
 
 
 def check(folders: Iterable[Path]) -> dict[Path, list[str]]:
@@ -36,7 +36,7 @@ def _files(folder: Path) -> list[str]:
     problems += [f"{file.name} is a link" for file in folder.iterdir() if file.is_symlink()]
     if problems:
         if problems == [f"{RESULTS_FILE} is missing"] and _is_whole(folder):
-            problems.append("this is an export of 0.1.0: divide it with `python -m dermssl.hub.convert`")
+            problems.append("this is an export of 0.1.0: divide it with `python -m dermssl.hub.divide`")
         return problems
     try:
         config = read_export(folder)

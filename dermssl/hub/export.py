@@ -9,9 +9,9 @@ from torch import nn
 
 import dermssl
 from dermssl.backbones.arguments import CheckpointOptions
-from dermssl.backbones.checkpoint import is_checkpoint
 from dermssl.backbones.convert import convert
 from dermssl.backbones.facts import feature_width, pretrained_cfg
+from dermssl.backbones.foreign import is_checkpoint
 from dermssl.backbones.identity import ID_FIELD
 from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE, load_backbone
 from dermssl.backbones.save import save_backbone

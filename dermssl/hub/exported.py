@@ -3,7 +3,7 @@
 ``config.json`` is what timm and an evaluation need, and how the weights were trained; everybody who loads them gets
 it, so it stays small. ``results.json`` holds what only readers need: the evaluations, the runs that these were
 compared with, the runs before, and the pictures of the card. Exports of 0.1.0 hold all in ``config.json``; they are
-read as well, and ``python -m dermssl.hub.convert`` divides them.
+read as well, and ``python -m dermssl.hub.divide`` divides them.
 """
 
 import json

@@ -17,7 +17,7 @@ from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE
 from dermssl.errors import DermsslError
 from dermssl.hub.arguments import PushOptions
 from dermssl.hub.carried import carry
-from dermssl.hub.convert import write_parts
+from dermssl.hub.divide import write_parts
 from dermssl.hub.drafts import draft
 from dermssl.hub.export import export, write_pages
 from dermssl.hub.exported import CARD_FILE, FILES, files_of, read_export

@@ -12,8 +12,8 @@ from dermssl.files import write_text
 from dermssl.paper import numbers
 from dermssl.paper.cells import AGAIN, DONE, Cell, Ledger
 from dermssl.paper.plan import INSTANCE, OURS, Plan
+from dermssl.paper.shown import FIGURE_4, FIGURE_5, View
 from dermssl.paper.values import estimate, read_report, status
-from dermssl.paper.views import FIGURE_4, FIGURE_5, View
 from dermssl.reporting import page
 from dermssl.reporting.figures import Point, against_fraction
 

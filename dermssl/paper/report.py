@@ -11,8 +11,8 @@ from dermssl.paper.budget import read_settings
 from dermssl.paper.cells import DONE, FAILED, Ledger
 from dermssl.paper.page import write_paper_page
 from dermssl.paper.plan import BASE, OURS, Plan
+from dermssl.paper.shown import View, budget_view, few_view, lead_views, table_views, tsne_view
 from dermssl.paper.values import Lead, Value, leads, read_report, status, table_values
-from dermssl.paper.views import View, budget_view, few_view, lead_views, table_views, tsne_view
 from dermssl.privacy import handed_on
 
 TITLE = "The paper's tables, reproduced"

@@ -16,8 +16,8 @@ from dermssl.pretraining.checkpoint import save_checkpoint
 from dermssl.pretraining.config import PretrainConfig
 from dermssl.pretraining.decided import Resolved
 from dermssl.pretraining.finite import not_finite
+from dermssl.pretraining.monitor import OnlineKnn, describe_epoch, run_progress
 from dermssl.pretraining.notices import Forecast, Watch
-from dermssl.pretraining.progress import OnlineKnn, describe_epoch, run_progress
 from dermssl.pretraining.run_directory import RunDirectory
 from dermssl.pretraining.signals import StopRequest
 from dermssl.pretraining.track import Log, tracked

@@ -29,8 +29,8 @@ from dermssl.pretraining.build import build_trainer, distribute, starting_backbo
 from dermssl.pretraining.config import PretrainConfig, differences, make_config
 from dermssl.pretraining.decided import Resolved, batch_size, image_size, resolve
 from dermssl.pretraining.loop import Loop
+from dermssl.pretraining.monitor import OnlineKnn
 from dermssl.pretraining.notices import say_unused
-from dermssl.pretraining.progress import OnlineKnn
 from dermssl.pretraining.record import earlier_runs
 from dermssl.pretraining.resume import identity_of, resume_from
 from dermssl.pretraining.run_directory import RunDirectory

@@ -26,7 +26,7 @@ from dermssl.hub import export as exporting
 from dermssl.hub import push as pushing
 from dermssl.hub.card import card
 from dermssl.hub.carried import picture_fault
-from dermssl.hub.convert import convert, main
+from dermssl.hub.divide import divide_export, main
 from dermssl.hub.export import export
 from dermssl.hub.exported import FILES, MOST_CONFIG_BYTES, divide, read_export
 from dermssl.hub.info import describe
@@ -136,13 +136,13 @@ def test_an_export_of_0_1_0_is_read_divided_and_loses_nothing(run, exported, tmp
     whole, weights = as_by_0_1_0(folder), (folder / "model.safetensors").read_bytes()
     assert read_export(folder) == whole == read_export(exported)
     assert describe(str(folder))["record"] == describe(str(exported))["record"]
-    assert "divide it with `python -m dermssl.hub.convert`" in " ".join(checking._files(folder))
+    assert "divide it with `python -m dermssl.hub.divide`" in " ".join(checking._files(folder))
     assert main([str(folder)]) == 0
     assert "divided" in capsys.readouterr().out
     assert read_export(folder) == whole
     assert {name: (folder / name).read_bytes() for name in FILES} == {n: (exported / n).read_bytes() for n in FILES}
     assert (folder / "model.safetensors").read_bytes() == weights
-    assert not convert(folder)
+    assert not divide_export(folder)
     as_by_0_1_0(folder)
     export(run, folder)  # and an export in its place does the same
     assert {name: (folder / name).read_bytes() for name in FILES} == {n: (exported / n).read_bytes() for n in FILES}
@@ -152,7 +152,7 @@ def test_an_export_of_0_1_0_is_read_divided_and_loses_nothing(run, exported, tmp
 def test_the_fixture_of_0_1_0_is_divided(tmp_path):
     folder = shutil.copytree(EARLIER, tmp_path / "old")
     before = read_export(folder)
-    assert convert(folder)
+    assert divide_export(folder)
     assert read_export(folder) == before
     assert load_backbone(folder).state_dict().keys() == load_backbone(EARLIER).state_dict().keys()
 

@@ -18,8 +18,8 @@ from dermssl.paper.cells import DONE, FAILED, UNAVAILABLE, Ledger, Outcome
 from dermssl.paper.plan import make_plan
 from dermssl.paper.report import write_report
 from dermssl.paper.settings import Settings, make_request
+from dermssl.paper.shown import verdict
 from dermssl.paper.values import Estimate, Lead
-from dermssl.paper.views import verdict
 
 CLASSES = ("mel", "nv")
 ROWS = ["random", "imagenet", "moco", "rotinstdisc"]

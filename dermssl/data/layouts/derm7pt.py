@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from dermssl.data.layouts.beside import places
 from dermssl.data.layouts.classes import class_of_diagnosis
 from dermssl.data.layouts.found import Files, Found, Row
 from dermssl.data.layouts.layout import DataSet, Layout, unclear
 from dermssl.data.layouts.names import is_utf8
-from dermssl.data.layouts.search import places
 from dermssl.data.layouts.table import Table, known, read_table
 from dermssl.data.records import Kind, Problem
 from dermssl.errors import DermsslError

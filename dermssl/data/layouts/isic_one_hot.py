@@ -4,12 +4,12 @@ from functools import partial
 from pathlib import Path
 
 from dermssl.data.layouts import ham10000
+from dermssl.data.layouts.beside import lesions_beside
 from dermssl.data.layouts.classes import class_of_code
 from dermssl.data.layouts.found import Files, Found
 from dermssl.data.layouts.isic2017 import SOURCE as ISIC_2017
 from dermssl.data.layouts.layout import DataSet, Layout, Line, match, number, unclear
 from dermssl.data.layouts.names import stem_of
-from dermssl.data.layouts.search import lesions_beside
 from dermssl.data.layouts.table import Table
 from dermssl.data.records import Kind, Problem
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from dermssl.data.layouts.beside import find_beside
 from dermssl.data.layouts.found import Files, Found
 from dermssl.data.layouts.layout import DataSet, Layout, Line, match, number, unclear
-from dermssl.data.layouts.search import find_beside
 from dermssl.data.layouts.table import Table, known, read_table
 from dermssl.data.records import Kind, Problem
 from dermssl.errors import DermsslError

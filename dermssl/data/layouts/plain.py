@@ -3,10 +3,10 @@
 import unicodedata
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from dermssl.data.layouts.beside import LABELS
 from dermssl.data.layouts.found import Files, Found, Row
 from dermssl.data.layouts.layout import FOLDERS, Layout, missing
 from dermssl.data.layouts.names import stem_of
-from dermssl.data.layouts.search import LABELS
 from dermssl.data.layouts.table import Table, known
 from dermssl.data.parts import COLUMN
 from dermssl.data.records import Kind, Problem

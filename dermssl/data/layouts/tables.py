@@ -4,12 +4,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from dermssl.data.layouts.found import Files, Found, list_images
-from dermssl.data.layouts.layout import Layout
-from dermssl.data.layouts.names import NOT_UTF8, is_utf8, printable, stem_of
-from dermssl.data.layouts.plain import LAYOUT as CSV
-from dermssl.data.layouts.registry import LAYOUTS, layout_of
-from dermssl.data.layouts.search import (
+from dermssl.data.layouts.beside import (
     IDS,
     LABELS,
     join_beside,
@@ -19,6 +14,11 @@ from dermssl.data.layouts.search import (
     tables_in,
     tables_near,
 )
+from dermssl.data.layouts.found import Files, Found, list_images
+from dermssl.data.layouts.layout import Layout
+from dermssl.data.layouts.names import NOT_UTF8, is_utf8, printable, stem_of
+from dermssl.data.layouts.plain import LAYOUT as CSV
+from dermssl.data.layouts.registry import LAYOUTS, layout_of
 from dermssl.data.layouts.table import Table, read_columns, read_table
 from dermssl.data.parts import COLUMN, part_of
 from dermssl.data.records import Kind, Problem

@@ -1,4 +1,4 @@
-"""Divide exports of 0.1.0, whose results stand in ``config.json``: ``python -m dermssl.hub.convert FOLDER...``.
+"""Divide exports of 0.1.0, whose results stand in ``config.json``: ``python -m dermssl.hub.divide FOLDER...``.
 
 The results go to ``results.json``, and card and provenance are written anew. Nothing is lost, which is asserted, and
 ``model.safetensors`` is not touched.
@@ -17,7 +17,7 @@ from dermssl.hub.export import write_pages
 from dermssl.hub.exported import divide, read_config, read_export, refuse_large, write_results
 
 
-def convert(folder: Path) -> bool:
+def divide_export(folder: Path) -> bool:
     """Divide one export, and write its pages anew; False where it was divided already.
 
     Raises:
@@ -49,11 +49,11 @@ def write_parts(folder: Path, config: dict[str, Any]) -> None:
 def main(arguments: list[str]) -> int:
     """Divide the folders named."""
     if not arguments:
-        print("usage: python -m dermssl.hub.convert FOLDER...", file=sys.stderr)
+        print("usage: python -m dermssl.hub.divide FOLDER...", file=sys.stderr)
         return 2
     try:
         for folder in map(Path, arguments):
-            print(f"{folder}: {'divided' if convert(folder) else 'was divided already'}, pages written")
+            print(f"{folder}: {'divided' if divide_export(folder) else 'was divided already'}, pages written")
     except (OSError, DermsslError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
