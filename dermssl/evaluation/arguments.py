@@ -55,7 +55,15 @@ class FeatureOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FoldOptions(FeatureOptions, ColumnOptions):
+class FramedOptions(FeatureOptions, ColumnOptions):
+    """Of everything that looks at the images of a data set as the weights were trained to."""
+
+    fit: Fit | None = option(None, "How an image is made square.", choices=FITS, unset="as the weights were trained")
+    progress: bool = option(False, "Show progress on standard error.", command=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldOptions(FramedOptions):
     """Of every evaluation in folds."""
 
     test: Data | None = option(
@@ -80,8 +88,6 @@ class FoldOptions(FeatureOptions, ColumnOptions):
         metavar="COLUMN,...",
         unset="no subgroups",
     )
-    fit: Fit | None = option(None, "How an image is made square.", choices=FITS, unset="as the weights were trained")
-    progress: bool = option(False, "Show progress on standard error.", command=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +170,7 @@ class CamOptions(FeatureOptions, ColumnOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProjectOptions(FeatureOptions, ColumnOptions):
+class ProjectOptions(FramedOptions):
     """Of ``project``."""
 
     limit: int | None = option(
@@ -174,13 +180,11 @@ class ProjectOptions(FeatureOptions, ColumnOptions):
         30.0, "Perplexity of t-SNE: roughly, how many neighbours it keeps an image close to.", above=0
     )
     k: int = option(10, "Number of neighbours among which purity is measured.", least=1)
-    fit: Fit | None = option(None, "How an image is made square.", choices=FITS, unset="as the weights were trained")
     precision: str = option("fp32", "Precision of the features.", choices=PRECISIONS)
-    progress: bool = option(False, "Show progress on standard error.", command=False)
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmbedOptions(FeatureOptions, ColumnOptions):
+class EmbedOptions(FramedOptions):
     """Of ``embed``."""
 
     output: str | Path | None = option(
@@ -190,14 +194,12 @@ class EmbedOptions(FeatureOptions, ColumnOptions):
     neighbours: int | None = option(
         None, "Also find this many nearest neighbours of each image, by cosine.", least=1, most=10_000, unset="none"
     )
-    fit: Fit | None = option(None, "How an image is made square.", choices=FITS, unset="as the weights were trained")
     precision: str = option("fp32", "Precision of the computation.", choices=PRECISIONS)
     batch_size: int = option(256, "Images per forward pass; does not affect the figures.", least=1, most=2**20)
-    progress: bool = option(False, "Show progress on standard error.", command=False)
 
 
 @dataclass(frozen=True, kw_only=True)
-class LeakageOptions(FeatureOptions, ColumnOptions):
+class LeakageOptions(FramedOptions):
     """Of ``leakage``."""
 
     weights: Any = option(
@@ -215,5 +217,3 @@ class LeakageOptions(FeatureOptions, ColumnOptions):
     threshold: float = option(
         THRESHOLD, "Similarity at which two images start to count as one photograph.", above=0, most=1
     )
-    fit: Fit | None = option(None, "How an image is made square.", choices=FITS, unset="as the weights were trained")
-    progress: bool = option(False, "Show progress on standard error.", command=False)
