@@ -1,9 +1,15 @@
-"""The options of a conversion: what a checkpoint of another program does not say of itself."""
+"""What a WEIGHTS argument may be, and the options of a conversion; known without torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dermssl.options import LARGEST_EDGE, Options, option
+
+# what WEIGHTS may be
+SPELLINGS = (
+    "a run directory, an exported directory, a .safetensors file, hf-hub:ORG/NAME[@REVISION], "
+    "timm:NAME (weights that timm publishes) or random:NAME"
+)
 
 
 @dataclass(frozen=True, kw_only=True)

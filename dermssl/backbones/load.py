@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from dermssl.backbones.arguments import SPELLINGS
 from dermssl.backbones.bounded import at_most
 from dermssl.backbones.create import create_backbone
 from dermssl.backbones.described import Described, read_described
@@ -22,10 +23,6 @@ from dermssl.errors import DermsslError
 from dermssl.files import sha256_of
 from dermssl.regular import unfit_name
 
-SPELLINGS = (
-    "a run directory, an exported directory, a .safetensors file, hf-hub:ORG/NAME[@REVISION], "
-    "timm:NAME (weights that timm publishes) or random:NAME"
-)
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 # what a run directory holds of interest here; its other names stand in pretraining/run_directory.py

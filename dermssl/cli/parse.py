@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from dermssl.backbones.arguments import SPELLINGS
 from dermssl.options import Options, Said, fields_of, kinds_of, spelling
 from dermssl.regular import unfit_name
 
@@ -64,7 +65,6 @@ class Several(click.ParamType):
 
 
 TEXT, NAME, PLACE = Text(), Name(), Place()
-WEIGHTS = "a run directory, an exported directory, a .safetensors file, hf-hub:ORG/NAME, timm:NAME or random:NAME"
 
 
 def weights_argument(**more: Any) -> Callable[[Command], Command]:
@@ -72,7 +72,7 @@ def weights_argument(**more: Any) -> Callable[[Command], Command]:
     each = "Each of WEIGHTS" if more.get("nargs") == -1 else "WEIGHTS"
 
     def decorate(command: Command) -> Command:
-        command.__doc__ = f"{inspect.cleandoc(command.__doc__ or '')}\n\n{each} is {WEIGHTS}."
+        command.__doc__ = f"{inspect.cleandoc(command.__doc__ or '')}\n\n{each} is {SPELLINGS}."
         return click.argument("weights", type=NAME, **more)(command)
 
     return decorate

@@ -1,13 +1,14 @@
 """The YAML at the head of a model card, which the Hub reads: licence, data, tags and the main figures."""
 
+import re
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
+from dermssl.data.known import KNOWN
 from dermssl.evaluation.metrics import TITLES
-from dermssl.hub.datasets import id_of
 from dermssl.hub.wording import MAIN_METRICS, division, main_first, main_results, setting
 from dermssl.privacy import printable
 
@@ -31,7 +32,7 @@ def front_matter(config: dict[str, Any], name: str) -> str:
         library_name="timm",
         pipeline_tag=PIPELINE,
         tags=[*TAGS, config["architecture"], *([record["method"]] if record["method"] else [])],
-        datasets=[id_of(record["data"]["layout"], record["data"]["name"])],
+        datasets=[_id_of(record["data"]["layout"], record["data"]["name"])],
         model_name=printable(name) if results else None,
         eval_results=results or None,
     )
@@ -47,7 +48,7 @@ def _eval_results(result: dict[str, Any]) -> list[EvalResult]:
         EvalResult(
             task_type="image-classification",
             task_name=f"image classification ({how})",
-            dataset_type=id_of(result["data"].get("layout"), name),
+            dataset_type=_id_of(result["data"].get("layout"), name),
             dataset_name=printable(name),
             dataset_config=how,
             metric_type=key,
@@ -84,3 +85,12 @@ def _unnamable(front: dict[str, Any]) -> list[str]:
         except HFValidationError as error:
             problems.append(f"data set {name!r}: {error}")
     return problems
+
+
+def _id_of(layout: str | None, name: str) -> str:
+    """How the front matter of a card calls a set: in letters that the Hub takes for an identifier."""
+    if layout in KNOWN:
+        return KNOWN[layout].tag
+    # as validate_repo_id has it: ASCII, no "--" or "..", at most 96, no ".git" at the end
+    plain = re.sub(r"[^A-Za-z0-9]*(?:[^A-Za-z0-9_.-]|[-.]{2,})[^A-Za-z0-9]*", "-", name)[:96].strip("-._")
+    return plain.removesuffix(".git").strip("-._") or "unnamed"
