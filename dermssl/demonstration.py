@@ -162,7 +162,7 @@ def _metrics_table(pretrained: Report, random: Report, difference: Comparison) -
         gain = f"{100 * difference.difference[name]:+.1f} [{low:+.1f},\u00a0{high:+.1f}]"
         body.append([label, *(f"{100 * report.metrics[name]:.1f}" for report in (random, pretrained)), gain])
     body.append(
-        ["accuracy of always answering the most frequent class", *[f"{100 * random.majority_accuracy:.1f}"] * 2, ""]
+        ["accuracy of always predicting the most frequent class", *[f"{100 * random.majority_accuracy:.1f}"] * 2, ""]
     )
     return page.table(
         ["%", "untrained", "pretrained", "difference, points"],

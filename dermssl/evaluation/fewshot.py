@@ -74,7 +74,7 @@ class FewShot:
         if metric == "accuracy":
             some = next(iter(self.reports.values()))
             majority = [percent(report.majority_accuracy) for report in some]
-            rows.append(["(always answering the most frequent class)", *majority])
+            rows.append(["(always predicting the most frequent class)", *majority])
         header = [f"{TITLES[metric]}, %", *(f"{100 * fraction:g} %" for fraction in self.fractions)]
         return markdown_table(header, rows)
 

@@ -93,7 +93,7 @@ class Report:
             for name, value in self.metrics.items()
             if not math.isnan(value)
         ]
-        rows.insert(1, ["(always answering the most frequent class)", percent(self.majority_accuracy), "", ""])
+        rows.insert(1, ["(always predicting the most frequent class)", percent(self.majority_accuracy), "", ""])
         lines = [
             f"## {self.kind}: {spoken(self.weights)} on {spoken(self.data)}",
             "",

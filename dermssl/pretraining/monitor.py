@@ -74,7 +74,7 @@ class OnlineKnn:
         self.k = min(100, *(max(1, len(fold.train) // 2) for fold in protocol.rounds))
 
     def evaluate(self, backbone: nn.Module) -> dict[str, float]:
-        """Accuracies of the backbone's features, beside that of always answering the most frequent class."""
+        """Accuracies of the backbone's features, beside that of always predicting the most frequent class."""
         size, device = self.resolved.image_size, self.resolved.device
         report = evaluate_knn(backbone, self.labelled, k=self.k, image_size=size, fit=self.labelled.fit, device=device)
         return {

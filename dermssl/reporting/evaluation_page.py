@@ -16,8 +16,8 @@ from dermssl.reporting.figures import Point, against_fraction, estimates
 SHOWN = ("accuracy", "recall_macro")  # what is drawn; the table has all
 
 _INTERVAL = (
-    "Lines and brackets: bootstrap 95 % interval over the lesions tested; it speaks of other test images, not of other "
-    "training runs."
+    "Lines and brackets: bootstrap 95 % interval over the lesions tested; it covers the choice of test images, not "
+    "that of the training run."
 )
 Values = Mapping[str, Any]
 
@@ -44,7 +44,7 @@ def write_evaluation_page(path: Path, results: Sequence[Report]) -> None:
     ]  # fmt: skip
     kinds = " and ".join(dict.fromkeys(map(_kind, reports)))
     lead = [_sentence(report, name) for report, name in zip(reports, names, strict=True)]
-    majority = f"Always answering the most frequent class is right for {100 * reports[0]['majority_accuracy']:.1f} %."
+    majority = f"Always predicting the most frequent class is right for {100 * reports[0]['majority_accuracy']:.1f} %."
     page.write_html(path, f"{_short(reports[0]['data'])}: {kinds}", " ".join([*lead, majority]), sections)
 
 
@@ -71,7 +71,7 @@ def write_fewshot_page(path: Path, results: FewShot) -> None:
         figures.append((against_fraction(f"{titles[metric]}, %", fractions, series, reference=reference), alt))
         rows = [[name, *(_with_interval(report, metric) for report in reports)] for name, reports in by_weights.items()]
         if reference is not None:
-            rows.append(["always answering the most frequent class", *(f"{value:.2f}" for value in reference)])
+            rows.append(["always predicting the most frequent class", *(f"{value:.2f}" for value in reference)])
         header = ["weights", *(f"{100 * fraction:g} %" for fraction in fractions)]
         tables.append(page.table(header, rows, f"{titles[metric]}, %, with its 95 % interval"))
     kind = _kind(some[0])
@@ -82,7 +82,7 @@ def write_fewshot_page(path: Path, results: FewShot) -> None:
         path,
         f"{_short(some[0]['data'])}: few labels",
         f"{kind[0].upper()}{kind[1:]} with {shares} of the labels of every training fold; the test folds stay whole. "
-        f"Always answering the most frequent class is right for {majority[-1]:.1f} %.",
+        f"Always predicting the most frequent class is right for {majority[-1]:.1f} %.",
         [
             ("Figures against labels", [page.plots(figures, _INTERVAL.replace("Lines", "Bands")), *tables]),
             (
@@ -103,7 +103,7 @@ def _figures_table(
     reports: Sequence[Values], names: Sequence[str], shown: Sequence[str], titles: Mapping[str, str]
 ) -> str:
     rows = [[titles[m], *(_with_interval(report, m) for report in reports)] for m in shown]
-    majority = ["always answering the most frequent class", *(f"{100 * r['majority_accuracy']:.2f}" for r in reports)]
+    majority = ["always predicting the most frequent class", *(f"{100 * r['majority_accuracy']:.2f}" for r in reports)]
     rows.insert(shown.index("accuracy") + 1 if "accuracy" in shown else 0, majority)
     folds = len(reports[0]["folds"])
     what = f"mean of {folds} folds" if folds > 1 else "test set"
@@ -119,7 +119,7 @@ def _estimates(reports: Sequence[Values], names: Sequence[str], titles: Mapping[
         reference = 100 * reports[0]["majority_accuracy"] if metric == "accuracy" else None
         svg = estimates(f"{titles[metric]}, %", rows, reference=reference)
         figures.append((svg, f"{titles[metric]} of {', '.join(names)} with intervals"))
-    return [page.plots(figures, f"{_INTERVAL} Dashed: always answering the most frequent class.")]
+    return [page.plots(figures, f"{_INTERVAL} Dashed: always predicting the most frequent class.")]
 
 
 def _classes(report: Values) -> list[str]:
@@ -129,15 +129,15 @@ def _classes(report: Values) -> list[str]:
         for name, values in report["per_class"].items()
     ]
     header = ["%", "images", "precision", "recall", "F1", "AUROC"]
-    caption = "Confusions: images of each class by the answer they got, shaded by their share of the class"
+    caption = "Confusion matrix: images of each class by the class predicted, shaded by their share of the class"
     return [
-        page.table(header, rows, "Answers of all folds together"),
-        page.matrix(report["confusion"], report["classes"], caption, corner="class \\ answer"),
+        page.table(header, rows, "Predictions of all folds together"),
+        page.matrix(report["confusion"], report["classes"], caption, corner="class \\ prediction"),
     ]
 
 
 def _subgroups(report: Values) -> list[str]:
-    caption = "Answers of all folds together, with 95 % intervals over the lesions of the subgroup"
+    caption = "Predictions of all folds together, with 95 % intervals over the lesions of the subgroup"
     tables = [page.table(*subgroup_table(column, rows), caption) for column, rows in report["by"].items()]
     notes = {row["note"] for rows in report["by"].values() for row in rows if row.get("note")}
     return [*tables, *(page.prose(f"Too few: {note}.") for note in sorted(notes))]
