@@ -79,7 +79,7 @@ class LogisticPath:
     def __init__(self, features: np.ndarray, labels: np.ndarray, *, rough: bool = False) -> None:
         self.classes = np.unique(labels)
         if len(self.classes) < 2:
-            raise DermsslError("all training images are of one class: use fewer --folds or a larger --fraction")
+            raise DermsslError("the training images are of one class only: use fewer --folds or a larger --fraction")
         features = features.astype(np.float64)
         mean, std = features.mean(axis=0), features.std(axis=0)
         # a feature that never moves says nothing

@@ -210,5 +210,5 @@ def test_a_failed_save_leaves_the_old_files(resnet, folder, monkeypatch, error):
 @pytest.mark.parametrize("name", ["r18.pth", "r18.pth.tar", "r18.ckpt"])
 def test_a_pickle_that_is_there_is_not_called_missing(tmp_path, name):
     (tmp_path / name).write_bytes(b"\x80\x04.")
-    with pytest.raises(DermsslError, match=r"may be a pickle; convert it once with `dermssl export"):
+    with pytest.raises(DermsslError, match=r"may hold pickled objects; convert it once with `dermssl export"):
         load_backbone(tmp_path / name)
