@@ -3,7 +3,7 @@
 import contextlib
 import copy
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import timm
@@ -27,9 +27,7 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def refuse_unexportable(
-    model: nn.Module, *, mean: Sequence[float], std: Sequence[float], image_size: int, fit: str = "squash"
-) -> None:
+def refuse_unexportable(model: nn.Module, **described: Any) -> None:
     """Try on an untrained model what ``dermssl export`` will try on the trained one.
 
     The model is made again by timm from the configuration that would be written, with its own tensors: as it is, with
@@ -37,12 +35,12 @@ def refuse_unexportable(
 
     Args:
         model: made by timm with ``num_classes=0``, on the CPU; it is left as it is.
-        mean, std, image_size, fit: as in ``save_backbone``.
+        **described: as in ``save_backbone``.
 
     Raises:
         DermsslError: timm would not load these weights; the message says what would be wrong.
     """
-    config = export_config(model, mean=mean, std=std, image_size=image_size, fit=fit)
+    config = export_config(model, **described)
     architecture, arguments = config["architecture"], config.get("model_args", {})
     tensors = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
 

@@ -27,46 +27,23 @@ def save_backbone(
     model: nn.Module,
     folder: str | os.PathLike[str],
     *,
-    mean: Sequence[float],
-    std: Sequence[float],
-    image_size: int,
     provenance: dict[str, Any],
-    fit: str = "squash",
-    tag: str = "dermssl",
-    license: str | None = None,
-    paper: str | None = None,
-    description: str | None = None,
+    **described: Any,
 ) -> None:
     """Write ``model.safetensors`` and ``config.json``, loadable by ``timm.create_model("local-dir:FOLDER")``.
 
     Args:
         model: made by timm with ``num_classes=0``.
         folder: made if it is not there; each file is replaced whole.
-        mean, std: of the three channels, for values in [0, 1].
-        image_size: edge in pixels of the images it was trained on.
         provenance: what else is known; written under ``dermssl``, which timm ignores, beside an id that the weights
             file has too.
-        fit: how its training images became square, ``"squash"`` or ``"crop"``: timm's transforms do the same.
-        tag: what timm calls this set of weights.
-        license: SPDX name of the licence of the weights; None leaves it open.
-        paper: of the method; without it a user of timm would see the paper of its ImageNet weights.
-        description: of the weights; default: that they were pretrained by dermssl.
+        **described: mean, std, image size and the other arguments of :func:`export_config`.
 
     Raises:
         DermsslError: the model still has a classifier, takes another image size, or the folder cannot be written.
     """
     folder = Path(folder)
-    config = export_config(
-        model,
-        mean=mean,
-        std=std,
-        image_size=image_size,
-        fit=fit,
-        tag=tag,
-        license=license,
-        paper=paper,
-        description=description,
-    )
+    config = export_config(model, **described)
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
     identity = weights_id(tensors)
     text = json.dumps({**config, "dermssl": {**provenance, ID_FIELD: identity}}, indent=2) + "\n"
@@ -124,7 +101,18 @@ def export_config(
 ) -> dict[str, Any]:
     """Content of ``config.json``: only fields of timm's ``PretrainedCfg``, an unknown one is a TypeError there.
 
-    The arguments are those of :func:`save_backbone`, and so is what is raised.
+    Args:
+        model: made by timm with ``num_classes=0``.
+        mean, std: of the three channels, for values in [0, 1].
+        image_size: edge in pixels of the images it was trained on.
+        fit: how its training images became square, ``"squash"`` or ``"crop"``: timm's transforms do the same.
+        tag: what timm calls this set of weights.
+        license: SPDX name of the licence of the weights; None leaves it open.
+        paper: of the method; without it a user of timm would see the paper of its ImageNet weights.
+        description: of the weights; default: that they were pretrained by dermssl.
+
+    Raises:
+        DermsslError: the model still has a classifier, or takes another image size.
     """
     own = pretrained_cfg(model)
     arguments = _arguments(model, image_size)
