@@ -12,7 +12,7 @@ from dermssl.errors import DermsslError
 from dermssl.evaluation.features import extract_features
 from dermssl.methods.registry import METHODS
 from dermssl.options import flag, said_of
-from dermssl.pretraining.config import PretrainConfig
+from dermssl.pretraining.config import PretrainConfig, make_config
 from dermssl.pretraining.decided import Resolved
 from dermssl.pretraining.trainer import Trainer
 
@@ -38,9 +38,13 @@ WARM, MEASURED = 3, 5  # steps before the measured ones, which compile kernels a
 
 def say_unused(config: PretrainConfig, images: int) -> None:
     """Log the options that were given and change nothing."""
-    own = said_of(METHODS[config.method].options())
+    own, usual = said_of(METHODS[config.method].options()), make_config(recipe=config.recipe)
     unused = {
         "momentum_schedule": config.momentum_schedule != "constant" and "momentum" not in own and "no momentum encoder",
+        "rotation_activation": "rotation_activation" in own
+        and config.rotation_weight == 0
+        and config.rotation_activation != usual.rotation_activation
+        and "--rotation-weight 0",
         "eval_every": config.eval_every is not None and config.eval_data is None and "no --eval-data",
         "label": config.label is not None
         and config.eval_data is None

@@ -43,6 +43,10 @@ def test_a_short_run_has_no_estimate():
     [
         ({"eval_every": 2}, "--eval-every has no effect: no --eval-data"),
         ({"method": "simclr", "momentum_schedule": "cosine"}, "--momentum-schedule has no effect"),
+        (
+            {"rotation_weight": 0, "rotation_activation": "none"},
+            "--rotation-activation has no effect: --rotation-weight 0",
+        ),
         ({"sync_bn": True}, "--sync-bn has no effect: one process only"),
         ({"limit": 500}, "--limit has no effect: 50 images in all"),
     ],
