@@ -17,9 +17,12 @@ Written to DIR: ``time_to_accuracy.json``, ``time_to_accuracy.svg`` and a table 
 """
 
 import argparse
+import atexit
 import json
 import multiprocessing
 import os
+import shutil
+import tempfile
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -111,6 +114,10 @@ class Lightly:
 
 def row_process(name: str, data: str, files: str, seconds: float, options: dict[str, Any], pipe: Connection) -> None:
     """Build a row, then train for the turns that the parent asks for, and evaluate after each."""
+    if name == OURS:  # an empty cache of its own: the others need decoded images for the evaluation alone
+        fresh = tempfile.mkdtemp()
+        atexit.register(shutil.rmtree, fresh)
+        os.environ["DERMSSL_CACHE"] = fresh
     before, cpu_before = time.perf_counter(), cpu_seconds()
     if name == OURS:
         cached(data, size=source_size(options["image_size"]), workers=options["workers"], progress=False)

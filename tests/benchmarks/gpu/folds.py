@@ -37,8 +37,8 @@ def main() -> None:
     call = Call("folds", __doc__, minutes=9)
     run = call.work / "run"
     weights = run if (run / "backbone").is_dir() else f"random:{call.network['backbone']}"
-    call.measure("frozen", lambda: measure(call, weights, freeze=True))
-    call.measure("fine-tuned", lambda: measure(call, weights, freeze=False), needs=60)
+    call.measure("fine-tuned", lambda: measure(call, weights, freeze=False))
+    call.measure("frozen", lambda: measure(call, weights, freeze=True), needs=60)
     call.finish(folds_table({"rows": call.rows}))
 
 

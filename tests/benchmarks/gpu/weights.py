@@ -86,17 +86,17 @@ def packed(call: Call, run: Path, reports: dict[str, Any]) -> Cells:
 def main() -> None:
     call = Call("weights", __doc__, minutes=9)
     run, reports = call.work / "run", {}
-    # beside the training: decoding, compiling twice, 30 s of evaluation, packing
-    call.measure("pretraining", lambda: trained(call, run, call.left() - 120))
+    # beside the training: decoding, compiling twice, the evaluations, packing
+    call.measure("pretraining", lambda: trained(call, run, call.left() - 150))
 
     def evaluated(name: str) -> Cells:
         freeze = {"freeze": True, "device": str(call.device)}
         reports[name] = knn(call, run) if name == "knn" else dermssl.finetune(run, call.ham, **freeze)
         return accuracies(reports[name])
 
-    call.measure("knn", lambda: evaluated("knn"))
-    call.measure("frozen", lambda: evaluated("frozen"))
-    call.measure("parts", lambda: packed(call, run, reports))
+    for name in ("knn", "frozen"):
+        call.measure(name, lambda name=name: evaluated(name), needs=30)
+        call.measure("parts", lambda: packed(call, run, reports))  # at once: frozen features take long
     call.finish(weights_table({"rows": call.rows}))
 
 
