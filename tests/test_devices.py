@@ -4,9 +4,14 @@ import pytest
 import torch
 
 from dermssl import DermsslError
-from dermssl.devices import autocast, made_there, resolve_device, resolve_precision
+from dermssl.devices import autocast, exact_float32, made_there, resolve_device, resolve_precision
 
-CPU = torch.device("cpu")
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+def tf32() -> list[str]:
+    """How matrix products and convolutions on a card are computed; the settings are there without one."""
+    return [torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.conv.fp32_precision]
 
 
 def test_auto_takes_what_is_there():
@@ -31,6 +36,20 @@ def test_an_unknown_device_or_precision_is_named():
 def test_autocast_computes_in_the_precision(precision, dtype):
     with autocast(CPU, resolve_precision(precision, CPU)):
         assert torch.nn.functional.linear(torch.ones(2, 2), torch.ones(2, 2)).dtype == dtype
+
+
+def test_float32_on_a_card_has_all_its_digits():
+    """cuDNN's default is TF32, by which a figure would be another one than on the CPU."""
+    before = tf32()
+    assert before[1] == "tf32"
+    with exact_float32(CUDA), exact_float32(CUDA):
+        assert tf32() == ["ieee", "ieee"]
+    assert tf32() == before
+    with exact_float32(CPU), exact_float32(CUDA, torch.bfloat16):
+        assert tf32() == before
+    with autocast(CUDA, torch.float32):
+        assert tf32() == ["ieee", "ieee"]
+    assert tf32() == before
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Features are those of the plain network, and the network is left as it was."""
 
+import contextlib
+
 import numpy as np
 import pytest
 import timm
@@ -8,6 +10,7 @@ import torch.nn.functional as F
 
 from dermssl.backbones.facts import normalisation
 from dermssl.errors import DermsslError
+from dermssl.evaluation import features as features_module
 from dermssl.evaluation.features import extract_features, to_input
 
 
@@ -84,3 +87,15 @@ def test_no_resize_where_the_size_fits(images):
     assert plain.is_contiguous(memory_format=torch.channels_last)
     expected = (batch / 255 - torch.tensor(mean)) / torch.tensor(std)
     torch.testing.assert_close(plain, expected.permute(0, 3, 1, 2))
+
+
+def test_features_in_float32_on_a_card_are_without_tf32(images, model, monkeypatch):
+    """The card is played by the CPU; its settings are there without it."""
+    batches = [torch.from_numpy(images)]
+    monkeypatch.setattr(features_module, "borrowed", lambda model, device: contextlib.nullcontext())
+    monkeypatch.setattr(features_module, "read_batches", lambda images, rows, device: iter(batches))
+    seen = []
+    model.conv1.register_forward_hook(lambda *_: seen.append(torch.backends.cudnn.conv.fp32_precision))
+    extract_features(model, images, image_size=32, device=torch.device("cuda"), precision="fp32")
+    assert seen == ["ieee"]
+    assert torch.backends.cudnn.conv.fp32_precision == "tf32"
