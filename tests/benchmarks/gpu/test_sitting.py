@@ -20,7 +20,7 @@ ROOT = HERE.parents[2]
 IN_CHECKOUT = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is no checkout: nothing says what travels")
 
 
-def run(command: list[str], folder: Path, environment: dict[str, str], seconds: int = 900) -> str:
+def run(command: list[str], folder: Path, environment: dict[str, str], seconds: int = 1800) -> str:
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=seconds)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
     return done.stdout
@@ -70,7 +70,7 @@ def called(card: Path, name: str, call: str) -> tuple[dict[str, Any], str]:
     output = card.parent / "out"
     own = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "DERMSSL_CACHE")}
     environment = {**own, "PYTHON": sys.executable, "SITTING": str(card.parent / "work"), "OUT": str(output)}
-    printed = run(["bash", "tests/benchmarks/gpu/call.sh", name, "--tiny"], card, environment)
+    printed = run(["bash", "tests/benchmarks/gpu/call.sh", name, "--tiny", "--minutes", "30"], card, environment)
     found = json.loads((output / f"{call}.json").read_text())
     assert "miniature" in found
     assert "figures mean nothing" in printed
