@@ -139,7 +139,7 @@ def _write_report(
             ("Nearest neighbours against an untrained network", [_metrics_table(pretrained, random, difference)]),
             ("Pretraining", [_curve(result)]),
             ("What the network was shown", [_sample_views(labelled, result.backbone)]),
-            ("What it finds alike", _neighbours(labelled, result.backbone)),
+            ("What it finds similar", _neighbours(labelled, result.backbone)),
             (
                 "Next: your own images",
                 [page.code(NEXT), page.prose("The images above are drawn by a program: no figure here says anything "
@@ -152,7 +152,7 @@ def _write_report(
 def _metrics_table(pretrained: Report, random: Report, difference: Comparison) -> str:
     rows = [
         ("accuracy", "accuracy"),
-        ("recall, macro", "recall_macro"),
+        ("balanced accuracy", "recall_macro"),
         ("F1, macro", "f1_macro"),
         ("AUROC, macro", "auroc_macro"),
     ]

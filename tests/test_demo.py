@@ -24,7 +24,7 @@ def test_demo_leaves_a_report_and_says_what_is_next(small, tmp_path, monkeypatch
     assert str(tmp_path / "out" / "report.html") in result.output
     assert "dermssl pretrain IMAGES" in result.output
     page = (tmp_path / "out" / "report.html").read_text()
-    for heading in ("Nearest neighbours against", "Pretraining", "What the network was shown", "What it finds alike"):
+    for heading in ("Nearest neighbours against", "Pretraining", "What the network was shown", "What it finds similar"):
         assert heading in page
     assert page.count("<img") > 7 * 3 + 7
 

@@ -35,11 +35,13 @@ def command(output: Path, as_json: bool) -> None:
         )
         return
     for name, metrics in accuracies.items():
-        click.echo(f"KNN, {name:10}: accuracy {metrics['accuracy']:6.1%}, macro recall {metrics['recall_macro']:6.1%}")
+        click.echo(
+            f"KNN, {name:10}: accuracy {metrics['accuracy']:6.1%}, balanced accuracy {metrics['recall_macro']:6.1%}"
+        )
     gain, (low, high) = (getattr(result.difference, part)["accuracy"] for part in ("difference", "interval"))
     click.echo(
         f"Gain by pretraining: {100 * gain:+.1f} points of accuracy "
         f"(95 % interval {100 * low:+.1f} to {100 * high:+.1f})"
     )
-    click.echo(f"Rotation told correctly for {result.rotation_accuracy:.0%} of the views (guessing: 25 %)")
+    click.echo(f"Rotation predicted correctly for {result.rotation_accuracy:.0%} of the views (chance: 25%)")
     click.echo(f"Report: {result.report.resolve()}  ({result.seconds:.0f} s)\n\nNext, on your own images:\n{NEXT}")

@@ -91,6 +91,8 @@ def read_pairs(path: str | Path, ids: Sequence[str]) -> tuple[list[tuple[int, in
         elif number or one or other:  # a first line that names no image at all is the header
             missing += 1
     if not found and not missing:
+        if [cell.strip() for cell in rows[0][:2]] == ["first", "second"]:  # of `leakage`, where it found no pair
+            return [], 0
         head = ", ".join(rows[0][:2])
         raise DermsslError(f"--join {path}: holds no pairs; a first line that names no image ({head}) is its header")
     if not found:

@@ -149,5 +149,6 @@ def describe(records: Records) -> str:
         parts.append(f"{len(set(records.groups)):,} lesions or patients")
     if records.problems:
         first = records.problems[0]
-        parts.append(f"{len(records.problems):,} problems (first: {first.path}: {first.reason})")
+        counted = "1 problem (" if len(records.problems) == 1 else f"{len(records.problems):,} problems (first: "
+        parts.append(f"{counted}{first.path}: {first.reason})")
     return "; ".join(parts)

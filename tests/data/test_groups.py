@@ -61,6 +61,11 @@ def test_a_name_without_its_folder_means_one_image_or_none(tmp_path):
     assert read_pairs(tmp_path / "pairs.csv", ids) == ([(1, 2), (0, 2)], 2)
 
 
+def test_the_pairs_of_a_data_set_without_duplicates_are_none(tmp_path):
+    (tmp_path / "pairs.csv").write_text("first,second,kind,likeness,found_by,turn,label,other_label,same_group\n")
+    assert read_pairs(tmp_path / "pairs.csv", IDS) == ([], 0)
+
+
 def test_a_name_that_two_sets_have_stands_for_both_images(tmp_path):
     (tmp_path / "pairs.csv").write_text("a,b\n")
     assert read_pairs(tmp_path / "pairs.csv", ("a", "b", "a"))[0] == [(0, 1), (2, 1)]
