@@ -7,6 +7,9 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from dermssl.cli import group
 
 pytestmark = [pytest.mark.real_data, pytest.mark.slow]
 IMAGES = 240
@@ -27,24 +30,25 @@ def ham10000(real_data, tmp_path_factory) -> Path:
     return folder / "ham10000_256"
 
 
-def dermssl(*args: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "dermssl", *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=240)
+def dermssl(*args: object) -> dict:
+    """What a command with ``--json`` prints."""
+    done = CliRunner().invoke(group, [str(arg) for arg in args], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
 
 
 def test_pretrain_evaluate_and_load(ham10000, tmp_path):
     run = tmp_path / "run"
     options = ["--recipe", "short", "--image-size", 48, "--epochs", 2, "--batch-size", 32, "--queue-size", 128]
     trained = dermssl("pretrain", ham10000, "--output", run, *options, "--json")
-    assert json.loads(trained.stdout)["metrics"]["epoch"] == 2
+    assert trained["metrics"]["epoch"] == 2
     config = json.loads((run / "config.json").read_text())
     assert config["data"]["layout"] == "ham10000"
     assert config["data"]["images"] == IMAGES
     assert config["data"]["problems"] >= 10_015 - IMAGES, "rows without a file are counted"
 
     csv = tmp_path / "predictions.csv"
-    evaluated = dermssl("eval-knn", run, ham10000, "--k", 20, "--folds", 3, "--predictions", csv, "--json")
-    report = json.loads(evaluated.stdout)
+    report = dermssl("eval-knn", run, ham10000, "--k", 20, "--folds", 3, "--predictions", csv, "--json")
     assert 0 < report["metrics"]["accuracy"] <= 1
     assert report["majority_accuracy"] > 0.3
     assert len(report["folds"]) == 3
