@@ -148,3 +148,14 @@ def test_quiet_holds_while_a_run_writes_its_log(tmp_path, monkeypatch, capsys):
         logger.warning("frozen")
     assert capsys.readouterr().err == "warning: frozen\n"
     assert "epoch 1" in run.log.read_text()
+
+
+def test_in_a_pipe_the_hub_draws_no_bars():
+    program = (
+        "import sys\nfrom dermssl.cli import main\nsys.argv = ['dermssl', '--version']\ntry:\n    main()\n"
+        "except SystemExit:\n    from huggingface_hub import constants as its\n"
+        "    print(its.HF_HUB_DISABLE_PROGRESS_BARS)"
+    )
+    env = {name: value for name, value in os.environ.items() if name != "HF_HUB_DISABLE_PROGRESS_BARS"}
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=120)
+    assert done.stdout.splitlines()[-1] == "True", done.stderr

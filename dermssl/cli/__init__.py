@@ -1,6 +1,7 @@
 """The command line. A command is one module of this package; it is imported only when it is run or listed."""
 
 import importlib
+import os
 import signal
 import sys
 import time
@@ -15,7 +16,7 @@ from dermssl.documents import unreadable
 from dermssl.errors import DermsslError, SaidElsewhere
 from dermssl.malloc import keep_freed_memory
 from dermssl.pretraining.signals import SAME_REQUEST
-from dermssl.terminal import coloured, lost, safe_streams, tell, visible
+from dermssl.terminal import coloured, is_terminal, lost, safe_streams, tell, visible
 
 # command name -> module; each module holds a click command called ``command``
 COMMANDS = {
@@ -80,6 +81,8 @@ def main() -> None:
     global _stopped
     keep_freed_memory()
     reset_verbosity()
+    if not is_terminal():  # read when huggingface_hub is imported; its bars would fill a log with carriage returns
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     _stopped = None
     # one that was ignored stays so: nohup ignores SIGHUP, a shell SIGINT for jobs in the background
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
