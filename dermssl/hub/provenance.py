@@ -77,7 +77,8 @@ def stated_sha256(page: str) -> str | None:
 
 
 def _pretrain(folder: str, run: str, settings: dict[str, Any]) -> str:
-    options = [_option(key, value) for key, value in settings.items() if value is not None]
+    first = sorted(settings, key=lambda key: key != "method")
+    options = [_option(key, settings[key]) for key in first if settings[key] is not None]
     return " ".join(["dermssl pretrain", shlex.quote(folder), "--output", shlex.quote(run), *options])
 
 
