@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from dermssl.errors import DermsslError
+from dermssl.malloc import is_out_of_memory
 from dermssl.options import DEVICE, PRECISIONS, check
 
 
@@ -47,10 +48,6 @@ def hardware_name(device: torch.device) -> str:
     return f"{name}, {torch.get_num_threads()} threads"
 
 
-# What the allocators say: torch's own on the CPU, cuDNN's and cuBLAS's, and the system where no error has a type.
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
-
-
 @contextlib.contextmanager
 def out_of_memory_named(
     device: torch.device | str, batch: int, size: int, *, batch_option: bool = True, note: str = ""
@@ -69,8 +66,7 @@ def out_of_memory_named(
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        known = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if not known and not any(words in str(error) for words in _OUT_OF_MEMORY):
+        if not is_out_of_memory(error):
             raise
         smaller = max(32, size * 7 // 10 // 32 * 32)
         tries = [f"--batch-size {max(2, batch // 2)}"] if batch_option else []

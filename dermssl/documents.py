@@ -5,7 +5,7 @@ A schema is a plain value that says what is expected:
 - a type (``int``, ``str``, ``float``, ``bool``, ``list``, ``dict``), ``None``, or ``object`` for anything; a whole
   number passes as ``float``, and ``True`` never as a number;
 - a tuple of schemas: one of them;
-- ``[schema]``: a list of such items;
+- ``[schema]``: a list of such items; ``[schema, schema]``: of exactly two, and so on;
 - ``{"name": schema, "more?": schema}``: an object with these fields; those with ``?`` may be missing, and others may
   be there;
 - ``{str: schema}``: an object whose values are all such.
@@ -130,6 +130,8 @@ def fault_of(value: Any, schema: Any, name: str = "") -> str | None:
             return None
         return f"{name or 'it'} is {_shown(value)}, where {' or '.join(map(_expected, schema))} is expected"
     if isinstance(schema, list) and isinstance(value, list):
+        if len(schema) > 1 and len(value) != len(schema):
+            return f"{name or 'it'} has {len(value)} values, where {len(schema)} are expected"
         faults = (fault_of(item, schema[0], f"{name}[{index}]") for index, item in enumerate(value))
         return next(filter(None, faults), None)
     if isinstance(schema, dict) and isinstance(value, dict):

@@ -160,6 +160,21 @@ def own_folder(path: Path) -> Path:
     return path
 
 
+def refuse_way_out(file: Path, folder: Path) -> None:
+    """Refuse a file of ours that a link, its own or that of a folder on the way, leads out of ``folder``.
+
+    What it holds would be handed on under another's name. A link to what is inside is let through.
+
+    Raises:
+        DermsslError: it leads out.
+    """
+    if not Path(os.path.realpath(file)).is_relative_to(os.path.realpath(folder)):
+        raise DermsslError(
+            f"{file} is reached by a link that leads out of {folder}, where a regular file is expected; remove it, or "
+            "put a copy in its place"
+        )
+
+
 def append_text(path: Path, text: str) -> None:
     """Add ``text`` (UTF-8) to the end of a file of ours, which is made where it is missing.
 

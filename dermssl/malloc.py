@@ -8,6 +8,17 @@ import sys
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # of glibc's malloc.h
 
 
+# What the allocators say where no error has a type: torch's own on the CPU, cuDNN's and cuBLAS's, and the system.
+_SAID = ("out of memory", "can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the memory of the machine or of the device was not enough."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in _SAID)
+    )
+
+
 def keep_freed_memory() -> None:
     """Keep large freed buffers for the next step instead of giving them back to the system.
 

@@ -86,6 +86,12 @@ def printable(text: str) -> str:
     return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") else c for c in text)
 
 
+def is_private(endpoint: str) -> bool:
+    """Whether a token may be sent to an address: by https, or to this machine itself."""
+    parts = urlsplit(endpoint)
+    return parts.scheme == "https" or parts.hostname in ("localhost", "127.0.0.1", "::1")
+
+
 def without_password(url: str) -> str:
     """An address without ``user:password@``, for a message."""
     parts = urlsplit(url)
@@ -99,5 +105,5 @@ def masked(text: str, *secrets: str | None) -> str:
     for secret in secrets:
         if secret:
             text = text.replace(secret, "***")
-    text = re.sub(r"\bhf_\w+|(?i:(?<=bearer ))\S+", "***", text)
-    return re.sub(r"(\w+://)[^/\s@]+@", r"\1***@", text)
+    text = re.sub(r"\bhf_\w+|(?i:(?<=bearer )|(?<=basic ))\S+", "***", text)
+    return re.sub(r"(\w+://)[^/\s]+@", r"\1***@", text)

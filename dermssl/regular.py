@@ -10,6 +10,7 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
+_CHUNK = 2**20
 _KINDS = (
     (stat.S_ISDIR, "is a folder, not a file"),
     (stat.S_ISFIFO, "is a FIFO, not a file"),
@@ -70,7 +71,10 @@ def read_regular(path: str | Path, max_bytes: int, *, follow: bool = True) -> by
         NotRegular, OSError: as `open_regular`; also where the file grows beyond ``max_bytes`` while it is read.
     """
     with open_regular(path, max_bytes, follow=follow) as file:
-        data = file.read(max_bytes + 1)
+        # read(n) takes n bytes of memory first, however short the file is
+        data = file.read(min(os.fstat(file.fileno()).st_size, max_bytes) + 1)
+        while len(data) <= max_bytes and (more := file.read(_CHUNK)):  # it grows, or does not tell its size
+            data += more
     if len(data) > max_bytes:
         raise NotRegular(path, _too_large(max_bytes))
     return data

@@ -19,6 +19,7 @@ _lost: OSError | ValueError | None = None  # the first failure of standard outpu
 _last_progress = float("-inf")
 # They turn the direction of what follows, so that a name reads as another (Unicode TR 36).
 _TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
+_STEERING = ("Cc", "Cs", "Zl", "Zp")  # categories of Unicode: control characters, halves of pairs, line ends
 
 
 def visible(text: str) -> str:
@@ -31,9 +32,14 @@ def visible(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(
-        c if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs") else c.encode("unicode_escape").decode("ascii")
+        c if c in "\n\t" or unicodedata.category(c) not in _STEERING else c.encode("unicode_escape").decode("ascii")
         for c in text
     )
+
+
+def on_one_line(text: str) -> str:
+    """A message with its line ends spelled out as well: a name that holds one must not look like a message of ours."""
+    return visible(text).replace("\n", "\\n")
 
 
 def is_terminal() -> bool:

@@ -12,7 +12,7 @@ import dermssl
 from dermssl import DermsslError, documents
 from dermssl.documents import DamagedDocument, MissingDocument, fault_of, read_json, read_json_lines
 
-SCHEMA = {"size": int, "names": [str], "share": float, "more?": {str: (int, None)}}
+SCHEMA = {"size": int, "names": [str], "share": float, "more?": {str: (int, None)}, "ends?": [int, int]}
 GOOD = {"size": 3, "names": ["a", "b"], "share": 1, "other": {}}
 
 
@@ -57,6 +57,7 @@ def test_what_fits_is_read(tmp_path):
         (b'{"size": 3, "names": "a", "share": 1}', 'names is "a", where a list is expected'),
         (b'{"size": 3, "names": ["a", 1], "share": 1}', r"names\[1\] is 1, where a text"),
         (b'{"size": 3, "share": 1}', "no names"),
+        (b'{"size": 3, "names": [], "share": 1, "ends": [1]}', "ends has 1 values, where 2 are expected"),
         (b'{"size": 3, "names": [], "share": 1, "more": {"x": "y"}}', "more.x is .y., where a whole number or null"),
     ],
 )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dermssl.privacy import spoken, told_apart, without_folders
+from dermssl.privacy import masked, spoken, told_apart, without_folders
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,18 @@ from dermssl.privacy import spoken, told_apart, without_folders
 )
 def test_a_message_names_no_folder(text, left):
     assert without_folders(text, "/work/my data", "/work/my data/set of") == left
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("no connection to http://me:pass@word@hub:80/a@b", "no connection to http://***@hub:80/a@b"),
+        ("Authorization: Bearer abc, Basic bWU6cGFzcw==", "Authorization: Bearer *** Basic ***"),
+        ("hf_AbC123, sesame", "***, ***"),
+    ],
+)
+def test_secrets_are_masked(text, shown):
+    assert masked(text, "sesame", None) == shown
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import tracemalloc
 
 import pytest
 
@@ -73,3 +74,18 @@ def test_a_file_of_ours_is_made_and_not_truncated(tmp_path):
     (tmp_path / "a").write_bytes(b"kept")
     os.close(open_own(tmp_path / "a", os.O_RDWR | os.O_CREAT))
     assert (tmp_path / "a").read_bytes() == b"kept"
+
+
+def test_a_file_takes_the_memory_of_its_own_size(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    tracemalloc.start()
+    assert read_regular(tmp_path / "a", 2**30) == b"abc"
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="no file here that does not tell its size")
+def test_a_file_that_does_not_tell_its_size_is_read_whole():
+    assert read_regular("/proc/self/status", 10**6).endswith(b"\n")
+    with pytest.raises(NotRegular, match="larger"):
+        read_regular("/proc/self/status", 100)

@@ -11,7 +11,7 @@ from dermssl import progress, terminal
 from dermssl.cli import logs
 from dermssl.pretraining.run_directory import RunDirectory
 from dermssl.progress import progress_bar
-from dermssl.terminal import visible
+from dermssl.terminal import on_one_line, visible
 
 SAY = (
     "import click; from dermssl import cli; from dermssl.cli import main; from types import SimpleNamespace;"
@@ -34,6 +34,10 @@ SAY = (
 )
 def test_control_characters_are_spelled_out(text, shown):
     assert visible(text) == shown
+
+
+def test_a_name_with_a_line_end_makes_no_second_message():
+    assert on_one_line("a\nb\x1b\u2028c\x85") == "a\\nb\\x1b\\u2028c\\x85"
 
 
 def run(shell: str, tmp_path, text="né\x07", env=()):

@@ -15,7 +15,7 @@ from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE
 from dermssl.backbones.save import save_backbone
 from dermssl.documents import read_json
 from dermssl.errors import DermsslError
-from dermssl.files import sha256_of
+from dermssl.files import cannot_write, sha256_of
 
 LOGGER = logging.getLogger("dermssl")
 
@@ -81,7 +81,7 @@ def convert(
             description=f"{pretrained_cfg(model)['architecture']} converted from {file.name} by dermssl",
         )
     except OSError as error:
-        raise DermsslError(f"cannot write {folder}: {error.strerror or error}") from error
+        raise cannot_write(folder, error) from error
     if license is None:
         LOGGER.warning("the licence of these weights is unknown: name it with --license")
     return folder

@@ -8,9 +8,10 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from dermssl.backbones.identity import METADATA_KEY, refuse_mixed
-from dermssl.documents import parse_json, read_json
+from dermssl.documents import parse_json, read_json, unreadable
 from dermssl.errors import DermsslError
 from dermssl.options import LARGEST_EDGE
+from dermssl.regular import open_regular
 
 _WHAT = "the configuration of weights"
 _REMEDY = "export the weights again"
@@ -18,7 +19,14 @@ _REMEDY = "export the weights again"
 CONFIG: dict[str, Any] = {
     "architecture": str,
     "num_features?": int,
-    "pretrained_cfg?": {"input_size?": [int], "mean?": [float], "std?": [float], "crop_pct?": (float, None)},
+    "pretrained_cfg?": {
+        "input_size?": [int, int, int],
+        "mean?": [float, float, float],
+        "std?": [float, float, float],
+        "crop_pct?": (float, None),
+        "first_conv?": (str, [str], None),
+        "classifier?": (str, [str], None),
+    },
     "model_args?": dict,
 }
 # All numbers of its model_args together (depths, widths, sizes): timm makes lists of some before any layer.
@@ -60,10 +68,13 @@ def read_described(spelling: str, config: Path, file: Path) -> Described:
     """
     source = f"weights {spelling}"
     try:
+        open_regular(file).close()  # safetensors calls missing what may not be read
         with safe_open(file, framework="pt") as opened:
             metadata = opened.metadata() or {}
             shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
-    except (OSError, ValueError, SafetensorError) as error:
+    except OSError as error:
+        raise unreadable(f"{source}: {file}", error, "export again") from error
+    except (ValueError, SafetensorError) as error:
         raise DermsslError(f"{source}: {file.name} cannot be read: {error}; export again") from error
     try:
         if config.is_file():
@@ -79,11 +90,12 @@ def read_described(spelling: str, config: Path, file: Path) -> Described:
             f"{source}: nothing says which architecture this is; put the {config.name} of the export beside it"
         )
     refuse_mixed(metadata, found, source)
-    edge = max(found.get("pretrained_cfg", {}).get("input_size", [0]), default=0)
-    if edge > LARGEST_EDGE:
+    edges = found.get("pretrained_cfg", {}).get("input_size", [1])
+    wrong = next((edge for edge in edges if not 1 <= edge <= LARGEST_EDGE), None)
+    if wrong is not None:
         raise DermsslError(
-            f"{source}: {config.name} asks for images of {min(edge, 10**9):,} px, and {LARGEST_EDGE:,} px is the most "
-            "that is taken; correct its input_size, or export the weights again"
+            f"{source}: {config.name} asks for images of {max(-(10**9), min(wrong, 10**9)):,} px, and 1 to "
+            f"{LARGEST_EDGE:,} px are taken; correct its input_size, or export the weights again"
         )
     if _sum(found.get("model_args", {})) > _MOST_NUMBERS:
         raise DermsslError(

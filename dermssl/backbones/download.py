@@ -4,8 +4,8 @@ import contextlib
 import errno
 import functools
 import logging
+from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from huggingface_hub import constants, get_token, hf_hub_download
 from huggingface_hub.errors import (
@@ -21,7 +21,7 @@ from huggingface_hub.errors import (
 
 from dermssl import __version__
 from dermssl.errors import DermsslError
-from dermssl.privacy import masked, without_password
+from dermssl.privacy import is_private, masked, without_password
 
 LOGGER = logging.getLogger("dermssl")
 
@@ -39,10 +39,10 @@ def download(repo: str, name: str, revision: str | None, spelling: str) -> Path:
         revision=revision,
         library_name="dermssl",
         library_version=__version__,
-        token=None if is_private(constants.ENDPOINT) else False,
     )
     try:
-        return Path(fetch())
+        with no_open_token():
+            return Path(fetch())
     except Exception as error:  # httpx's and httpx2's errors have no common base with the Hub's
         if _is_network(error):  # a refused connection falls back to the cache by itself, a broken one does not
             with contextlib.suppress(LocalEntryNotFoundError):
@@ -52,10 +52,15 @@ def download(repo: str, name: str, revision: str | None, spelling: str) -> Path:
         raise DermsslError(f"weights {spelling}: {name}: {explain(error)}") from error
 
 
-def is_private(endpoint: str) -> bool:
-    """Whether a token may be sent there: by https, or to this machine itself."""
-    parts = urlsplit(endpoint)
-    return parts.scheme == "https" or parts.hostname in ("localhost", "127.0.0.1", "::1")
+@contextlib.contextmanager
+def no_open_token() -> Iterator[None]:
+    """Keep the Hub's library, whoever calls it in the body, from sending a token in the clear."""
+    before = constants.HF_HUB_DISABLE_IMPLICIT_TOKEN
+    constants.HF_HUB_DISABLE_IMPLICIT_TOKEN = before or not is_private(constants.ENDPOINT)
+    try:
+        yield
+    finally:
+        constants.HF_HUB_DISABLE_IMPLICIT_TOKEN = before
 
 
 def refuse_open_address(endpoint: str) -> None:
@@ -66,9 +71,9 @@ def refuse_open_address(endpoint: str) -> None:
         )
 
 
-def explain(error: BaseException, endpoint: str | None = None) -> str:
+def explain(error: BaseException, endpoint: str | None = None, token: str | None = None) -> str:
     """What went wrong between here and the Hub (at ``endpoint``), and what to do; tokens and passwords are masked."""
-    return masked(_explain(error, endpoint), get_token())
+    return masked(_explain(error, endpoint), token, get_token())
 
 
 def _explain(error: BaseException, endpoint: str | None) -> str:
@@ -84,7 +89,8 @@ def _explain(error: BaseException, endpoint: str | None) -> str:
         return f"the Hub does not accept the card: {' '.join(str(error).splitlines()[1:])}"
     for link in chain:
         if isinstance(link, HfHubHTTPError) and link.response is not None:
-            return _STATUS.get(link.response.status_code, f"the Hub answered {link.response.status_code}: {link}")
+            status = link.response.status_code
+            return _STATUS.get(status, f"the Hub answered {status}: {' '.join(str(link).split())}")
     if _is_network(error):
         where = endpoint or constants.ENDPOINT
         return f"no connection to {where} ({_first_line(chain[-1])}); is there a network? Try again"

@@ -86,8 +86,15 @@ def feature_width(backbone: nn.Module) -> int:
     parameter = next(backbone.parameters())
     size = own_image_size(backbone)
     image = torch.zeros(1, 3, size, size, device=parameter.device, dtype=parameter.dtype)
-    with borrowed(backbone):
-        features = backbone(image)
+    try:
+        with borrowed(backbone):
+            features = backbone(image)
+    except RuntimeError as error:
+        why = " ".join(str(error).split())
+        raise DermsslError(
+            f"the backbone takes no images of {size} px, the size in its configuration ({why}); correct input_size "
+            "there, or export the weights again"
+        ) from error
     if features.ndim != 2:
         raise DermsslError(
             f"the backbone gives features of shape {tuple(features.shape)}, not (batch, width); "

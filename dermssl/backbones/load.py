@@ -3,6 +3,7 @@
 import json
 import shlex
 import tempfile
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import timm
@@ -15,12 +16,12 @@ from dermssl.backbones.arguments import SPELLINGS
 from dermssl.backbones.bounded import at_most
 from dermssl.backbones.create import create_backbone
 from dermssl.backbones.described import Described, read_described
-from dermssl.backbones.download import download, explain
+from dermssl.backbones.download import download, explain, no_open_token
 from dermssl.backbones.facts import pretrained_cfg
 from dermssl.backbones.foreign import is_checkpoint
 from dermssl.backbones.tensors import load_tensors, refuse_misfit
 from dermssl.errors import DermsslError
-from dermssl.files import sha256_of
+from dermssl.files import refuse_way_out, sha256_of
 from dermssl.regular import unfit_name
 
 WEIGHTS_FILE = "model.safetensors"
@@ -79,6 +80,27 @@ def find_files(weights: str | Path) -> tuple[Path, Path]:
     return _files_of_hub(spelling) if spelling.startswith("hf-hub:") else _files_on_disk(spelling)
 
 
+def read_fitting(spelling: str, config: Path, file: Path) -> Described:
+    """What two files say of weights, where the network that one asks for is the one that the other holds.
+
+    Shapes alone are made, so that what does not fit is refused before it takes memory.
+
+    Args:
+        spelling: of the weights, for errors.
+        config: ``config.json``.
+        file: the weights.
+
+    Raises:
+        DermsslError: a file is damaged, or the network is another one, or larger than any.
+    """
+    described = read_described(spelling, config, file)
+    with torch.random.fork_rng(devices=[]), _bounded(spelling, described):
+        with torch.device("meta"):
+            outline = _build(spelling, described)
+        refuse_misfit(outline, described.shapes, spelling)
+    return described
+
+
 def is_path(weights: str) -> bool:
     """Whether a spelling of weights is a place on this machine."""
     return not weights.startswith(_ELSEWHERE)
@@ -124,7 +146,8 @@ def _refuse_unpublished(spelling: str, name: str) -> None:
 def _published_by_timm(spelling: str, name: str) -> nn.Module:
     _refuse_unpublished(spelling, name)
     try:
-        return timm.create_model(name, pretrained=True, num_classes=0)
+        with no_open_token():
+            return timm.create_model(name, pretrained=True, num_classes=0)
     except Exception as error:  # the network, the Hub and timm raise many kinds
         raise DermsslError(f"weights {spelling}: cannot be downloaded: {explain(error)}") from error
 
@@ -157,20 +180,16 @@ def _files_on_disk(spelling: str) -> tuple[Path, Path]:
         unfinished = folder == path and (path / CHECKPOINT_FILE).exists()
         hint = "the run has not written its backbone yet; let it finish" if unfinished else f"give {SPELLINGS}"
         raise DermsslError(f"weights {spelling}: there is no {WEIGHTS_FILE} in {folder}; {hint}")
+    if folder != path:  # a run: what its backbone is, an export hands on
+        for name in (CONFIG_FILE, WEIGHTS_FILE):
+            refuse_way_out(folder / name, path)
     return folder / CONFIG_FILE, folder / WEIGHTS_FILE
 
 
 def _from_files(spelling: str, config: Path, file: Path) -> nn.Module:
     """The model that ``config`` describes, with every tensor from ``file``."""
-    described = read_described(spelling, config, file)
-    larger = (
-        f"weights {spelling}: {CONFIG_FILE} asks for a far larger network than the {len(described.shapes):,} tensors "
-        f"of {file.name} are; it belongs to other weights, or is damaged"
-    )
-    with at_most(len(described.shapes), larger):
-        with torch.device("meta"):  # shapes alone: what does not fit is refused before any memory is taken
-            outline = _build(spelling, described)
-        refuse_misfit(outline, described.shapes, spelling)
+    described = read_fitting(spelling, config, file)
+    with _bounded(spelling, described):
         model = _build(spelling, described)
     try:
         tensors = load_file(file)
@@ -178,6 +197,16 @@ def _from_files(spelling: str, config: Path, file: Path) -> nn.Module:
         raise DermsslError(f"weights {spelling}: {file.name} cannot be read: {error}; export again") from error
     load_tensors(model, tensors, spelling)
     return model
+
+
+def _bounded(spelling: str, described: Described) -> AbstractContextManager[None]:
+    """Refuse, while it is built, a network of far more parts than there are tensors."""
+    count = len(described.shapes)
+    return at_most(
+        count,
+        f"weights {spelling}: {CONFIG_FILE} asks for a far larger network than the {count:,} tensors of the weights "
+        "are; it belongs to other weights, or is damaged: export them again",
+    )
 
 
 def _build(spelling: str, described: Described) -> nn.Module:
@@ -193,7 +222,8 @@ def _build(spelling: str, described: Described) -> nn.Module:
         raise
     except Exception as error:
         raise DermsslError(
-            f"weights {spelling}: {CONFIG_FILE} cannot be used by timm ({type(error).__name__}: {error})"
+            f"weights {spelling}: {CONFIG_FILE} cannot be used by timm ({type(error).__name__}: {error}); restore it, "
+            "or export the weights again"
         ) from error
     for key in ("file", "source"):  # they name the temporary folder
         pretrained_cfg(model).pop(key, None)

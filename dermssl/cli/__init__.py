@@ -14,9 +14,10 @@ from dermssl import __version__
 from dermssl.cli.logs import reset_verbosity, verbose, with_verbosity
 from dermssl.documents import unreadable
 from dermssl.errors import DermsslError, SaidElsewhere
-from dermssl.malloc import keep_freed_memory
+from dermssl.malloc import is_out_of_memory, keep_freed_memory
 from dermssl.pretraining.signals import SAME_REQUEST
-from dermssl.terminal import coloured, is_terminal, lost, safe_streams, tell, visible
+from dermssl.privacy import masked
+from dermssl.terminal import coloured, is_terminal, lost, on_one_line, safe_streams, tell, visible
 
 # command name -> module; each module holds a click command called ``command``
 COMMANDS = {
@@ -109,28 +110,39 @@ def _run() -> int:
             raise _stopped[0] from None
         return status if isinstance(status, int) else 0
     except click.ClickException as error:
+        vars(error)["message"] = on_one_line(error.message)
         error.show()
         return error.exit_code
     except SaidElsewhere:
         return 1
     except DermsslError as error:
-        if verbose():
-            tell(visible(traceback.format_exc()))
+        _tell_way()
         tell(_error(str(error)))
         return error.exit_status
-    except (OSError, MemoryError) as error:  # what no room has said in words of its own
-        if verbose():
-            tell(visible(traceback.format_exc()))
-        where = getattr(error, "filename", None) or "dermssl"
-        tell(_error(str(unreadable(where, error, "--verbose tells where"))))
-        return 1
     except _Stopped as stopped:
         tell(f"Stopped by {stopped.number.name}.")
         return 128 + stopped.number
     except (KeyboardInterrupt, click.Abort):
         tell("Stopped by SIGINT.")
         return 130
+    except (OSError, MemoryError, RuntimeError) as error:  # what no room has said in words of its own
+        memory = is_out_of_memory(error)
+        if isinstance(error, RuntimeError) and not memory:
+            raise
+        _tell_way()
+        if memory:
+            text = "out of memory; lower --image-size, --batch-size or --workers, or close other programs"
+        else:
+            text = str(unreadable(getattr(error, "filename", None) or "dermssl", error, "--verbose tells where"))
+        tell(_error(text))
+        return 1
+
+
+def _tell_way() -> None:
+    """With --verbose: where the error that is handled came from, without what the Hub's library says of tokens."""
+    if verbose():
+        tell(visible(masked(traceback.format_exc(), os.environ.get("HF_TOKEN"))))
 
 
 def _error(text: str) -> str:
-    return f"{coloured('Error:', 31)} {visible(text)}"
+    return f"{coloured('Error:', 31)} {on_one_line(text)}"

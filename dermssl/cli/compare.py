@@ -6,6 +6,7 @@ import click
 
 from dermssl.cli.logs import log_to_terminal
 from dermssl.cli.parse import PLACE, json_option
+from dermssl.errors import DermsslError
 
 
 @click.command()
@@ -22,5 +23,9 @@ def command(report_a: Path, report_b: Path, as_json: bool) -> None:
     from dermssl.evaluation.compare import compare
     from dermssl.evaluation.report import Report
 
-    result = compare(Report.load(report_a), Report.load(report_b))
+    reports = Report.load(report_a), Report.load(report_b)
+    try:
+        result = compare(*reports)
+    except DermsslError as error:
+        raise DermsslError(f"{report_a} and {report_b}: {error}") from error
     click.echo(result.to_json() if as_json else result.to_markdown())

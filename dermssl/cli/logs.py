@@ -32,7 +32,7 @@ class _ToTerminal(logging.Handler):
 
 class _Plain(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        message = terminal.visible(record.getMessage())
+        message = terminal.on_one_line(record.getMessage())
         when = f"{self.formatTime(record)} " if verbose() else ""
         mark = f"{terminal.coloured('warning:', 33)} " if record.levelno >= logging.WARNING else ""
         return f"{when}{mark}{message}"

@@ -54,8 +54,10 @@ def is_cache(folder: Path) -> bool:
     try:
         if not (folder / MANIFEST).is_file():
             return False
+        if (folder / IMAGES).exists():  # not opened: whoever reads it says what the system says
+            return True
         with open_regular(folder / MANIFEST) as file:
-            return (folder / IMAGES).exists() or FORMAT.encode() in file.read(65536)
+            return FORMAT.encode() in file.read(65536)
     except (OSError, ValueError):  # a name that is too long or holds NUL
         return False
 

@@ -1,6 +1,7 @@
 """One image file -> one uint8 RGB square."""
 
 import errno
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -191,10 +192,11 @@ def _grey(image: Image.Image) -> Image.Image:
 
 
 def _strips(image: Image.Image) -> Iterator[tuple[tuple[int, int, int, int], Image.Image]]:
-    """Parts of an image across its width, a megapixel each: what is done to one takes the memory of one."""
-    rows = max(1, 2**20 // image.width)
-    for top in range(0, image.height, rows):
-        box = (0, top, image.width, min(top + rows, image.height))
+    """Parts of an image, a megapixel each: what is done to one takes the memory of one."""
+    columns, rows = min(image.width, 2**20), max(1, 2**20 // image.width)
+    corners = itertools.product(range(0, image.height, rows), range(0, image.width, columns))
+    for top, left in corners:
+        box = (left, top, min(left + columns, image.width), min(top + rows, image.height))
         strip = image.crop(box)
         if "transparency" in image.info:
             strip.info["transparency"] = image.info["transparency"]

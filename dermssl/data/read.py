@@ -207,7 +207,9 @@ def _read_directory(folder: Path) -> Found:
             found.problems += tables_not_read(folder, found, set())
         return found
     except PermissionError as error:
-        raise DermsslError(f"{error.filename} cannot be read: no permission") from error
+        raise DermsslError(
+            f"{error.filename} cannot be read: no permission; give yourself permission to read it"
+        ) from error
 
 
 def _records(found: Found, one_each: bool = True) -> Records:

@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 from dermssl.backbones.borrowed import borrowed
+from dermssl.backbones.described import CONFIG
 from dermssl.backbones.facts import Framing, framing, normalisation
-from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE, load_backbone, weights_folder
+from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE, load_backbone, read_fitting, weights_folder
 from dermssl.backbones.sizes import refusal, resolve_image_size
 from dermssl.data.cache import Cache
 from dermssl.data.columns import by_columns
@@ -35,7 +36,7 @@ BATCH = 8
 # was the hottest of 96 % of 200 photographs.
 POSITIONS = 7
 MOST_PIXELS = 1024  # of the edge that is chosen for it
-_CONFIG = {"num_classes?": int, "label_names?": [str]}
+_CONFIG = {**CONFIG, "num_classes?": int, "label_names?": [str]}
 _AGAIN = "save the model again with finetune --output"
 MEAN_OF = 64  # photographs drawn at random for the mean map
 
@@ -219,7 +220,10 @@ def _maps(setup: Setup, squares: np.ndarray, method: str, index: torch.Tensor | 
         maps.append(activation_maps(setup.model, inputs, method=method, target=target)[0].cpu().numpy())
     result = np.concatenate(maps)
     if not np.isfinite(result).all():
-        raise DermsslError(f"{setup.name}: its activation maps are NaN or infinite; the weights are broken")
+        raise DermsslError(
+            f"{setup.name}: its activation maps are NaN or infinite: the weights are broken; restore them from a copy, "
+            "or train again"
+        )
     return result
 
 
@@ -242,6 +246,10 @@ def _load(weights: str | Path, *, seed: int) -> nn.Module:
             if len(config.get("label_names", range(count))) != count:
                 raise damaged(folder / CONFIG_FILE, "the configuration of a model", "not a name for each class", _AGAIN)
             if count:
+                shapes = read_fitting(str(weights), folder / CONFIG_FILE, folder / WEIGHTS_FILE).shapes.values()
+                if not any(shape[:1] == (count,) for shape in shapes):
+                    fault = f"the weights are of another number of classes than {count:,}"
+                    raise damaged(folder / CONFIG_FILE, "the configuration of a model", fault, _AGAIN)
                 with torch.random.fork_rng(devices=[]):
                     return timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
         except DermsslError:

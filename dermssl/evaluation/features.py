@@ -167,6 +167,6 @@ def check_finite(features: np.ndarray) -> None:
     bad = int((~np.isfinite(features).all(axis=1)).sum())
     if bad:
         raise DermsslError(
-            f"the features of {bad} of {len(features)} images are NaN or infinite: the weights are broken "
-            "(diverged training?) or --precision fp32 is needed"
+            f"the features of {bad} of {len(features)} images are NaN or infinite; try --precision fp32. Where "
+            "that does not help the weights are broken: restore them from a copy, or train again with a lower --lr"
         )

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from dermssl.documents import read_json
+from dermssl.evaluation.metrics import METRICS
 
-_FIGURES = {str: (float, None)}
+_FIGURE = (float, None)
+_FIGURES = {str: _FIGURE}
 _SCHEMA = {
     "kind": str,
     "weights": str,
@@ -17,7 +19,7 @@ _SCHEMA = {
     "std": _FIGURES,
     "interval": {str: [(float, None)]},
     "majority_accuracy": (float, None),
-    "per_class": {str: _FIGURES},
+    "per_class": {str: {"precision": _FIGURE, "recall": _FIGURE, "f1": _FIGURE, "auroc": _FIGURE, "support": int}},
     "confusion": [[int]],
     "folds": [_FIGURES],
     "records": dict,
@@ -39,11 +41,12 @@ _SCHEMA = {
     "versions": {str: str},
     "weights_sha256?": str,
 }
+_UNKNOWN = dict.fromkeys(METRICS, math.nan)
 _MOST_BYTES = 2**26  # a report of a hundred classes has a few hundred kB
 
 
 def read_report(file: Path) -> dict[str, Any]:
-    """The fields of a report from its JSON, with NaN where it holds null.
+    """The fields of a report from its JSON, with NaN where it holds null, or nothing of a metric.
 
     Raises:
         DermsslError: the file is missing, or is not a report, or a part of it is damaged; names that part.
@@ -60,8 +63,8 @@ def read_report(file: Path) -> dict[str, Any]:
     values["classes"], values["notes"] = tuple(values["classes"]), tuple(values["notes"])
     values["majority_accuracy"] = _number(values["majority_accuracy"])
     for name in ("metrics", "std"):
-        values[name] = _numbers(values[name])
-    values["interval"] = _edges(values["interval"])
+        values[name] = _UNKNOWN | _numbers(values[name])
+    values["interval"] = dict.fromkeys(METRICS, (math.nan, math.nan)) | _edges(values["interval"])
     values["per_class"] = {name: _numbers(figures) for name, figures in values["per_class"].items()}
     values["folds"] = [_numbers(fold) for fold in values["folds"]]
     values["by"] = {

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
+from dermssl.documents import advice
 from dermssl.errors import DermsslError
 from dermssl.regular import open_regular
 
@@ -63,4 +64,5 @@ def carry(source: Path, target: Path) -> None:
         with open_regular(source, follow=False) as opened, open(target, "xb") as written:
             shutil.copyfileobj(opened, written)
     except OSError as error:
-        raise DermsslError(f"cannot copy {source} to {target}: {error.strerror or error}") from error
+        what = advice(error, "put a regular file in its place, or see that there is room")
+        raise DermsslError(f"cannot copy {source} to {target}: {error.strerror or error}; {what}") from error

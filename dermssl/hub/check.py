@@ -4,8 +4,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from dermssl.backbones.described import read_described
-from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE
+from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE, read_fitting
 from dermssl.documents import read_text
 from dermssl.errors import DermsslError
 from dermssl.files import sha256_of
@@ -14,6 +13,7 @@ from dermssl.hub.front_matter import check_card
 from dermssl.hub.provenance import stated_sha256
 from dermssl.hub.verify import verify
 from dermssl.pretraining.record import RESULTS_FILE
+from dermssl.terminal import on_one_line, tell
 
 # a model that anybody can be made to run code by loading
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".tar")
@@ -41,7 +41,7 @@ def _files(folder: Path) -> list[str]:
     try:
         config = read_export(folder)
         figures = set(files_of(config["dermssl"])) - set(FILES)
-        read_described(str(folder), folder / CONFIG_FILE, folder / WEIGHTS_FILE)
+        read_fitting(str(folder), folder / CONFIG_FILE, folder / WEIGHTS_FILE)
         refuse_large(folder)
         text = read_text(folder / CARD_FILE, "a model card", remedy=_REMEDY)
         provenance = read_text(folder / PROVENANCE_FILE, "the provenance of weights", remedy=_REMEDY)
@@ -75,7 +75,7 @@ def main(arguments: list[str]) -> int:
         folders = [path for root in arguments for path in sorted(Path(root).iterdir()) if path.is_dir()]
         found = check(folders)
     except (OSError, DermsslError) as error:
-        print(f"Error: {error}", file=sys.stderr)
+        tell(f"Error: {on_one_line(str(error))}")
         return 2
     for folder, problems in found.items():
         print(f"{folder}: {'; '.join(problems) if problems else 'ok'}")

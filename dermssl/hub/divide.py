@@ -15,6 +15,7 @@ from dermssl.errors import DermsslError
 from dermssl.files import sha256_of, write_text
 from dermssl.hub.export import write_pages
 from dermssl.hub.exported import divide, read_config, read_export, refuse_large, write_results
+from dermssl.terminal import on_one_line, tell
 
 
 def divide_export(folder: Path) -> bool:
@@ -55,7 +56,7 @@ def main(arguments: list[str]) -> int:
         for folder in map(Path, arguments):
             print(f"{folder}: {'divided' if divide_export(folder) else 'was divided already'}, pages written")
     except (OSError, DermsslError) as error:
-        print(f"Error: {error}", file=sys.stderr)
+        tell(f"Error: {on_one_line(str(error))}")
         return 1
     return 0
 

@@ -129,7 +129,7 @@ def _files(folder: Path) -> Iterator[Path]:
         LOGGER.warning("%s is left out: it is a link", _shown(folder))
         return
     found = []
-    for root, folders, names in os.walk(folder, followlinks=False):
+    for root, folders, names in os.walk(folder, followlinks=False, onerror=_say_closed):
         for name in [*folders, *names]:
             path = Path(root) / name
             if path.is_symlink():
@@ -137,6 +137,10 @@ def _files(folder: Path) -> Iterator[Path]:
             elif name in names:
                 found.append(path)
     yield from sorted(found)
+
+
+def _say_closed(error: OSError) -> None:
+    LOGGER.warning("%s is left out: %s", _shown(Path(error.filename)), error.strerror)
 
 
 def _read_reports(files: Iterator[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:

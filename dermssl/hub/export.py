@@ -18,7 +18,7 @@ from dermssl.backbones.save import save_backbone
 from dermssl.data.known import KNOWN
 from dermssl.documents import read_json
 from dermssl.errors import DermsslError
-from dermssl.files import sha256_of, write_text
+from dermssl.files import cannot_write, sha256_of, write_text
 from dermssl.hub.arguments import ExportOptions
 from dermssl.hub.card import card
 from dermssl.hub.carried import carry
@@ -111,14 +111,14 @@ def export(
             for name in record["figures"]:
                 carry(RunDirectory(run).evaluations / name, made / name)
             write_pages(made, folder.resolve().name)  # "." has no name
-            _verify(made)
+            _verify(made, run)
             folder.mkdir(exist_ok=True)
             for name in files_of(record):
                 os.replace(made / name, folder / name)
             for name in set(earlier) - set(files_of(record)):
                 (folder / name).unlink(missing_ok=True)
     except OSError as error:
-        raise DermsslError(f"cannot write {folder}: {error.strerror or error}") from error
+        raise cannot_write(folder, error) from error
     if record["license"] is None:
         LOGGER.warning("the licence of the images is not known: the card says so; name one with --license")
     return folder
@@ -177,7 +177,10 @@ def _refuse_nonfinite(run: Path, model: nn.Module) -> None:
         raise DermsslError(f"{run}: {len(broken)} tensors hold NaN or infinity ({broken[0]}, ...); train again")
 
 
-def _verify(draft: Path) -> None:
+def _verify(draft: Path, run: Path) -> None:
     problems = [*verify([draft])[0].problems, *check_card((draft / CARD_FILE).read_text(encoding="utf-8"))]
     if problems:
-        raise DermsslError("the export failed its check and was not written: " + "; ".join(problems))
+        raise DermsslError(
+            f"the export of {run} failed its check and was not written: {'; '.join(problems)}; restore its backbone/ "
+            "from a copy, or train again"
+        )

@@ -81,12 +81,12 @@ _BLOCK = {
     "attribution": [str],
     f"{ID_FIELD}?": _TEXT,
 }
-_NUMBERS = [float]
+_NUMBERS = [float, float, float]
 CONFIG = {
     "architecture": str,
     "num_features?": int,
     "pretrained_cfg": {
-        "input_size": [int],
+        "input_size": [int, int, int],
         "mean": _NUMBERS,
         "std": _NUMBERS,
         "crop_pct": float,

@@ -15,6 +15,7 @@ from huggingface_hub.utils import validate_repo_id
 from dermssl.backbones.download import refuse_open_address
 from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE
 from dermssl.errors import DermsslError
+from dermssl.files import cannot_write
 from dermssl.hub.arguments import PushOptions
 from dermssl.hub.carried import carry
 from dermssl.hub.divide import write_parts
@@ -140,7 +141,7 @@ def _prepare(run: Path, temporary: Path, repo_id: str, options: PushOptions) -> 
             for name in [WEIGHTS_FILE, *files_of(there["dermssl"])[len(FILES) :]]:
                 carry(run / name, folder / name)
         except OSError as error:
-            raise DermsslError(f"cannot copy {run} to {folder}: {error.strerror or error}") from error
+            raise cannot_write(folder, error) from error
         write_parts(folder, there)
         write_pages(folder, repo_id)
         problems = [*verify([folder])[0].problems, *check_card((folder / CARD_FILE).read_text(encoding="utf-8"))]

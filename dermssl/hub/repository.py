@@ -36,6 +36,7 @@ class Repository:
     def __init__(self, name: str, *, endpoint: str, token: str, revision: str) -> None:
         self.name, self.revision = name, revision
         self.api = HfApi(endpoint=endpoint, token=token, library_name="dermssl", library_version=__version__)
+        self._token = token
         self.head: str | None = None
         self.private = True
         self.exists = False
@@ -150,4 +151,5 @@ class Repository:
         except DermsslError:
             raise
         except Exception as error:  # httpx's and httpx2's errors have no common base with the Hub's
-            raise DermsslError(f"cannot {doing} ({self.name}): {explain(error, self.api.endpoint)}") from error
+            why = explain(error, self.api.endpoint, self._token)
+            raise DermsslError(f"cannot {doing} ({self.name}): {why}") from error

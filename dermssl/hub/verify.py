@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dermssl.backbones import timm_check
-from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE
+from dermssl.backbones.load import CONFIG_FILE, WEIGHTS_FILE, read_fitting
 from dermssl.documents import parse_json, read_json
 from dermssl.errors import DermsslError
 
@@ -52,11 +52,12 @@ def verify(
         environment: further variables for the process.
 
     Raises:
-        DermsslError: the process itself failed.
+        DermsslError: the process itself failed, or the network that a configuration asks for is not its weights'.
     """
     jobs = []
     for folder, model in zip(folders, models or [f"local-dir:{folder}" for folder in folders], strict=True):
         config = read_json(folder / CONFIG_FILE, "the configuration of weights", _CONFIG, remedy="export them again")
+        read_fitting(str(folder), folder / CONFIG_FILE, folder / WEIGHTS_FILE)  # timm would build whatever it asks for
         expected = {**config["pretrained_cfg"], "architecture": config["architecture"]}
         jobs.append({"model": model, "file": str(folder / WEIGHTS_FILE), "config": expected})
     done = subprocess.run(
@@ -67,6 +68,7 @@ def verify(
     )
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     if done.returncode or len(lines) != len(jobs):
-        raise DermsslError(f"the check by timm did not finish:\n{done.stderr.strip()[-2000:]}")
+        why = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
+        raise DermsslError(f"the check by timm did not finish: {why}; try again, with more memory where that was it")
     answers = [parse_json(line, "the check by timm", "its answer", _ANSWER, remedy="try again") for line in lines]
     return [Verdict(a["model"], a.get("tensors", 0), a.get("features_only"), tuple(a["problems"])) for a in answers]

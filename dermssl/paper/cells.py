@@ -30,7 +30,7 @@ _FIGURE = (float, None)
 _SHARES = {"purity": float, "chance": float, "plane_purity": float}
 # kind -> what a report needs of its result
 RESULTS: dict[str, Any] = {
-    "difference": {"metrics": {str: {"difference": _FIGURE, "interval": [_FIGURE]}}},
+    "difference": {"metrics": {str: {"difference": _FIGURE, "interval": [_FIGURE, _FIGURE]}}},
     "tsne": {"purity": _SHARES, "class_mean": _SHARES},
     "cam": {"images": [str]},
 }

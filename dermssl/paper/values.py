@@ -13,7 +13,7 @@ _FIGURE = (float, None)
 # What the tables need of a report.
 REPORT = {
     "metrics": {str: _FIGURE},
-    "interval": {str: ([_FIGURE], None)},
+    "interval": {str: ([_FIGURE, _FIGURE], None)},
     "majority_accuracy": float,
     "versions": {str: str},
 }
@@ -112,7 +112,7 @@ def table_values(plan: Plan, ledger: Ledger) -> list[Value]:
                         paper=paper,
                         paper_gain=_paper_gain(row, table.base, metric),
                         ours=estimate(report, name) if report else None,
-                        gain=_estimate(gains[name]["difference"], gains[name]["interval"]) if gains else None,
+                        gain=_gain(gains, name),
                         majority=100 * report["majority_accuracy"] if report else None,
                         note=note,
                     )
@@ -138,7 +138,7 @@ def leads(plan: Plan, ledger: Ledger) -> list[Lead]:
                         printed[rival].title,
                         metric,
                         None if None in (a, b) else a - b,
-                        _estimate(gains[name]["difference"], gains[name]["interval"]) if gains else None,
+                        _gain(gains, name),
                         status(plan, ledger, key),
                     )
                 )
@@ -169,6 +169,10 @@ def _paper_gain(row: Row, base: Printed, metric: str) -> float | None:
     if row.subject == BASE or (row.printed.macro and metric in ("precision", "f1")):
         return None  # averages of different kinds have no difference
     return getattr(row.printed, metric) - other
+
+
+def _gain(gains: dict[str, Any], name: str) -> Estimate | None:
+    return _estimate(gains[name]["difference"], gains[name]["interval"]) if name in gains else None
 
 
 def _estimate(value: float | None, interval: Any) -> Estimate:

@@ -12,9 +12,10 @@ from typing import Any
 from dermssl.backbones.load import BACKBONE_FOLDER, CHECKPOINT_FILE, CONFIG_FILE, WEIGHTS_FILE
 from dermssl.documents import DamagedDocument, read_json, read_json_lines
 from dermssl.errors import DermsslError
-from dermssl.files import append_text, cannot_write, is_partial, write_text
+from dermssl.files import append_text, cannot_write, is_partial, refuse_way_out, write_text
 from dermssl.locks import Held, locked
 from dermssl.regular import open_own
+from dermssl.terminal import on_one_line
 
 LOGGER = logging.getLogger("dermssl")
 
@@ -142,8 +143,9 @@ class RunDirectory:
         """The content of ``config.json``; see ``CONFIG``.
 
         Raises:
-            DermsslError: it is missing or damaged.
+            DermsslError: it is missing or damaged, or a link that leads out of the run.
         """
+        refuse_way_out(self.config, self.path)
         return read_json(self.config, "the configuration of a run", CONFIG, remedy=START_OVER)
 
     def write_config(self, config: dict[str, Any]) -> None:
@@ -154,6 +156,7 @@ class RunDirectory:
         """The lines of ``metrics.jsonl``, one for each epoch; a damaged one is reported and left out."""
         if not self.metrics.exists():
             return []
+        refuse_way_out(self.metrics, self.path)
         lines = read_json_lines(self.metrics, "the metrics of an epoch", LINE, remedy=_HISTORY)
         for line in lines:
             if isinstance(line, DamagedDocument):
@@ -196,7 +199,7 @@ class RunDirectory:
             handler = _Log(os.fdopen(open_own(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "w", encoding="utf-8"))
         except OSError as error:
             raise cannot_write(self.log, error) from error
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handler.setFormatter(_Line("%(asctime)s %(levelname)s %(message)s"))
         level = LOGGER.level
         LOGGER.setLevel(min(level or logging.INFO, logging.INFO))
         LOGGER.addHandler(handler)
@@ -208,6 +211,11 @@ class RunDirectory:
             handler.close()
             with contextlib.suppress(OSError):
                 handler.stream.close()
+
+
+class _Line(logging.Formatter):
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return on_one_line(super().formatMessage(record))
 
 
 class _Log(logging.StreamHandler):

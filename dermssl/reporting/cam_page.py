@@ -66,7 +66,12 @@ def overlay(pixels: np.ndarray, values: np.ndarray) -> np.ndarray:
 def _colours(values: np.ndarray, height: int, width: int) -> np.ndarray:
     """(height, width, 3) uint8: the map (h, w), stretched and smoothly enlarged, in colours."""
     large = Image.fromarray(scaled(values).astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC)
-    return np.asarray(matplotlib.colormaps[COLOUR_MAP](np.asarray(large).clip(0, 1), bytes=True)[..., :3])
+    heat, colours = np.asarray(large), np.empty((height, width, 3), np.uint8)
+    rows = max(1, 2**20 // width)  # a megapixel at a time: matplotlib takes 16 bytes for each of 100 million
+    for top in range(0, height, rows):
+        strip = heat[top : top + rows].clip(0, 1)
+        colours[top : top + rows] = matplotlib.colormaps[COLOUR_MAP](strip, bytes=True)[..., :3]
+    return colours
 
 
 def write_cam_page(path: Path, cam: Cam) -> list[Path]:

@@ -1,5 +1,6 @@
 """Weights that are described by somebody else's file: mixed pairs, and networks that no memory would hold."""
 
+import errno
 import json
 import resource
 import time
@@ -9,8 +10,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from dermssl.backbones import described
 from dermssl.backbones.create import create_backbone
 from dermssl.backbones.described import read_described
+from dermssl.backbones.facts import feature_width
 from dermssl.backbones.identity import ID_KEY, METADATA_KEY, weights_id
 from dermssl.backbones.load import load_backbone
 from dermssl.backbones.save import save_backbone
@@ -111,13 +114,44 @@ def test_images_that_nothing_here_takes_are_refused(tmp_path):
     folder = save(tmp_path / "small")
     config = json.loads((folder / "config.json").read_text())
     change(folder, pretrained_cfg={**config["pretrained_cfg"], "input_size": [3, 9000, 9000]})
-    with pytest.raises(DermsslError, match=r"asks for images of 9,000 px, and 4,096 px is the most"):
+    with pytest.raises(DermsslError, match=r"asks for images of 9,000 px, and 1 to 4,096 px are"):
         load_backbone(folder)
 
 
+def test_weights_that_may_not_be_read_are_not_called_missing(tmp_path, monkeypatch):
+    def refuse(path, *_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    folder = save(tmp_path / "small")
+    monkeypatch.setattr(described, "open_regular", refuse)
+    with pytest.raises(DermsslError, match=r"model\.safetensors cannot be read: Permission denied; give yourself"):
+        load_backbone(folder)
+
+
+@pytest.mark.parametrize("size", [[3, -5, -5], [3, 0, 0], [], [3, 32], [10**6, 32, 32], [3, 32, 4097]])
+def test_sizes_that_no_image_has_are_refused(tmp_path, size):
+    folder = save(tmp_path / "small")
+    config = json.loads((folder / "config.json").read_text())
+    change(folder, pretrained_cfg={**config["pretrained_cfg"], "input_size": size})
+    with pytest.raises(DermsslError, match=r"config\.json .*input_size"):
+        load_backbone(folder)
+
+
+def test_a_size_that_the_network_does_not_take_is_one_error(tmp_path):
+    model = load_backbone(save(tmp_path / "small", name="test_convnext"))
+    model.pretrained_cfg["input_size"] = (3, 1, 1)
+    with pytest.raises(DermsslError, match="takes no images of 1 px"):
+        feature_width(model)
+
+
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"architecture": 3}', '{"architecture": "resnet18", "pretrained_cfg": 1}', "[" * 10**5]
-)
+    "text",
+    [
+        "", "[]", "{}", '{"architecture": 3}', '{"architecture": "resnet18", "pretrained_cfg": 1}', "[" * 10**5,
+        '{"architecture": "resnet18", "pretrained_cfg": {"first_conv": true}}',
+        '{"architecture": "resnet18", "pretrained_cfg": {"classifier": [1]}}',
+    ],
+)  # fmt: skip
 def test_a_damaged_configuration_is_one_line(tmp_path, text):
     folder = save(tmp_path / "small")
     (folder / "config.json").write_text(text)

@@ -1,6 +1,8 @@
 """Bad input at the command line: one clear line, no traceback, exit status 1 (2 where click refuses the option)."""
 
 import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -38,6 +40,36 @@ def assert_one_error(outcome: tuple[int, str], *parts: str, status: int = 1) -> 
     assert len(errors) == 1, printed
     for part in parts:
         assert part in errors[0]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["info", "NAME"], ["prepare", "NAME"], ["prepare", "IMAGES", "--output", "NAME/x"], ["compare", "NAME", "NAME"],
+        ["eval-knn", "NAME", "IMAGES"], ["pretrain", "IMAGES", "--output", "o", "--method", "NAME"], ["NAME"],
+        ["export", "NAME", "o"], ["push", "NAME", "a/b"], ["leakage", "NAME", "--output", "o"], ["info", "--NAME"],
+        ["pretrain", "IMAGES", "--output", "o", "--epochs", "NAME"], ["cam", "NAME", "IMAGES", "--output", "o"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_line_end_in_a_name_makes_no_second_line(dermssl, images, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    name = "a\nError: b\x1b[2J\rc"
+    (tmp_path / name).write_text("")
+    code, printed = dermssl(*(word.replace("NAME", name).replace("IMAGES", images) for word in words))
+    assert code in (1, 2)
+    assert not {"\x1b", "\r"} & set(printed)
+    assert sum(line.startswith("Error: ") for line in printed.splitlines()) == 1
+    assert not any(line.startswith("Error: b") for line in printed.splitlines())
+
+
+def test_a_line_end_in_a_warning_makes_no_second_line(dermssl, images, tmp_path):
+    folder = Path(shutil.copytree(images, tmp_path / "data"))
+    (folder / "HAM10000_images" / "a\nwarning: b\x1b.jpg").write_text("no picture")
+    code, printed = dermssl("prepare", folder, "--output", tmp_path / "cache", "--size", "32")
+    assert code == 0, printed
+    assert "a\\nwarning: b\\x1b.jpg" in printed
+    assert "\nwarning: b" not in printed
 
 
 def test_an_empty_folder(dermssl, tmp_path):

@@ -3,6 +3,7 @@
 import errno
 import sys
 
+import click
 import pytest
 
 import dermssl
@@ -63,3 +64,34 @@ def test_what_no_room_foresaw_is_one_line(monkeypatch, capsys):
     assert ended.value.code == 1
     said = capsys.readouterr().err
     assert said == "Error: /mnt/share/a.png cannot be read: Input/output error; check the disk and try again\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"), 1, "out of memory"),
+        (MemoryError(), 1, "out of memory; lower --image-size, --batch-size or --workers"),
+        (click.Abort(), 130, "Stopped by SIGINT."),
+    ],
+    ids=["allocator", "python", "abort"],
+)
+def test_memory_that_is_not_enough_is_one_line(monkeypatch, capsys, error, status, said):
+    def fail(**_):
+        raise error
+
+    monkeypatch.setattr("dermssl.hub.info.environment", fail)
+    monkeypatch.setattr(sys, "argv", ["dermssl", "info"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == status
+    assert said in capsys.readouterr().err
+
+
+def test_a_fault_of_ours_is_no_error_of_memory(monkeypatch):
+    def fail(**_):
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr("dermssl.hub.info.environment", fail)
+    monkeypatch.setattr(sys, "argv", ["dermssl", "info"])
+    with pytest.raises(RuntimeError, match="a fault"):
+        main()

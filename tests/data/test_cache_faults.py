@@ -279,11 +279,15 @@ def test_outputs_with_impossible_names(tmp_path, output):
 
 
 @pytest.mark.parametrize(
-    ("mode", "format"),
-    [("RGBA", "PNG"), *(pytest.param(mode, "PNG", marks=pytest.mark.slow) for mode in ("I;16", "LA"))],
+    ("mode", "format", "size"),
+    [
+        ("RGBA", "PNG", (6000, 5000)),
+        ("RGBA", "PNG", (10_000_000, 3)),
+        *(pytest.param(mode, "PNG", (6000, 5000), marks=pytest.mark.slow) for mode in ("I;16", "LA")),
+    ],
 )
-def test_large_images_take_a_bounded_memory(tmp_path, mode, format):
-    Image.new(mode, (6000, 5000)).save(tmp_path / "large", format, compress_level=1)
+def test_large_images_take_a_bounded_memory(tmp_path, mode, format, size):
+    Image.new(mode, size).save(tmp_path / "large", format, compress_level=1)
     code = (
         "import resource, sys; from dermssl.data.decode import decode, read_bytes\n"
         "decode(read_bytes(sys.argv[2]), 64)\n"

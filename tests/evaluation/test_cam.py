@@ -3,6 +3,7 @@
 import functools
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -184,6 +185,29 @@ def test_a_fitted_model_shows_its_prediction_or_the_class_asked_for(fitted, labe
         class_activation(fitted, labelled, target="scc")
     with pytest.raises(DermsslError, match="none of the weights has a classifier"):
         class_activation("random:resnet10t", labelled, target="mel", image_size=SIZE)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"num_classes": 10**8, "label_names": None}, "of another number of classes than 100,000,000"),
+        ({"model_args": {"layers": [10**5, 1, 1, 1]}}, "far larger network"),
+        ({"pretrained_cfg": {"mean": [0.5, 0.5, "x"]}}, r"config\.json .*mean\[2\]"),
+        ({"pretrained_cfg": {"input_size": [3, 9000, 9000]}}, "images of 9,000 px"),
+    ],
+    ids=["classes", "depth", "mean", "size"],
+)
+def test_a_fitted_model_that_asks_for_more_than_its_weights_is_refused(fitted, labelled, tmp_path, change, said):
+    folder = shutil.copytree(fitted, tmp_path / "evil")
+    config = json.loads((folder / "config.json").read_text())
+    for name, value in change.items():
+        if value is None:
+            del config[name]
+        else:
+            config[name] = {**config.get(name, {}), **value} if isinstance(value, dict) else value
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(DermsslError, match=said):
+        class_activation(folder, labelled, limit=1)
 
 
 def test_the_model_is_left_as_it_was(labelled):

@@ -135,6 +135,7 @@ def test_other_folds_other_images_and_no_predictions_are_errors(report, labelled
         ("notes", [1]),
         ("confusion", [["a"]]),
         ("majority_accuracy", True),
+        ("per_class", {"mel": {"precision": 1.0}}),
         ("by", {"sex": [{"value": "male"}]}),
         ("weights", None),
     ],
@@ -143,6 +144,19 @@ def test_a_damaged_report_is_one_error_that_names_file_and_part(report, tmp_path
     (tmp_path / "x.json").write_text(json.dumps({**json.loads(report.to_json()), name: value}))
     with pytest.raises(DermsslError, match=rf"x\.json is damaged .*{name}"):
         Report.load(tmp_path / "x.json")
+
+
+def test_what_a_report_does_not_tell_is_unknown(report, tmp_path):
+    """As in one of an earlier version, which knew fewer metrics."""
+    values = json.loads(report.to_json())
+    for part in ("metrics", "std", "interval"):
+        del values[part]["precision_macro"]
+    (tmp_path / "x.json").write_text(json.dumps(values))
+    report.predictions.save(tmp_path / "x.csv")
+    loaded = Report.load(tmp_path / "x.json")
+    assert np.isnan(loaded.metrics["precision_macro"])
+    assert "precision" in loaded.to_markdown()
+    assert np.isnan(compare(report, loaded).difference["precision_macro"])
 
 
 @pytest.mark.parametrize(

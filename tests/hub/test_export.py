@@ -28,6 +28,7 @@ from dermssl.hub.card import card
 from dermssl.hub.export import export
 from dermssl.hub.exported import FILES, read_export
 from dermssl.hub.front_matter import check_card
+from dermssl.hub.info import describe
 from dermssl.hub.push import push
 from dermssl.hub.verify import verify
 from dermssl.pretraining.record import earlier_runs
@@ -47,7 +48,7 @@ BACKBONES = [
 @pytest.fixture
 def unverified(monkeypatch):
     """Skip the fresh process, for tests of something else."""
-    monkeypatch.setattr(exporting, "_verify", lambda draft: None)
+    monkeypatch.setattr(exporting, "_verify", lambda *_: None)
 
 
 def test_files_and_weights(run, exported):
@@ -381,6 +382,25 @@ def test_links_and_false_pictures_are_not_carried_out(run, exported, tmp_path, u
         push(again, "me/it", dry_run=True)
 
 
+@pytest.mark.parametrize(
+    "name", ["config.json", "metrics.jsonl", "backbone", "backbone/config.json", "backbone/model.safetensors"]
+)
+def test_what_a_link_leads_to_outside_of_a_run_is_not_handed_on(run, tmp_path, unverified, name):
+    private = shutil.copytree(run, tmp_path / "private")
+    copy = shutil.copytree(run, tmp_path / "run")
+    link = copy / name
+    link.rename(tmp_path / "away")
+    link.symlink_to(private / name)
+    for read in (lambda: export(copy, tmp_path / "out"), lambda: describe(str(copy))):
+        with pytest.raises(DermsslError, match="a link that leads out of"):
+            read()
+    assert not (tmp_path / "out").exists()
+    link.unlink()
+    (tmp_path / "away").rename(copy / "inside")
+    link.symlink_to(copy / "inside")
+    assert describe(str(copy)) | {"weights": ""} == describe(str(private)) | {"weights": ""}
+
+
 def test_a_figure_is_no_way_to_other_files(run, exported, tmp_path, unverified):
     folder = shutil.copytree(exported, tmp_path / "again")
     (tmp_path / "mine.png").write_text("mine")
@@ -396,7 +416,7 @@ def test_a_figure_is_no_way_to_other_files(run, exported, tmp_path, unverified):
 
 
 def test_a_failed_check_writes_nothing(run, tmp_path, monkeypatch):
-    def refuse(draft):
+    def refuse(*_):
         raise DermsslError("no")
 
     monkeypatch.setattr(exporting, "_verify", refuse)
@@ -525,7 +545,7 @@ def test_an_export_stays_inside_a_folder_that_is_there(run, tmp_path, monkeypatc
     folder.mkdir(parents=True)
     (folder / ".dermssl-export-of-a-killed-one").mkdir()
     drafts = []
-    monkeypatch.setattr(exporting, "_verify", drafts.append)
+    monkeypatch.setattr(exporting, "_verify", lambda draft, _: drafts.append(draft))
     export(run, folder)
     assert [draft.parent for draft in drafts] == [folder]
     assert [path.name for path in (tmp_path / "locked").iterdir()] == ["mounted"]

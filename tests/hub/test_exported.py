@@ -1,5 +1,6 @@
 """The files of an export: what is where, what is refused, what others wrote, and what a kill leaves."""
 
+import errno
 import json
 import os
 import platform
@@ -44,7 +45,7 @@ EVIL = "<img src=x onerror=alert(1)> [a](http://evil) `x | *b* \n# h\n---\n```\n
 @pytest.fixture
 def unverified(monkeypatch):
     """Skip the fresh process, for tests of something else."""
-    monkeypatch.setattr(exporting, "_verify", lambda draft: None)
+    monkeypatch.setattr(exporting, "_verify", lambda *_: None)
 
 
 def as_by_0_1_0(folder: Path) -> dict:
@@ -252,6 +253,19 @@ def test_links_are_not_followed_out_of_the_evaluations(run, tmp_path, unverified
     shutil.rmtree(copy / "evaluations")
     (copy / "evaluations").symlink_to(private)
     assert read_run(copy)["results"] == []
+
+
+def test_a_folder_of_evaluations_that_may_not_be_read_is_said(run, monkeypatch, caplog):
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("evaluations"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert read_run(run)["results"] == []
+    assert "evaluations is left out: Permission denied" in caplog.text
 
 
 def test_a_report_names_no_way_to_the_settings_of_others(run, tmp_path, unverified):

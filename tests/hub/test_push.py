@@ -1,8 +1,15 @@
 """push and load on a Hub of our own: what arrives, who may read it, and everything that can go wrong."""
 
+import http.server
 import json
+import os
+import re
 import shutil
 import socket
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 
 import huggingface_hub
@@ -18,6 +25,7 @@ from dermssl.backbones.load import load_backbone
 from dermssl.cli.push import command
 from dermssl.errors import DermsslError
 from dermssl.hub import push as pushing
+from dermssl.hub.check import check
 from dermssl.hub.export import export
 from dermssl.hub.exported import FILES
 from dermssl.hub.push import push
@@ -246,6 +254,77 @@ def test_a_token_is_sent_encrypted_or_nowhere(exported, unverified, monkeypatch)
         push(exported, NAME, endpoint="http://me:secret@hub.example", token=WRITE)
     assert "secret" not in str(error.value)
     assert "secret" not in push(exported, NAME, endpoint="http://me:secret@hub.example", dry_run=True).url
+
+
+_LOADS = """
+import dermssl
+from dermssl.data.sources.spelled import located
+for load, name in (
+    (dermssl.load_backbone, "timm:test_resnet.r160_in1k"),
+    (dermssl.load_backbone, "hf-hub:derm/it"),
+    (located, "hfds/derm/images"),
+):
+    try:
+        load(name)
+    except dermssl.DermsslError as error:
+        print(name, error)
+"""
+
+
+@pytest.mark.parametrize(("address", "sent"), [("127.0.0.2", False), ("127.0.0.1", True)])
+def test_what_is_fetched_sends_a_token_encrypted_or_nowhere(tmp_path, address, sent):
+    """127.0.0.2 stands for another machine: not one of the names by which this one is known."""
+    heard: list[str | None] = []
+
+    class Refuse(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            heard.append(self.headers.get("Authorization"))
+            self.send_response(418)
+            self.send_header("X-Error-Message", f"{self.headers.get('Authorization')} at http://me:pass@word@hub/x")
+            self.end_headers()
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer((address, 0), Refuse) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        done = subprocess.run(
+            [sys.executable, "-c", _LOADS], capture_output=True, text=True, timeout=300,
+            env={**os.environ, "HF_ENDPOINT": f"http://{address}:{server.server_port}", "HF_TOKEN": "sesame-open",
+                 "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"},
+        )  # fmt: skip
+        server.shutdown()
+    assert done.stdout.count("\n") == 3, done.stdout + done.stderr
+    assert len(heard) >= 3
+    assert any(heard) == sent
+    assert "sesame" not in done.stdout + done.stderr
+    assert "pass@" not in done.stdout
+    assert "word@" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"pretrained_cfg": {"input_size": [3, 9000, 9000]}}, "asks for images of 9,000 px"),
+        ({"model_args": {"layers": [10**5, 1, 1, 1]}}, "far larger network"),
+        ({"model_args": {"channels": [2**19, 64, 64, 64]}}, "do not fit|larger network|other shape"),
+    ],
+    ids=["images", "depth", "width"],
+)
+def test_a_network_that_is_not_the_weights_is_not_built_to_check_it(exported, tmp_path, change, said):
+    folder = shutil.copytree(exported, tmp_path / "evil")
+    config = json.loads((folder / "config.json").read_text())
+    for name, values in change.items():
+        config[name] = {**config.get(name, {}), **values}
+    (folder / "config.json").write_text(json.dumps(config))
+    begun = time.monotonic()
+    with pytest.raises(DermsslError, match=said):
+        push(folder, NAME, dry_run=True)
+    [problems] = check([folder]).values()
+    assert re.search(said, problems[0])
+    assert time.monotonic() - begun < 60
 
 
 def test_server_down(exported, unverified):

@@ -1,6 +1,8 @@
 """Checkpoints: whole, sealed, of their own run; the one before is kept and used; nothing in them is not finite."""
 
 import errno
+import hashlib
+import io
 import logging
 import math
 import os
@@ -192,6 +194,28 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(stopped, images,
     assert stopped.checkpoint.with_name("checkpoint.damaged.pt").exists() == (kind != "missing")
     for name, tensor in result.backbone.state_dict().items():
         assert torch.equal(tensor, unbroken[name]), name
+
+
+class Hostile:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+
+    def __reduce__(self):
+        return os.mkdir, (self.folder,)
+
+
+def test_a_checkpoint_that_would_run_code_runs_none(stopped, images, tmp_path, caplog):
+    """Its seal is right: whoever writes such a file can write that, too."""
+    state = torch.load(stopped.checkpoint, weights_only=True)
+    archive = io.BytesIO()
+    torch.save({**state, "more": Hostile(tmp_path / "mark")}, archive)
+    digest = hashlib.sha256(archive.getvalue()).hexdigest().encode()
+    stopped.checkpoint.write_bytes(archive.getvalue() + SEAL + digest)
+    dermssl.pretrain(images, stopped.path, **OPTIONS)
+    assert "going on from the checkpoint before it" in caplog.text
+    assert not (tmp_path / "mark").exists()
 
 
 @pytest.mark.parametrize("kind", KINDS)

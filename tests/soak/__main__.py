@@ -1,6 +1,7 @@
 """The soak: commands killed, files damaged, disks full, and whether everything keeps working.
 
-    python -m tests.soak [--minutes N] [--seed S] [--kills N] [--mutants N] [--epochs N] [--only PART] [--output FILE]
+    python -m tests.soak [--minutes N] [--seed S] [--kills N] [--mutants N] [--jobs N] [--epochs N]
+        [--only PART] [--output FILE]
 
 Run it in the root of the repository. It kills ``prepare``, ``pretrain``, ``finetune --output``, ``export`` and
 ``reproduce`` at random moments and compares what the same command makes afterwards with an unbroken run; sends damaged
@@ -13,7 +14,6 @@ import argparse
 import datetime
 import json
 import os
-import random
 import sys
 import tempfile
 import time
@@ -32,6 +32,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the moments and the damage; default 0")
     parser.add_argument("--kills", type=int, default=120, help="default 120")
     parser.add_argument("--mutants", type=int, default=1000, help="default 1000")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="killed or read side by side; default: cores")
     parser.add_argument("--epochs", type=int, default=200, help="of the run whose memory is watched; default 200")
     parser.add_argument("--only", choices=PARTS, action="append", help="a part; may be given several times")
     parser.add_argument("--output", type=Path, help="JSON file of all figures and faults")
@@ -69,12 +70,11 @@ def soak(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
         def goes_on(end: float = end) -> bool:
             return time.monotonic() < end
 
-        draw = random.Random(given.seed)
         match part:
             case "kills":
-                found[part] = kills.kill_all(inputs, own, given.kills, draw, goes_on)
+                found[part] = kills.kill_all(inputs, own, given.kills, given.seed, goes_on, given.jobs)
             case "mutants":
-                found[part] = mutants.try_all(inputs, own, given.mutants, draw, goes_on)
+                found[part] = mutants.try_all(inputs, own, given.mutants, given.seed, goes_on, given.jobs)
             case "disk":
                 found[part] = scarce.fill_disks(inputs, own, goes_on)
             case "streams":

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import multiprocessing
 import os
 import re
 import signal
@@ -9,14 +10,16 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 HANG = 75  # status of a command that did not end in its time
 _ADVICE = re.compile(
-    r"\b(give|name|use|delete|restore|remove|make|made|start over|export|prepare|try|check|write|run|save|lower|raise|"
-    r"needs?|must|expected|install|choose|pass|close|left out|looked for|one or more|are there)\b",
+    r"\b(copy|download|evaluate|give|name|use|delete|restore|remove|make|made|start over|export|prepare|correct|try|"
+    r"check|write|run|save|lower|raise|needs?|must|expected|install|choose|pass|close|left out|looked for|one or more|"
+    r"are there)\b",
     re.IGNORECASE,
 )
 
@@ -62,13 +65,14 @@ def import_everything() -> None:
         getattr(dermssl, name)
 
 
-def start(*words: str | Path, log: Path, streams: Callable[[], None] = lambda: None) -> int:
+def start(*words: str | Path, log: Path, streams: Callable[[], None] = lambda: None, fresh: bool = False) -> int:
     """Fork a process that runs ``dermssl WORDS`` and leads a group of its own; returns its number.
 
     Args:
         words: of the command.
         log: file that it prints into.
         streams: called in the process, to give it other streams.
+        fresh: begin with a new interpreter, as a person's command does.
     """
     child = os.fork()
     if child:
@@ -81,6 +85,8 @@ def start(*words: str | Path, log: Path, streams: Callable[[], None] = lambda: N
         os.dup2(out, 2)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         streams()
+        if fresh:
+            os.execv(sys.executable, [sys.executable, "-m", "dermssl", *map(str, words)])
         sys.argv = ["dermssl", *map(str, words)]
         from dermssl.cli import main
 
@@ -118,15 +124,36 @@ def kill(child: int, *, group: bool = True) -> None:
     os.waitpid(child, 0)
 
 
-def run(*words: str | Path, log: Path, limit: float = 120, streams: Callable[[], None] = lambda: None) -> Ended:
-    """Run ``dermssl WORDS`` to its end, or kill it after ``limit`` seconds."""
+def run(
+    *words: str | Path, log: Path, limit: float = 120, streams: Callable[[], None] = lambda: None, fresh: bool = False
+) -> Ended:
+    """Run ``dermssl WORDS`` to its end, or kill it after ``limit`` seconds; the rest is as in `start`."""
     begun = time.monotonic()
-    child = start(*words, log=log, streams=streams)
+    child = start(*words, log=log, streams=streams, fresh=fresh)
     status = wait(child, limit)
     if status is None:
         kill(child)
     said = log.read_bytes().decode(errors="replace")
     return Ended(HANG if status is None else status, said, time.monotonic() - begun, status is None)
+
+
+def side_by_side(task: Callable[..., Any], numbers: Iterable[int], jobs: int, *fixed: Any) -> list[Any]:
+    """``task(number, *fixed)`` for each number, in ``jobs`` processes forked from this one; the results in order."""
+    context = multiprocessing.get_context("fork")
+    with context.Pool(jobs, _fix, (task, fixed)) as pool:
+        return pool.map(_do, numbers, chunksize=1)
+
+
+_fixed: tuple[Callable[..., Any], tuple[Any, ...]]
+
+
+def _fix(task: Callable[..., Any], fixed: tuple[Any, ...]) -> None:
+    global _fixed
+    _fixed = task, fixed
+
+
+def _do(number: int) -> Any:
+    return _fixed[0](number, *_fixed[1])
 
 
 def resident(child: int) -> int:

@@ -12,47 +12,74 @@ from tests.soak.scenes import SCENES, Scene, content, leftovers, torn
 LIMIT = 180  # seconds for a command of less than ten
 
 
-def kill_all(given: Path, folder: Path, count: int, draw: random.Random, goes_on: Callable[[], bool]) -> dict[str, Any]:
-    """Kill commands ``count`` times in all, or until ``goes_on`` says no.
+def kill_all(
+    given: Path, folder: Path, count: int, seed: int, goes_on: Callable[[], bool], jobs: int
+) -> dict[str, Any]:
+    """Kill commands ``count`` times in all, or until ``goes_on`` says no, ``jobs`` of them side by side.
 
     Returns:
-        For each command ``kills``, ``inside`` (those that came before its end), ``restarts`` and the faults.
+        ``kills``; for each command ``kills``, ``inside`` (those that came before its end) and ``restarts``; the faults.
     """
-    scenes = [scene for scene in SCENES if scene.share]
-    unbroken: dict[str, tuple[dict[str, Any], float]] = {}
-    found: dict[str, dict[str, Any]] = {}
     faults: list[dict[str, Any]] = []
-    plan = [scene for scene in scenes for _ in range(scene.share)]
-    killed = 0
-    for scene in scenes:
-        found[scene.name] = {"kills": 0, "inside": 0, "restarts": 0}
-        ended, own = _to_the_end(scene, given, folder / "unbroken")
-        if ended.status:
-            faults.append(_fault(scene, "does not run unbroken", ended.said))
-            plan = [one for one in plan if one is not scene]
-            continue
-        unbroken[scene.name] = (content(own / scene.makes, scene.exact), ended.seconds)
-    while plan and killed < count and goes_on():
-        scene = draw.choice(plan)
-        expected, seconds = unbroken[scene.name]
-        own = folder / "killed"
-        shutil.rmtree(own, ignore_errors=True)
-        own.mkdir(parents=True)
-        for _ in range(min(draw.randint(1, 3), count - killed)):
-            child = commands.start(*scene.words(given, own), log=folder / "log.txt")
-            after = draw.uniform(0, seconds)
-            if commands.wait(child, after) is None:
-                commands.kill(child, group=draw.random() < 0.5)
-                found[scene.name]["inside"] += 1
-            found[scene.name]["kills"] += 1
-            killed += 1
-            broken = torn(own)
-            if broken:
-                faults.append(_fault(scene, f"half-written after a kill at {after:.3f} s: {broken}", ""))
-        ended, _ = _to_the_end(scene, given, own, fresh=False)
-        found[scene.name]["restarts"] += 1
-        faults += [_fault(scene, text, ended.said) for text in _compared(scene, own, ended, expected)]
-    return {"kills": killed, "commands": found, "faults": faults}
+    unbroken: dict[str, tuple[dict[str, Any], float]] = {}
+    for scene in SCENES:
+        if scene.share:
+            ended, own = _to_the_end(scene, given, folder / "unbroken")
+            if ended.status:
+                faults.append(_fault(scene, "does not run unbroken", ended.said))
+            else:
+                unbroken[scene.name] = (content(own / scene.makes, scene.exact), ended.seconds)
+    rounds = _plan([scene for scene in SCENES if scene.name in unbroken], count, random.Random(seed))
+    found: dict[str, dict[str, int]] = {name: {"kills": 0, "inside": 0, "restarts": 0} for name in unbroken}
+    done = commands.side_by_side(_kill, range(len(rounds)), jobs, rounds, unbroken, given, folder, seed, goes_on)
+    for one in filter(None, done):
+        faults += one.pop("faults")
+        figures = found[one.pop("command")]
+        for name, value in one.items():
+            figures[name] += value
+    return {"kills": sum(figures["kills"] for figures in found.values()), "commands": found, "faults": faults}
+
+
+def _plan(scenes: list[Scene], count: int, draw: random.Random) -> list[tuple[Scene, int]]:
+    """Which command is killed how often before it is let run to its end."""
+    choices = [scene for scene in scenes for _ in range(scene.share)]
+    rounds: list[tuple[Scene, int]] = []
+    while choices and count > 0:
+        rounds.append((draw.choice(choices), min(draw.randint(1, 3), count)))
+        count -= rounds[-1][1]
+    return rounds
+
+
+def _kill(
+    number: int,
+    rounds: list[tuple[Scene, int]],
+    unbroken: dict[str, tuple[dict[str, Any], float]],
+    given: Path,
+    folder: Path,
+    seed: int,
+    goes_on: Callable[[], bool],
+) -> dict[str, Any] | None:
+    """One round: kill, look for what is half-written, start again, compare; None where there is no time left."""
+    if not goes_on():
+        return None
+    scene, times = rounds[number]
+    expected, seconds = unbroken[scene.name]
+    own, draw = folder / f"round {number}" / "killed", random.Random(f"{seed} {number}")
+    own.mkdir(parents=True)
+    inside, faults = 0, []
+    for _ in range(times):
+        child = commands.start(*scene.words(given, own), log=own.parent / "log.txt")
+        after = draw.uniform(0, seconds)
+        if commands.wait(child, after) is None:
+            commands.kill(child, group=draw.random() < 0.5)
+            inside += 1
+        broken = torn(own)
+        if broken:
+            faults.append(_fault(scene, f"half-written after a kill at {after:.3f} s: {broken}", ""))
+    ended, _ = _to_the_end(scene, given, own, fresh=False)
+    faults += [_fault(scene, text, ended.said) for text in _compared(scene, own, ended, expected)]
+    shutil.rmtree(own.parent, ignore_errors=True)
+    return {"command": scene.name, "kills": times, "inside": inside, "restarts": 1, "faults": faults}
 
 
 def _compared(scene: Scene, own: Path, ended: commands.Ended, expected: dict[str, Any]) -> list[str]:

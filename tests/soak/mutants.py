@@ -1,7 +1,12 @@
 """Damaged files through every reader: an error that names the file, or a right result; no traceback, no hang."""
 
+import importlib
+import io
+import os
 import random
 import shutil
+import tarfile
+import zipfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,8 +19,11 @@ from tests.soak import commands
 from tests.soak.mutate import mutate
 from tests.soak.scenes import BACKBONE, FOLDS, PRETRAIN, SMALL, content
 
-LIMIT = 40  # seconds for a command of one
+LIMIT = 300  # seconds for a command of one, on a machine that does much else
+FRESH = 47  # every so manieth mutant is read by a new interpreter, as a person's command is
 _KNN = (*FOLDS, "--json")
+_RIGHT = ("error", "right result", "another result, as the file says")
+_EXPECTED: dict[int, Any] = {}  # what the readers make of undamaged files
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,7 @@ READERS = (
         "half",
         exact=True,
     ),
-    Reader("a.json", lambda g: ("compare", g / "a.json", g / "b.json", "--json"), exact=True),
+    Reader("a.json", lambda g: ("compare", g / "a.json", g / "b.json", "--json")),
     Reader("a.csv", lambda g: ("compare", g / "a.json", g / "b.json", "--json")),
     Reader("run/evaluations/knn.json", lambda g: ("info", g / "run")),
     Reader("paper/cells/*/*.json", _reproduce, "paper"),
@@ -83,6 +91,12 @@ READERS = (
     Reader("exported/*.json", lambda g: ("push", g / "exported", "a/b", "--dry-run")),
     Reader("fitted/*", lambda g: ("cam", g / "fitted", g / "images", "--limit", "1", "--output", g / "maps")),
     Reader("images.npz", lambda g: ("eval-knn", g / "run", g / "images.npz", *_KNN)),
+    *(
+        Reader(f"{name}", lambda g, name=name: ("eval-knn", g / "run", g / name, *_KNN))
+        for name in ("archive.zip", "archive.tar.gz", "shards.tar", "pixels.h5", "rows.parquet")
+    ),
+    Reader("exported/results.json", lambda g: ("info", g / "exported")),
+    Reader("exported/model.safetensors", lambda g: ("info", g / "exported", "--json")),
     Reader("run/config.json", lambda g: ("eval-knn", g / "run", g / "cache", *_KNN)),
     Reader(
         "run/checkpoint*.pt", lambda g: ("pretrain", g / "cache", "--output", g / "run", "--epochs", "1", *PRETRAIN)
@@ -121,6 +135,7 @@ def prepare_readers(given: Path, log: Path) -> None:
     )  # fmt: skip
     pixels = np.random.default_rng(0).integers(0, 255, (24, 16, 16, 3), np.uint8)
     np.savez(given / "images.npz", images=pixels, labels=np.arange(24) % 2)
+    _containers(given, sorted(images.glob("*")))
     (given / "table").mkdir()
     for path in images.glob("*"):
         shutil.copy(path, given / "table")
@@ -128,47 +143,83 @@ def prepare_readers(given: Path, log: Path) -> None:
     (given / "table" / "table.csv").write_text("image,label,group\n" + "\n".join(rows) + "\n")
 
 
-def try_all(given: Path, folder: Path, count: int, draw: random.Random, goes_on: Callable[[], bool]) -> dict[str, Any]:
+def _containers(given: Path, images: list[Path]) -> None:
+    """The same images with two classes in each kind of container."""
+    labels = [index % 2 for index in range(len(images))]
+    table = "image,label\n" + "".join(f"{path.name},{label}\n" for path, label in zip(images, labels, strict=True))
+    with zipfile.ZipFile(given / "archive.zip", "w") as file:
+        for path in images:
+            file.write(path, path.name)
+        file.writestr("table.csv", table)
+    with tarfile.open(given / "archive.tar.gz", "w:gz") as packed, tarfile.open(given / "shards.tar", "w") as shards:
+        for path, label in zip(images, labels, strict=True):
+            packed.add(path, f"{label}/{path.name}")
+            shards.add(path, path.name)
+            info = tarfile.TarInfo(f"{path.stem}.cls")
+            info.size = 1
+            shards.addfile(info, io.BytesIO(str(label).encode()))
+    arrays, tables = importlib.import_module("h5py"), importlib.import_module("pyarrow")
+    with arrays.File(given / "pixels.h5", "w") as file:
+        file["images"] = np.random.default_rng(1).integers(0, 255, (24, 16, 16, 3), np.uint8)
+        file["labels"] = np.arange(24) % 2
+    rows = tables.table({"image": [path.read_bytes() for path in images], "label": labels})
+    importlib.import_module("pyarrow.parquet").write_table(rows, given / "rows.parquet")
+
+
+def try_all(given: Path, folder: Path, count: int, seed: int, goes_on: Callable[[], bool], jobs: int) -> dict[str, Any]:
     """Try ``count`` mutants, the readers in turn, or fewer where ``goes_on`` says no.
+
+    A mutant is the same for each ``seed`` and number, however many ``jobs`` try them side by side.
 
     Returns:
         ``mutants``, how they ended, and the faults: tracebacks, hangs, errors that do not name the file or say what
         to do, and other results than the whole file's in silence, where a checksum or a new making promises it.
     """
-    ends: Counter[str] = Counter()
-    faults: list[dict[str, Any]] = []
-    readers: dict[str, int] = {}
-    expected: dict[int, Any] = {}
-    log, own = folder / "log.txt", folder / "mutant"
-    number = 0
-    while number < count and goes_on():
-        index = number % len(READERS)
-        reader = READERS[index]
-        if index not in expected:
-            _copy(given, own)
-            expected[index] = _result(reader, own, commands.run(*reader.words(own), log=log, limit=LIMIT))
-        _copy(given, own)
-        files = sorted(own.glob(reader.reads))
-        if not files:
-            faults.append({"reader": reader.reads, "kind": "no input", "mutant": "", "said": ""})
-            number += 1
-            continue
-        path = draw.choice(files)
-        done = mutate(path, draw)
-        ended = commands.run(*reader.words(own), log=log, limit=LIMIT)
-        end = _judge(reader, path, ended, own, expected[index])
-        ends[end] += 1
-        number += 1
-        name = f"{reader.words(Path('.'))[0]}: {reader.reads}"
-        readers[name] = readers.get(name, 0) + 1
-        if end not in ("error", "right result", "another result, as the file says"):
-            faults.append({"reader": name, "kind": end, "mutant": done, "file": path.name, "said": ended.said[-1500:]})
-    return {"mutants": number, "ends": dict(ends), "readers": readers, "faults": faults}
+    found = [one for one in commands.side_by_side(_try_one, range(count), jobs, given, folder, seed, goes_on) if one]
+    return {
+        "mutants": len(found),
+        "ends": dict(Counter(one["kind"] for one in found)),
+        "readers": dict(Counter(one["reader"] for one in found)),
+        "fresh": sum(one["fresh"] for one in found),
+        "faults": [one for one in found if one["kind"] not in _RIGHT],
+    }
 
 
-def _copy(given: Path, own: Path) -> None:
+def _try_one(number: int, given: Path, folder: Path, seed: int, goes_on: Callable[[], bool]) -> dict[str, Any] | None:
+    """Damage one file and read it; None where there is no time left."""
+    if not goes_on():
+        return None
+    index, draw = number % len(READERS), random.Random(f"{seed} {number}")
+    reader, own, log = READERS[index], folder / f"{os.getpid()}" / "mutant", folder / f"{os.getpid()}.log"
+    if index not in _EXPECTED:
+        _copy(reader, given, own)
+        _EXPECTED[index] = _result(reader, own, commands.run(*reader.words(own), log=log, limit=LIMIT))
+    _copy(reader, given, own)
+    fresh = number % FRESH == FRESH - 1
+    one = {"number": number, "reader": f"{reader.words(Path('.'))[0]}: {reader.reads}", "fresh": fresh}
+    files = sorted(own.glob(reader.reads))
+    if not files:
+        return {**one, "kind": "no input", "mutant": "", "file": "", "said": ""}
+    path = draw.choice(files)
+    done = mutate(path, draw)
+    ended = commands.run(*reader.words(own), log=log, limit=LIMIT, fresh=fresh)
+    end = _judge(reader, path, ended, own, _EXPECTED[index])
+    return {**one, "kind": end, "mutant": done, "file": path.name, "said": ended.said[-1500:]}
+
+
+def _copy(reader: Reader, given: Path, own: Path) -> None:
+    """Copy the inputs that a reader names, and what has their names but for the suffix."""
     shutil.rmtree(own, ignore_errors=True)
-    shutil.copytree(given, own, symlinks=True)
+    own.mkdir(parents=True)
+    stems = {Path(name).stem for name in {*_named(reader, own), reader.reads.partition("/")[0]}}
+    for path in given.iterdir():
+        if path.stem in stems:
+            (shutil.copytree if path.is_dir() else shutil.copy2)(path, own / path.name)
+
+
+def _named(reader: Reader, own: Path) -> set[str]:
+    """The inputs that a reader's command names."""
+    return {word.relative_to(own).parts[0] for word in reader.words(own) if isinstance(word, Path)}
 
 
 def _result(reader: Reader, own: Path, ended: commands.Ended) -> Any:
@@ -192,6 +243,8 @@ def _judge(reader: Reader, path: Path, ended: commands.Ended, own: Path, expecte
         if not error:
             return "status without an error"
         known = (path.name, *(part.name for part in path.relative_to(own).parents if part.name))
+        # of a.csv, the answers of a report, the report
+        known += tuple(name for name in _named(reader, own) if Path(name).stem == path.stem)
         if not any(name in error or name in ended.said for name in known):
             return "error that does not name the file"
         return "error" if ended.has_remedy else "error without a remedy"

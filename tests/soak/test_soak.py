@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,21 @@ def soak(output: Path, *words: str) -> dict:
     )  # fmt: skip
     assert output.exists(), process.stderr[-2000:]
     return json.loads(output.read_text())["parts"]
+
+
+def test_each_promise_names_a_test_that_is_there():
+    page = (ROOT / "docs" / "measurements" / "reliability.md").read_text()
+    rows = [line for line in page.split("## The last soak")[0].splitlines() if line.startswith("| ")][2:]
+    assert len(rows) > 20
+    for row in rows:
+        named = re.findall(r"`((?:tests/[\w/]+\.py)?(?:::\w+)?)`", row)
+        assert named, row
+        file = ""
+        for one in named:
+            path, _, test = one.partition("::")
+            file = path or file
+            text = (ROOT / file).read_text()
+            assert not test or f"def {test}(" in text, one
 
 
 @pytest.mark.slow

@@ -128,4 +128,5 @@ def damage_said(path: Path, *kinds: type[BaseException]) -> Iterator[None]:
     except OSError as error:
         raise unreadable(path, error, _AGAIN) from error
     except kinds as error:
-        raise DermsslError(f"{path} is damaged or not what its name says: {error}; {_AGAIN}") from error
+        why = " ".join(str(error).split())  # some say it in several lines
+        raise DermsslError(f"{path} is damaged or not what its name says: {why}; {_AGAIN}") from error

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dermssl.errors import DermsslError
+from dermssl.privacy import is_private, masked
 
 LOGGER = logging.getLogger("dermssl")
 
@@ -109,21 +110,24 @@ def _prepared(data: str, rest: str) -> Path:
 
 
 def _fetched(data: str, rest: str) -> Path:
-    from huggingface_hub import snapshot_download  # slow to import, and of no use to a folder
+    from huggingface_hub import constants, get_token, snapshot_download  # slow to import, and of no use to a folder
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     repository, _, revision = rest.partition("@")
     patterns = [f"*.{suffix}" for suffix in _FETCHED] + [f"*.{suffix.upper()}" for suffix in _FETCHED]
     try:
         folder = snapshot_download(
-            repository, repo_type="dataset", revision=revision or None, allow_patterns=patterns, library_name="dermssl"
+            repository,
+            repo_type="dataset",
+            revision=revision or None,
+            allow_patterns=patterns,
+            library_name="dermssl",
+            token=None if is_private(constants.ENDPOINT) else False,
         )
-    except LocalEntryNotFoundError as error:
-        raise DermsslError(f"{data}: no connection to the Hub, and it is not in its cache ({error})") from error
     except Exception as error:  # httpx's errors and the Hub's have no common base
-        lines = str(error).strip().splitlines()
-        raise DermsslError(
-            f"{data}: the Hub does not provide it ({lines[0] if lines else type(error).__name__})"
-        ) from error
+        missing = isinstance(error, LocalEntryNotFoundError)
+        what = "no connection to the Hub, and it is not in its cache" if missing else "the Hub does not provide it"
+        why = masked((str(error).strip().splitlines() or [type(error).__name__])[0], get_token())
+        raise DermsslError(f"{data}: {what} ({why}); check its name and the network, and try again") from error
     LOGGER.info("%s: fetched to %s", data, folder)
     return Path(folder)
