@@ -126,14 +126,13 @@ def _run() -> int:
         tell("Stopped by SIGINT.")
         return 130
     except (OSError, MemoryError, RuntimeError) as error:  # what no room has said in words of its own
-        memory = is_out_of_memory(error)
-        if isinstance(error, RuntimeError) and not memory:
+        if is_out_of_memory(error):
+            text = "out of memory; lower --image-size, --batch-size or --workers, or close other programs"
+        elif isinstance(error, OSError):
+            text = str(unreadable(error.filename or "dermssl", error, "--verbose tells where"))
+        else:
             raise
         _tell_way()
-        if memory:
-            text = "out of memory; lower --image-size, --batch-size or --workers, or close other programs"
-        else:
-            text = str(unreadable(getattr(error, "filename", None) or "dermssl", error, "--verbose tells where"))
         tell(_error(text))
         return 1
 
