@@ -1,9 +1,8 @@
 """``dermssl cam``"""
 
 import json
-import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -11,10 +10,6 @@ from dermssl.cli.logs import log_to_terminal
 from dermssl.cli.parse import data_argument, json_option, options_of, output_folder, weights_argument
 from dermssl.evaluation.arguments import CamOptions
 from dermssl.files import refuse_unwritable_folder
-from dermssl.privacy import spoken, told_apart
-
-if TYPE_CHECKING:
-    from dermssl.evaluation.cam import Cam
 
 
 @click.command()
@@ -37,26 +32,8 @@ def command(weights: tuple[str, ...], images: str, output: Path, as_json: bool, 
     cam = class_activation(weights, images, **options)
     page, *overlays = write_page(cam, output / "cam.html")
     if as_json:
-        click.echo(json.dumps(_as_dict(cam, images, page, overlays), indent=2))
+        told = cam.to_dict()
+        shown = [{**entry, "file": str(file)} for entry, file in zip(told["overlays"], overlays, strict=True)]
+        click.echo(json.dumps({**told, "page": str(page), "overlays": shown}, indent=2))
     else:
         click.echo(f"{len(overlays)} overlays and {page}")
-
-
-def _as_dict(cam: "Cam", images: str, page: Path, overlays: list[Path]) -> dict[str, Any]:
-    files = iter(overlays)
-    listed, weights = [], told_apart([result.weights for result in cam.results])
-    for i, name in enumerate(cam.images.ids):
-        for name_of_weights, result in zip(weights, cam.results, strict=True):
-            chance = float(result.probabilities[i])
-            listed.append(
-                {
-                    "image": name,
-                    "label": cam.images.labels[i] or None,
-                    "weights": name_of_weights,
-                    "class": result.targets[i] or None,
-                    "probability": None if math.isnan(chance) else chance,
-                    "image_size": result.image_size,
-                    "file": str(next(files)),
-                }
-            )
-    return {"data": spoken(images), "method": cam.method, "page": str(page), "overlays": listed}

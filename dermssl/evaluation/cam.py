@@ -28,6 +28,7 @@ from dermssl.evaluation.cam_images import CamImages, Shape, choose, own_fit
 from dermssl.evaluation.features import to_input
 from dermssl.evaluation.setup import Setup
 from dermssl.options import takes
+from dermssl.privacy import spoken, told_apart
 
 LOGGER = logging.getLogger("dermssl")
 
@@ -85,6 +86,23 @@ class Cam:
     images: CamImages
     results: tuple[CamMaps, ...]
     method: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """What each picture of the page shows, in their order, without maps or pixels; what ``--json`` prints."""
+        names = told_apart([result.weights for result in self.results])
+        shown = [
+            {
+                "image": image,
+                "label": self.images.labels[i] or None,
+                "weights": name,
+                "class": result.targets[i] or None,
+                "probability": None if math.isnan(result.probabilities[i]) else float(result.probabilities[i]),
+                "image_size": result.image_size,
+            }
+            for i, image in enumerate(self.images.ids)
+            for name, result in zip(names, self.results, strict=True)
+        ]
+        return {"data": spoken(self.data), "method": self.method, "overlays": shown}
 
 
 @takes(CamOptions)
