@@ -19,7 +19,7 @@ HANG = 75  # status of a command that did not end in its time
 _ADVICE = re.compile(
     r"\b(copy|download|evaluate|give|name|use|delete|restore|remove|make|made|start over|export|prepare|correct|try|"
     r"check|write|run|save|lower|raise|needs?|must|expected|install|choose|pass|close|left out|looked for|one or more|"
-    r"are there)\b",
+    r"did you mean|are there)\b",
     re.IGNORECASE,
 )
 
