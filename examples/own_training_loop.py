@@ -11,7 +11,6 @@ from timm.optim import create_optimizer_v2
 
 from dermssl import RotInstDisc
 from dermssl.data.augment import TwoViews
-from dermssl.data.cache import source_size
 from dermssl.data.loader import Loader
 from dermssl.data.policy import ViewPolicy
 from dermssl.data.prepare import cached
@@ -20,7 +19,7 @@ IMAGE_SIZE, BATCH = 64, 32
 images, name, epochs = sys.argv[1], *(sys.argv[2:] or ["resnet18", "5"])
 backbone = timm.create_model(name, num_classes=0)
 device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-cache = cached(images, size=source_size(IMAGE_SIZE))  # decoded once, at 72 px
+cache = cached(images, size=IMAGE_SIZE * 9 // 8)  # decoded once, with room for crops
 loader = Loader(cache.images, BATCH, seed=0, device=device)
 mean, std = tuple(backbone.pretrained_cfg["mean"]), tuple(backbone.pretrained_cfg["std"])
 views = TwoViews(IMAGE_SIZE, ViewPolicy(), mean, std, torch.Generator(device).manual_seed(0), aspects=cache.aspects)

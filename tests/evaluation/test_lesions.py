@@ -63,7 +63,7 @@ def test_leakage_reports_the_ranking_and_writes_the_candidates(tmp_path):
     header, *rows = (tmp_path / "out" / "candidates.csv").read_text().splitlines()
     assert header == "first,second,similarity"
     assert len(rows) == len(result.lesions.candidates)
-    with pytest.raises(DermsslError, match=r"--join: .* needs --weights"):
+    with pytest.raises(DermsslError, match=r"--join needs --weights and one DATA"):
         leakage(data, join=tmp_path / "pairs.csv")
 
 

@@ -61,7 +61,9 @@ def write_report(file: Path, weights: str, accuracy: float = 0.725, **protocol) 
         std=dict.fromkeys(METRICS, 0.01),
         interval=dict.fromkeys(METRICS, (0.7, 0.75)),
         majority_accuracy=0.66,
-        per_class={name: {} for name in classes},
+        per_class={
+            name: {**dict.fromkeys(("precision", "recall", "f1", "auroc"), 0.5), "support": 3} for name in classes
+        },
         confusion=[[1, 2], [3, 4]],
         folds=[],
         records={"train": {**train, "classes": {"mel": 20, "nv": 40}}, "test": None},

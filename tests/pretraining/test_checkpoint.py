@@ -214,7 +214,7 @@ def test_a_checkpoint_that_would_run_code_runs_none(stopped, images, tmp_path, c
     digest = hashlib.sha256(archive.getvalue()).hexdigest().encode()
     stopped.checkpoint.write_bytes(archive.getvalue() + SEAL + digest)
     dermssl.pretrain(images, stopped.path, **OPTIONS)
-    assert "going on from the checkpoint before it" in caplog.text
+    assert "continuing from the checkpoint before it" in caplog.text
     assert not (tmp_path / "mark").exists()
 
 
