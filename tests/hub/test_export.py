@@ -250,21 +250,25 @@ def test_every_backbone_is_loaded_by_timm_equal_to_the_bit(tmp_path):
 
 @pytest.mark.slow
 def test_the_check_by_timm_finds_what_is_wrong(exported, tmp_path):
-    """What timm only logs, or does not notice: prefixed names, a changed tensor, another mean."""
-    folders = [shutil.copytree(exported, tmp_path / name) for name in ("prefix", "mean", "classifier")]
-    tensors = load_file(exported / "model.safetensors")
-    save_file({f"encoder.{name}": t for name, t in tensors.items()}, folders[0] / "model.safetensors")
+    """What timm only logs, or does not notice: another mean, a classifier in another place, prefixed names."""
+    mean, classifier, prefix = (shutil.copytree(exported, tmp_path / name) for name in ("mean", "classifier", "prefix"))
     config = json.loads((exported / "config.json").read_text())
-    wrong = {**config, "pretrained_cfg": {**config["pretrained_cfg"], "classifier": "layer4"}}
-    (folders[2] / "config.json").write_text(json.dumps(wrong))
-    models = [f"local-dir:{folder}" for folder in folders]
-    models[1] = f"local-dir:{exported}"
-    other = {**config, "pretrained_cfg": {**config["pretrained_cfg"], "mean": [0.5, 0.5, 0.5]}}
-    (folders[1] / "config.json").write_text(json.dumps(other))
-    prefix, mean, classifier = (" ".join(verdict.problems) for verdict in verify(folders, models=models))
-    assert "Missing key(s)" in prefix
-    assert "timm's data configuration has mean [0.7, 0.5, 0.4], not [0.5, 0.5, 0.5]" in mean
-    assert "stayed random" in classifier
+
+    def change(folder, **values):
+        (folder / "config.json").write_text(
+            json.dumps({**config, "pretrained_cfg": {**config["pretrained_cfg"], **values}})
+        )
+
+    change(mean, mean=[0.5, 0.5, 0.5])
+    (verdict,) = verify([mean], models=[f"local-dir:{exported}"])
+    assert "timm's data configuration has mean [0.7, 0.5, 0.4], not [0.5, 0.5, 0.5]" in " ".join(verdict.problems)
+    change(classifier, classifier="layer4")
+    with pytest.raises(DermsslError, match=r"classifier: 66 of 84 tensors fit resnet10t, 18 are missing \(layer4"):
+        verify([classifier])
+    tensors = load_file(exported / "model.safetensors")
+    save_file({f"encoder.{name}": t for name, t in tensors.items()}, prefix / "model.safetensors")
+    with pytest.raises(DermsslError, match=r"prefix: 0 of 84 tensors fit resnet10t.*without their prefix 'encoder\.'"):
+        verify([prefix])
 
 
 def test_export_again_replaces_an_export_only(run, exported, tmp_path, unverified):

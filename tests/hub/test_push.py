@@ -271,6 +271,7 @@ for load, name in (
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("address", "sent"), [("127.0.0.2", False), ("127.0.0.1", True)])
 def test_what_is_fetched_sends_a_token_encrypted_or_nowhere(tmp_path, address, sent):
     """127.0.0.2 stands for another machine: not one of the names by which this one is known."""
