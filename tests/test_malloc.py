@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow  # a process each
+
 # Page faults would tell what is gained, but their number follows the huge pages that the system has to give.
 KEPT = """
 import resource

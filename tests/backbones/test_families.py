@@ -25,6 +25,8 @@ from dermssl.pretraining.build import starting_backbone
 from dermssl.pretraining.config import make_config
 from tests.benchmarks.families import attempt, families
 
+pytestmark = pytest.mark.slow  # a network of each family is trained
+
 # What each one broke on: names that insist on a size of their own (eva02), a classifier with a norm (levit), a pyramid
 # that timm wraps otherwise (pit), two classifiers (deit distilled), a layer behind the pooling (mobilenetv3), windows
 # (swin), tokens that are mixed (gmlp).
@@ -52,7 +54,6 @@ def test_it_is_trained_and_given_back(name):
     assert tried.size == 32
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("family", sorted(family for family, name in families().items() if name not in ODD.values()))
 def test_one_of_every_family_is_trained_and_given_back_or_refused(family):
     name = families()[family]
@@ -153,7 +154,6 @@ def test_outputs_that_are_no_tensor_are_refused_in_words():
     assert refusal(model, 8, training=True) == "its output is a tuple, not one vector per image"
 
 
-@pytest.mark.slow
 def test_the_module_has_a_command():
     done = subprocess.run(
         [sys.executable, "-m", "tests.benchmarks.families", "--only", "no such family"], capture_output=True, text=True

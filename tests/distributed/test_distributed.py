@@ -7,7 +7,7 @@ from ranks import on_ranks
 
 from dermssl import distributed
 
-THREE = pytest.param(3, marks=pytest.mark.slow)
+pytestmark = pytest.mark.slow  # several processes
 
 
 @pytest.mark.parametrize("ranks", [2, 3])
@@ -44,7 +44,7 @@ def on_one():
     return [jobs.exchange()]
 
 
-@pytest.mark.parametrize("ranks", [2, THREE])
+@pytest.mark.parametrize("ranks", [2, 3])
 def test_views_do_not_depend_on_the_number_of_ranks(ranks, tmp_path):
     images = np.random.default_rng(0).integers(256, size=(20, 24, 24, 3), dtype=np.uint8)
     whole = jobs.batches(images, 6)
@@ -55,7 +55,7 @@ def test_views_do_not_depend_on_the_number_of_ranks(ranks, tmp_path):
         assert np.array_equal(np.concatenate([one[name] for one in shares]), whole[name])
 
 
-@pytest.mark.parametrize("ranks", [2, THREE])
+@pytest.mark.parametrize("ranks", [2, 3])
 def test_shuffled_batchnorm_sees_groups_of_the_whole_batch(ranks, tmp_path):
     images = np.random.default_rng(0).normal(size=(24, 3, 2, 2)).astype(np.float32)
     shares = on_ranks(ranks, jobs.shuffled_keys, tmp_path / "group", images, 4)

@@ -10,10 +10,12 @@ import pytest
 import torch
 from ranks import on_ranks
 
+pytestmark = pytest.mark.slow  # several processes
+
 # float32 sums in another order, over six updates; measured: below 1e-6 (with BatchNorm as it is: 0.3)
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 # what BatchNorm does, and in the key encoder: statistics that do not depend on how the batch is divided
-INDEPENDENT = [("frozen", "ema"), pytest.param("synchronised", "batch", marks=pytest.mark.slow)]
+INDEPENDENT = [("frozen", "ema"), ("synchronised", "batch")]
 
 
 def history(run: Path) -> list[dict]:
@@ -52,7 +54,7 @@ def alone(images, tmp_path_factory):
 
 
 @pytest.mark.parametrize(("norm", "key_norm"), INDEPENDENT)
-@pytest.mark.parametrize("ranks", [2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("ranks", [2, 3])
 def test_several_processes_do_what_one_does(images, tiny, tmp_path, alone, ranks, norm, key_norm):
     run, state = alone(norm, key_norm, tiny)
     every = on_ranks(
@@ -96,7 +98,6 @@ def test_a_signal_to_one_process_stops_all_at_the_same_step_and_the_run_goes_on(
         assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-12)
 
 
-@pytest.mark.slow
 def test_a_run_goes_on_with_another_number_of_processes(images, tiny, tmp_path, alone):
     _, state = alone("frozen", "ema", tiny)
     tiny["key_norm"] = "ema"

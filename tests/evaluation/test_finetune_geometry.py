@@ -16,6 +16,8 @@ from dermssl.evaluation import training
 from dermssl.evaluation.finetune import finetune
 from dermssl.evaluation.setup import Setup
 
+pytestmark = pytest.mark.slow  # fine-tuning of photographs of each shape
+
 SIZE = 32
 SHAPES = {"wide": (96, 64), "tall": (64, 96)}
 

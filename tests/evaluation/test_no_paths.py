@@ -16,6 +16,8 @@ from dermssl.evaluation.report import Report
 
 from .conftest import write_set
 
+pytestmark = pytest.mark.slow  # every evaluation, twice
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):

@@ -22,6 +22,8 @@ from dermssl.evaluation.features import to_input
 from dermssl.evaluation.finetune import finetune
 from dermssl.evaluation.setup import Setup
 
+pytestmark = pytest.mark.slow  # many photographs through several networks
+
 SHAPES = {  # width, height
     "4x3": (600, 450),
     "3x4": (450, 600),

@@ -31,6 +31,8 @@ from dermssl.hub.exported import FILES
 from dermssl.hub.push import push
 from dermssl.hub.verify import Verdict
 
+pytestmark = pytest.mark.slow  # a Hub and its loading by timm in further processes
+
 NAME = "derm/resnet10t.dermssl_ham10000"
 
 
@@ -63,7 +65,6 @@ def at(hub, monkeypatch, no_waiting):
     return hub
 
 
-@pytest.mark.slow
 def test_push_of_a_run_and_load_by_timm(hub, tmp_path, unverified, monkeypatch):
     """A ResNet18 of 45 MB: pushed, then loaded and fine-tuned by processes that know timm only."""
     monkeypatch.setattr("dermssl.hub.export.verify", pushing.verify)
@@ -122,7 +123,6 @@ def test_push_of_an_export_and_again(hub, exported, unverified):
     assert repo.tags == {"t1": third.commit}
 
 
-@pytest.mark.slow
 def test_pictures_are_pushed(hub, run, exported, tmp_path, unverified):
     copy = shutil.copytree(run, tmp_path / "run")
     (copy / "evaluations" / "plane.svg").write_text("<svg/>")
@@ -145,7 +145,6 @@ def test_public_only_when_asked_and_last(hub, exported, unverified, monkeypatch)
     assert not push(exported, NAME, endpoint=hub.url, token=WRITE).private  # it stays what it is
 
 
-@pytest.mark.slow
 def test_what_arrived_is_loaded_back_by_timm(hub, exported, monkeypatch):
     """The real check, in a fresh process: once it holds, and once the Hub gives back other bytes."""
     real = pushing.verify
@@ -271,7 +270,6 @@ for load, name in (
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("address", "sent"), [("127.0.0.2", False), ("127.0.0.1", True)])
 def test_what_is_fetched_sends_a_token_encrypted_or_nowhere(tmp_path, address, sent):
     """127.0.0.2 stands for another machine: not one of the names by which this one is known."""

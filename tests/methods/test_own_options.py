@@ -13,6 +13,8 @@ from dermssl.data.synthetic import write_synthetic
 from dermssl.methods.registry import METHODS
 from dermssl.methods.simclr import SimCLR
 
+pytestmark = pytest.mark.slow  # methods with options of their own are trained
+
 TINY = {"backbone": "test_resnet", "image_size": 32, "batch_size": 20, "epochs": 1, "device": "cpu", "workers": 1}
 
 

@@ -12,6 +12,8 @@ from dermssl.data.augment import TwoViews
 from dermssl.data.policy import ViewPolicy
 from dermssl.data.synthetic import write_synthetic
 
+pytestmark = pytest.mark.slow  # each form of the task is trained
+
 CHANCE = math.log(4)
 
 

@@ -20,6 +20,8 @@ from dermssl.pretraining.trainer import Trainer
 
 from .tape import Tape
 
+pytestmark = pytest.mark.slow  # every method is trained twice
+
 CPU = torch.device("cpu")
 STEPS = 8  # of which the last four are replays
 
@@ -79,9 +81,7 @@ def assert_same(first: Trainer, second: Trainer) -> None:
         assert error <= 1e-6 * total, f"{kind}: {(error / max(total, 1e-30)) ** 0.5:.1e}"
 
 
-@pytest.mark.parametrize(
-    "method", [name if name == "rotinstdisc" else pytest.param(name, marks=pytest.mark.slow) for name in METHODS]
-)
+@pytest.mark.parametrize("method", METHODS)
 def test_replays_are_the_plain_steps(images, options, method):
     """Rate and momentum change in every step; the queue, the sums and the random numbers go on."""
     options["method"] = method
@@ -98,7 +98,6 @@ def test_replays_are_the_plain_steps(images, options, method):
     assert captured._read() == pytest.approx(plain._read(), rel=1e-4)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "more",
     [

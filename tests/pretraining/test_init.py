@@ -12,6 +12,8 @@ from dermssl.pretraining.build import starting_backbone
 from dermssl.pretraining.config import make_config
 from dermssl.pretraining.loop import Interrupted
 
+pytestmark = pytest.mark.slow  # runs upon runs
+
 
 @pytest.fixture
 def first(images, tiny, tmp_path):

@@ -13,6 +13,8 @@ from dermssl.cli import group
 from dermssl.methods.registry import METHODS
 from dermssl.pretraining.loop import Interrupted
 
+pytestmark = pytest.mark.slow  # every method is trained, killed and resumed
+
 PARTS = {
     "rotinstdisc": {"loss", "loss_instance", "loss_rotation", "rotation_accuracy"},
     "moco": {"loss", "loss_instance"},
@@ -38,9 +40,7 @@ def test_each_method_by_the_command(images, tiny, tmp_path, method):
     assert not torch.equal(dermssl.load_backbone(tmp_path / "run").conv1[0].weight, start)
 
 
-@pytest.mark.parametrize(
-    "method", ["byol", "pirl", *(pytest.param(name, marks=pytest.mark.slow) for name in ("moco", "rotation", "simclr"))]
-)
+@pytest.mark.parametrize("method", ["byol", "pirl", "moco", "rotation", "simclr"])
 def test_resume_is_exact(images, tiny, tmp_path, monkeypatch, signal_after, method):
     tiny |= {"epochs": 2, "method": method}
     unbroken = dermssl.pretrain(images, tmp_path / "unbroken", **tiny)
@@ -99,7 +99,6 @@ def test_a_frozen_loss_is_reported(images, tiny, tmp_path, monkeypatch, caplog, 
     assert "the value of guessing" in caplog.text
 
 
-@pytest.mark.slow
 def test_pirl_with_a_backbone_made_for_one_size(images, tiny, tmp_path):
     tiny |= {"method": "pirl", "backbone": "vit_tiny_patch16_224", "epochs": 1, "limit": 32}
     assert math.isfinite(dermssl.pretrain(images, tmp_path / "run", **tiny).history[-1]["loss"])

@@ -10,6 +10,8 @@ import dermssl
 from dermssl.errors import DermsslError
 from dermssl.pretraining.track import FOLDER
 
+pytestmark = pytest.mark.slow  # trainings with each tracker
+
 
 def history(run):
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
