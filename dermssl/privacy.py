@@ -1,8 +1,9 @@
 """What may leave this machine: names without paths, text without control characters, addresses without passwords."""
 
+import contextlib
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -90,6 +91,19 @@ def is_private(endpoint: str) -> bool:
     """Whether a token may be sent to an address: by https, or to this machine itself."""
     parts = urlsplit(endpoint)
     return parts.scheme == "https" or parts.hostname in ("localhost", "127.0.0.1", "::1")
+
+
+@contextlib.contextmanager
+def no_open_token() -> Iterator[None]:
+    """Keep the Hub's library, whoever calls it in the body, from sending a token in the clear."""
+    from huggingface_hub import constants  # slow to import, and of no use to the rest
+
+    before = constants.HF_HUB_DISABLE_IMPLICIT_TOKEN
+    constants.HF_HUB_DISABLE_IMPLICIT_TOKEN = before or not is_private(constants.ENDPOINT)
+    try:
+        yield
+    finally:
+        constants.HF_HUB_DISABLE_IMPLICIT_TOKEN = before
 
 
 def without_password(url: str) -> str:

@@ -4,7 +4,6 @@ import contextlib
 import errno
 import functools
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 from huggingface_hub import constants, get_token, hf_hub_download
@@ -21,7 +20,7 @@ from huggingface_hub.errors import (
 
 from dermssl import __version__
 from dermssl.errors import DermsslError
-from dermssl.privacy import is_private, masked, without_password
+from dermssl.privacy import is_private, masked, no_open_token, without_password
 
 LOGGER = logging.getLogger("dermssl")
 
@@ -50,17 +49,6 @@ def download(repo: str, name: str, revision: str | None, spelling: str) -> Path:
                 LOGGER.warning("no connection to the Hub: %s of %s comes from the cache", name, repo)
                 return path
         raise DermsslError(f"weights {spelling}: {name}: {explain(error)}") from error
-
-
-@contextlib.contextmanager
-def no_open_token() -> Iterator[None]:
-    """Keep the Hub's library, whoever calls it in the body, from sending a token in the clear."""
-    before = constants.HF_HUB_DISABLE_IMPLICIT_TOKEN
-    constants.HF_HUB_DISABLE_IMPLICIT_TOKEN = before or not is_private(constants.ENDPOINT)
-    try:
-        yield
-    finally:
-        constants.HF_HUB_DISABLE_IMPLICIT_TOKEN = before
 
 
 def refuse_open_address(endpoint: str) -> None:

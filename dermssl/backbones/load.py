@@ -16,12 +16,13 @@ from dermssl.backbones.arguments import SPELLINGS
 from dermssl.backbones.bounded import at_most
 from dermssl.backbones.create import create_backbone
 from dermssl.backbones.described import Described, read_described
-from dermssl.backbones.download import download, explain, no_open_token
+from dermssl.backbones.download import download, explain
 from dermssl.backbones.facts import pretrained_cfg
 from dermssl.backbones.foreign import is_checkpoint
 from dermssl.backbones.tensors import load_tensors, refuse_misfit
 from dermssl.errors import DermsslError
 from dermssl.files import refuse_way_out, sha256_of
+from dermssl.privacy import no_open_token
 from dermssl.regular import unfit_name
 
 WEIGHTS_FILE = "model.safetensors"

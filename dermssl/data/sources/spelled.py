@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dermssl.errors import DermsslError
-from dermssl.privacy import is_private, masked
+from dermssl.privacy import masked, no_open_token
 
 LOGGER = logging.getLogger("dermssl")
 
@@ -110,20 +110,20 @@ def _prepared(data: str, rest: str) -> Path:
 
 
 def _fetched(data: str, rest: str) -> Path:
-    from huggingface_hub import constants, get_token, snapshot_download  # slow to import, and of no use to a folder
+    from huggingface_hub import get_token, snapshot_download  # slow to import, and of no use to a folder
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     repository, _, revision = rest.partition("@")
     patterns = [f"*.{suffix}" for suffix in _FETCHED] + [f"*.{suffix.upper()}" for suffix in _FETCHED]
     try:
-        folder = snapshot_download(
-            repository,
-            repo_type="dataset",
-            revision=revision or None,
-            allow_patterns=patterns,
-            library_name="dermssl",
-            token=None if is_private(constants.ENDPOINT) else False,
-        )
+        with no_open_token():
+            folder = snapshot_download(
+                repository,
+                repo_type="dataset",
+                revision=revision or None,
+                allow_patterns=patterns,
+                library_name="dermssl",
+            )
     except Exception as error:  # httpx's errors and the Hub's have no common base
         missing = isinstance(error, LocalEntryNotFoundError)
         what = "no connection to the Hub, and it is not in its cache" if missing else "the Hub does not provide it"
