@@ -12,14 +12,14 @@ from dermssl.privacy import masked, spoken, told_apart, without_folders
         ("no room for /mnt/disk/x: free some", "no room for x: free some"),
         ('  File "/usr/lib/python3/site-packages/torch/nn.py", line 3', '  File "nn.py", line 3'),
         ("--output C:\\Users\\me\\out: is a file", "--output out: is a file"),
-        ("/work/my data/set of/a b.png: damaged, not /work/my", "a b.png: damaged, not my"),
+        ("/home/me/my data/set of/a b.png: damaged, not /home/me/my", "a b.png: damaged, not my"),
         ("accuracy and/or 1/2, https://a.org/b/c, hf-hub:a/b", "accuracy and/or 1/2, https://a.org/b/c, hf-hub:a/b"),
-        ("/work/my data", "my data"),
-        ("/work/my database", "my database"),
+        ("/home/me/my data", "my data"),
+        ("/home/me/my database", "my database"),
     ],
 )
 def test_a_message_names_no_folder(text, left):
-    assert without_folders(text, "/work/my data", "/work/my data/set of") == left
+    assert without_folders(text, "/home/me/my data", "/home/me/my data/set of") == left
 
 
 @pytest.mark.parametrize(
