@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dermssl.depthwise import FastDepthwise
 from dermssl.errors import DermsslError
 from dermssl.malloc import is_out_of_memory
 from dermssl.options import DEVICE, PRECISIONS, check
@@ -104,7 +105,12 @@ def precision_name(dtype: torch.dtype) -> str:
 @contextlib.contextmanager
 def autocast(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
     """Compute in ``dtype`` on ``device``; in float32 with all its digits, which CUDA would round to TF32."""
-    with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32), exact_float32(device, dtype):
+    slow = device.type == "cpu" and dtype == torch.bfloat16
+    with (
+        torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32),
+        exact_float32(device, dtype),
+        FastDepthwise() if slow else contextlib.nullcontext(),
+    ):
         yield
 
 

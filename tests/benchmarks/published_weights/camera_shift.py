@@ -1,7 +1,7 @@
 """KNN across cameras: trained on all camera set-ups of HAM10000 but one, tested on that one.
 
     python tests/benchmarks/published_weights/camera_shift.py \\
-        HAM10000/ RUN random:resnet18 [--image-size 64] [--output RUN/evaluations/camera]
+        HAM10000/ RUN random:resnet18 [--image-size 64] [--fit crop] [--output RUN/evaluations/camera]
 
 The set-ups are the `dataset` column of HAM10000_metadata.csv. Prints a Markdown table, one row per set-up
 that is left out, with the accuracy and macro recall of each WEIGHTS and their 95 % bootstrap intervals over lesions.
@@ -14,13 +14,14 @@ from pathlib import Path
 import numpy as np
 
 import dermssl
-from dermssl.data.cache import Cache, source_size
-from dermssl.data.prepare import cached
+from dermssl.data.cache import Cache
+from dermssl.data.prepare import evaluated
 
 parser = argparse.ArgumentParser()
 parser.add_argument("data")
 parser.add_argument("weights", nargs="+")
 parser.add_argument("--image-size", type=int, default=128)
+parser.add_argument("--fit", choices=("squash", "crop"), default="squash")
 parser.add_argument("--column", default="dataset", help="of the table: what is left out in turn")
 parser.add_argument("--k", type=int, default=100)
 parser.add_argument("--output", type=Path, help="folder for the reports: one for each set-up and WEIGHTS")
@@ -37,7 +38,7 @@ def cell(report: dermssl.Report, metric: str) -> str:
 
 
 def main(args: argparse.Namespace) -> None:
-    cache = cached(args.data, size=source_size(args.image_size))
+    cache = evaluated(args.data, image_size=args.image_size, fit=args.fit)
     set_up = np.array(cache.records.attributes[args.column])
     print("| left out | images | commonest class |", *(f"{w}: accuracy | macro recall |" for w in args.weights))
     print("| --- | ---: | ---: |" + " ---: | ---: |" * len(args.weights))
@@ -46,7 +47,7 @@ def main(args: argparse.Namespace) -> None:
         # lesions photographed by several set-ups are tested only
         others = part(cache, ~np.isin(cache.records.groups, left_out.records.groups), f"all but {name}")
         reports = [
-            dermssl.evaluate_knn(weights, others, test=left_out, k=args.k, image_size=args.image_size)
+            dermssl.evaluate_knn(weights, others, test=left_out, k=args.k, image_size=args.image_size, fit=args.fit)
             for weights in args.weights
         ]
         for number, report in enumerate(reports if args.output else ()):

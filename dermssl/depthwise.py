@@ -1,0 +1,107 @@
+"""Gradients of depthwise convolutions in bf16 on the CPU, which would take most of a training step.
+
+oneDNN has fast kernels for small filters and steps only. The gradient of a filter larger than 3 x 3, and that of the
+input of a strided convolution, fall back to a reference one (torch 2.11 to 2.14 on AVX512-BF16: 20 to 100 times
+slower than they are here). EfficientNet, MobileNet and ConvNeXt are made of such convolutions.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.grad import conv2d_input, conv2d_weight
+from torch.overrides import TorchFunctionMode
+
+FAST = 3  # edge of the largest filter whose gradient oneDNN computes with a kernel of its own
+
+_Pair = tuple[int, int]
+
+
+class FastDepthwise(TorchFunctionMode):
+    """Within it, the slow ones among the depthwise convolutions are computed with `_Depthwise`."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is torch.conv2d and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            return _conv2d(*args, **kwargs)
+        return func(*args, **kwargs)
+
+
+def _conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Tensor:
+    dtype = torch.get_autocast_dtype("cpu")
+    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else input.dtype
+    step = _pair(stride)
+    if (
+        dtype != torch.bfloat16
+        or weight.shape[1] != 1
+        or not groups == len(weight) == input.shape[-3]
+        or input.ndim != 4
+        or isinstance(padding, str)
+        or _pair(dilation) != (1, 1)
+        or (max(weight.shape[2:]) <= FAST and step == (1, 1))
+    ):
+        return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
+    half = [None if tensor is None else tensor.to(dtype) for tensor in (input, weight, bias)]
+    result: Tensor = _Depthwise.apply(*half, step, _pair(padding))
+    return result
+
+
+class _Depthwise(torch.autograd.Function):
+    """A depthwise convolution whose gradients use fast kernels only."""
+
+    @staticmethod
+    def forward(ctx: Any, input: Tensor, weight: Tensor, bias: Tensor | None, stride: _Pair, padding: _Pair) -> Tensor:
+        ctx.save_for_backward(input, weight)
+        ctx.stride, ctx.padding = stride, padding
+        return F.conv2d(input, weight, bias, stride, padding, groups=len(weight))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (input, weight), stride, padding = ctx.saved_tensors, ctx.stride, ctx.padding
+        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        wanted = ctx.needs_input_grad
+        of_input = _of_input(input, weight, gradient, stride, padding) if wanted[0] else None
+        of_weight = _of_weight(input, weight, gradient, stride, padding) if wanted[1] else None
+        of_bias = gradient.sum((0, 2, 3)) if wanted[2] else None
+        return of_input, of_weight, of_bias, None, None
+
+
+def _of_input(input: Tensor, weight: Tensor, gradient: Tensor, stride: _Pair, padding: _Pair) -> Tensor:
+    dtype = torch.bfloat16 if stride == (1, 1) else torch.float32  # whose kernel for strides is fast
+    weight, gradient = weight.to(dtype), gradient.to(dtype)
+    return conv2d_input(input.shape, weight, gradient, stride, padding, groups=len(weight)).to(input.dtype)
+
+
+def _of_weight(input: Tensor, weight: Tensor, gradient: Tensor, stride: _Pair, padding: _Pair) -> Tensor:
+    """The filter's gradient in blocks of 3 x 3: each is that of a small filter, over a shifted part of the input."""
+    padded = F.pad(input, (padding[1], padding[1], padding[0], padding[0]))
+    result = torch.empty_like(weight)
+    blocks = [(min(size, FAST), _starts(size)) for size in weight.shape[2:]]
+    (height, tops), (width, lefts) = blocks
+    reach = [(count - 1) * step for count, step in zip(gradient.shape[2:], stride, strict=True)]
+    for top in tops:
+        for left in lefts:
+            part = padded[:, :, top : top + reach[0] + height, left : left + reach[1] + width]
+            part = part.contiguous(memory_format=torch.channels_last)
+            shape = (len(weight), 1, height, width)
+            block = conv2d_weight(part, shape, gradient, stride, groups=len(weight))
+            result[:, :, top : top + height, left : left + width] = block
+    return result
+
+
+def _starts(size: int) -> list[int]:
+    """Where blocks of `FAST` begin that cover ``size``; the last may overlap the one before, with equal values."""
+    return [*range(0, size - FAST, FAST), max(size - FAST, 0)]
+
+
+def _pair(value: Any) -> _Pair:
+    return (value, value) if isinstance(value, int) else (value[0], value[-1])
