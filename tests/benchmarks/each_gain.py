@@ -7,6 +7,8 @@
 - "no prefetch": batches are gathered inside the loop. Nothing changes where the images are on the GPU.
 - "freed memory given back": glibc and torch as they are by default (``dermssl.malloc``); on the CPU only.
 - "momentum update by a loop": ``k = m k + (1 - m) q`` parameter by parameter, as in MoCo's code.
+- "oneDNN's depthwise gradients": without ``dermssl.depthwise``; in bf16 on the CPU, and of a backbone that has such
+  convolutions (``--backbone tf_efficientnet_lite0``).
 - "torchvision in workers": the same views made image by image with torchvision on PIL images, from the same decoded
   cache, in a DataLoader with a worker per core.
 
@@ -14,6 +16,7 @@ Every measurement is a process of its own, since some of it lasts as long as the
 are compared. A row's ratio is its speed over that of the whole: 0.5 is a part that doubles the speed.
 """
 
+import contextlib
 import os
 import statistics
 import time
@@ -33,6 +36,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from dermssl import devices
 from dermssl.data import loader as loader_module
 from dermssl.data.augment import JITTERED
 from dermssl.devices import hardware_name, resolve_device
@@ -46,8 +50,10 @@ ROWS = (
     "no prefetch",
     "freed memory given back",
     "momentum update by a loop",
+    "oneDNN's depthwise gradients",
     "torchvision in workers",
 )
+ON_CPU = ("freed memory given back", "oneDNN's depthwise gradients")
 
 
 def measure(row: str, data: str, steps: int, options: dict[str, Any]) -> tuple[float, str]:
@@ -62,6 +68,8 @@ def measure(row: str, data: str, steps: int, options: dict[str, Any]) -> tuple[f
         pretrain_throughput.keep_freed_memory = lambda: None
     elif row == "momentum update by a loop":
         MomentumEncoder.update = update_by_a_loop
+    elif row == "oneDNN's depthwise gradients":
+        devices.FastDepthwise = contextlib.nullcontext
     trainer = make_trainer(data, **options)
     if row == "torchvision in workers":
         trainer.loader = trainer.views = ViewsOfWorkers(trainer)
@@ -168,7 +176,7 @@ def main() -> None:
     rounds, steps = options.pop("rounds"), options.pop("steps")
     device = resolve_device(options["device"])
     if device.type != "cpu":
-        rows = [row for row in rows if row != "freed memory given back"]
+        rows = [row for row in rows if row not in ON_CPU]
     speeds: dict[str, list[float]] = {row: [] for row in rows}
     settings: dict[str, str] = {}
     for turn in tqdm(range(rounds * len(rows)), desc="measurements"):
