@@ -16,6 +16,7 @@ import numpy as np
 import dermssl
 from dermssl.data.cache import Cache
 from dermssl.data.prepare import evaluated
+from dermssl.malloc import keep_freed_memory
 
 parser = argparse.ArgumentParser()
 parser.add_argument("data")
@@ -38,6 +39,7 @@ def cell(report: dermssl.Report, metric: str) -> str:
 
 
 def main(args: argparse.Namespace) -> None:
+    keep_freed_memory()
     cache = evaluated(args.data, image_size=args.image_size, fit=args.fit)
     set_up = np.array(cache.records.attributes[args.column])
     print("| left out | images | commonest class |", *(f"{w}: accuracy | macro recall |" for w in args.weights))
