@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 TIMEOUT = 100
+ATTEMPTS = 3
+UNCONNECTED = "connectFullMesh failed"  # gloo's, now and then, before a rank has done anything
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["torch", "dermssl.pretraining.run", "dermssl.methods.registry"])
 
@@ -28,11 +30,17 @@ def on_ranks(ranks: int, job: Callable[..., Any], folder: Path, *args: Any, **op
         folder: a fresh one, where the ranks find each other.
     """
     folder.mkdir(parents=True)
-    answers = FORKS.Queue()
     work = functools.partial(job, *args, **options)
-    processes = [
-        FORKS.Process(target=_run, args=(rank, ranks, folder / "store", work, answers)) for rank in range(ranks)
-    ]
+    for attempt in range(ATTEMPTS):
+        results = _attempt(ranks, work, folder / f"store{attempt}")
+        if not any(isinstance(result, RuntimeError) and UNCONNECTED in str(result) for result in results):
+            break
+    return results
+
+
+def _attempt(ranks: int, work: Callable[[], Any], store: Path) -> list[Any]:
+    answers = FORKS.Queue()
+    processes = [FORKS.Process(target=_run, args=(rank, ranks, store, work, answers)) for rank in range(ranks)]
     for process in processes:
         process.start()
     results: dict[int, Any] = {}
