@@ -1,8 +1,8 @@
 """Gradients of depthwise convolutions in bf16 on the CPU, which would take most of a training step.
 
-oneDNN has fast kernels for small filters and steps only. The gradient of a filter larger than 3 x 3, and that of the
-input of a strided convolution, fall back to a reference one (torch 2.11 to 2.14 on AVX512-BF16: 20 to 100 times
-slower than they are here). EfficientNet, MobileNet and ConvNeXt are made of such convolutions.
+oneDNN has no fast kernel for two of them: that of a filter larger than 3 x 3, and that of the input of a strided
+convolution (torch 2.14 on AVX512-BF16; docs/measurements/performance.md). EfficientNet, MobileNet and ConvNeXt are made
+of such convolutions.
 """
 
 from typing import Any
@@ -37,14 +37,12 @@ def _conv2d(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Tensor:
-    dtype = torch.get_autocast_dtype("cpu")
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else input.dtype
     step = _pair(stride)
     if (
         dtype != torch.bfloat16
-        or weight.shape[1] != 1
-        or not groups == len(weight) == input.shape[-3]
         or input.ndim != 4
+        or not groups == len(weight) == input.shape[1]
         or isinstance(padding, str)
         or _pair(dilation) != (1, 1)
         or (max(weight.shape[2:]) <= FAST and step == (1, 1))
