@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.grad import conv2d_input, conv2d_weight
+from torch.nn.grad import conv2d_weight
 from torch.overrides import TorchFunctionMode
 
 FAST = 3  # edge of the largest filter whose gradient oneDNN computes with a kernel of its own
@@ -45,6 +45,7 @@ def _conv2d(
         or not groups == len(weight) == input.shape[1]
         or isinstance(padding, str)
         or _pair(dilation) != (1, 1)
+        or any(pad >= size for pad, size in zip(_pair(padding), weight.shape[2:], strict=True))
         or (max(weight.shape[2:]) <= FAST and step == (1, 1))
     ):
         return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
@@ -74,13 +75,22 @@ class _Depthwise(torch.autograd.Function):
 
 
 def _of_input(input: Tensor, weight: Tensor, gradient: Tensor, stride: _Pair, padding: _Pair) -> Tensor:
-    dtype = torch.bfloat16 if stride == (1, 1) else torch.float32  # whose kernel for strides is fast
-    weight, gradient = weight.to(dtype), gradient.to(dtype)
-    return conv2d_input(input.shape, weight, gradient, stride, padding, groups=len(weight)).to(input.dtype)
+    """The input's gradient as a plain convolution: of the gradient, with zeros between, by the turned filter."""
+    (batch, channels, *edges), filters = input.shape, weight.shape[2:]
+    shape = (batch, channels, *(edge + size - 1 for edge, size in zip(edges, filters, strict=True)))
+    spread = torch.empty(shape, dtype=gradient.dtype, memory_format=torch.channels_last).zero_()
+    rows, columns = (
+        slice(size - 1 - pad, size - pad + (count - 1) * step, step)
+        for size, pad, count, step in zip(filters, padding, gradient.shape[2:], stride, strict=True)
+    )
+    spread[:, :, rows, columns] = gradient
+    return F.conv2d(spread, weight.flip(2, 3), groups=channels)
 
 
 def _of_weight(input: Tensor, weight: Tensor, gradient: Tensor, stride: _Pair, padding: _Pair) -> Tensor:
     """The filter's gradient in blocks of 3 x 3: each is that of a small filter, over a shifted part of the input."""
+    if max(weight.shape[2:]) <= FAST:
+        return conv2d_weight(input, weight.shape, gradient, stride, padding, groups=len(weight))
     padded = F.pad(input, (padding[1], padding[1], padding[0], padding[0]))
     result = torch.empty_like(weight)
     blocks = [(min(size, FAST), _starts(size)) for size in weight.shape[2:]]

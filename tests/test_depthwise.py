@@ -44,6 +44,8 @@ def in_bf16(*tensors, **how):
         (14, 15, (7, 7), 2, 3),
         (10, 12, (1, 7), 1, (0, 3)),
         (12, 12, (4, 4), 4, 0),
+        (13, 12, (2, 3), (3, 2), (1, 2)),
+        (12, 11, (2, 2), 5, 1),
         (7, 7, (1, 1), 2, 0),
         (21, 20, (9, 8), 3, 4),
     ],
@@ -92,6 +94,7 @@ def test_the_rest_is_left_alone(calls):
         F.conv2d(images, torch.randn(12, 1, 5, 5), groups=6)
         F.conv2d(images, torch.randn(6, 1, 3, 3), groups=6, padding="same")
         F.conv2d(images, filters, groups=6, padding="same")
+        F.conv2d(images, filters, groups=6, padding=5)  # rows that see nothing but padding
         F.conv2d(images[0], filters, groups=6)
         with torch.autocast("cpu", enabled=False):
             assert F.conv2d(images, filters, groups=6).dtype == torch.float32

@@ -24,6 +24,7 @@ from dermssl.evaluation.features import extract_features
 from dermssl.evaluation.labelled import LabelledImages, open_labelled
 from dermssl.evaluation.protocol import Protocol, make_protocol
 from dermssl.evaluation.subgroups import check_columns
+from dermssl.malloc import keep_freed_memory
 
 Weights = str | Path | nn.Module
 
@@ -94,6 +95,8 @@ class Setup:
             DermsslError: an option is out of range, there are no such weights, or they do not take that size.
         """
         where = resolve_device(device)
+        if where.type == "cpu":
+            keep_freed_memory()
         dtype = resolve_precision(precision, where)
         given = isinstance(weights, nn.Module)
         model = weights if isinstance(weights, nn.Module) else load(weights, seed=seed)

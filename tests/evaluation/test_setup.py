@@ -88,6 +88,13 @@ def test_the_size_comes_from_the_weights():
         Setup.of(network, device="cpu", image_size=0)
 
 
+def test_callers_from_python_have_their_memory_kept_too(monkeypatch):
+    asked = []
+    monkeypatch.setattr("dermssl.evaluation.setup.keep_freed_memory", lambda: asked.append(True))
+    Setup.of("random:resnet10t", device="cpu")
+    assert asked
+
+
 def test_a_model_is_as_it_was_afterwards(wide):
     network = model("squash").train()
     network.bn1.eval()

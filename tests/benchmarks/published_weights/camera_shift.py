@@ -16,6 +16,10 @@ import numpy as np
 import dermssl
 from dermssl.data.cache import Cache
 from dermssl.data.prepare import evaluated
+from dermssl.evaluation import knn
+from dermssl.evaluation.labelled import LabelledImages
+from dermssl.evaluation.protocol import Protocol
+from dermssl.evaluation.setup import Setup
 from dermssl.malloc import keep_freed_memory
 
 parser = argparse.ArgumentParser()
@@ -26,6 +30,23 @@ parser.add_argument("--fit", choices=("squash", "crop"), default="squash")
 parser.add_argument("--column", default="dataset", help="of the table: what is left out in turn")
 parser.add_argument("--k", type=int, default=100)
 parser.add_argument("--output", type=Path, help="folder for the reports: one for each set-up and WEIGHTS")
+
+
+_known: dict[tuple[str, str], np.ndarray] = {}
+
+
+def remembered(setup: Setup, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
+    """What `features_of` gives, computed once for each image: all of them are in every turn."""
+
+    def features(of: LabelledImages) -> np.ndarray:
+        keys = [(setup.name, str(name)) for name in of.hashes]
+        new = np.array([key not in _known for key in keys])
+        if new.any():
+            answers = setup.features(of.images, of.rows[new])
+            _known.update(zip([key for key, wanted in zip(keys, new, strict=True) if wanted], answers, strict=True))
+        return np.stack([_known[key] for key in keys])
+
+    return features(protocol.train), features(protocol.test)
 
 
 def part(cache: Cache, chosen: np.ndarray, name: str) -> Cache:
@@ -40,6 +61,7 @@ def cell(report: dermssl.Report, metric: str) -> str:
 
 def main(args: argparse.Namespace) -> None:
     keep_freed_memory()
+    knn.features_of = remembered
     cache = evaluated(args.data, image_size=args.image_size, fit=args.fit)
     set_up = np.array(cache.records.attributes[args.column])
     print("| left out | images | commonest class |", *(f"{w}: accuracy | macro recall |" for w in args.weights))
