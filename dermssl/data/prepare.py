@@ -100,7 +100,7 @@ def cached(
         plan = _originals(data, size, fit, resize)
     name = "".join(c if c.isalnum() else "-" for c in (source or plan.records.source).resolve().stem)[:40] or "data"
     key = hashlib.sha256(f"{plan.records.source.resolve()}\n{plan.request}".encode()).hexdigest()[:16]
-    folder = _user_folder() / f"{name}-{size}-{plan.fit}-{key}"
+    folder = user_folder() / f"{name}-{size}-{plan.fit}-{key}"
     build(folder, plan, workers=workers, progress=progress)
     return open_cache(folder)
 
@@ -140,7 +140,8 @@ def _output(output: str | Path) -> Path:
     return folder
 
 
-def _user_folder() -> Path:
+def user_folder() -> Path:
+    """Where caches lie that no folder was named for: ``$DERMSSL_CACHE``, or ``~/.cache/dermssl``."""
     return Path(os.environ.get("DERMSSL_CACHE") or Path.home() / ".cache" / "dermssl")
 
 

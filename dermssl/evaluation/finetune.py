@@ -17,6 +17,8 @@ from dermssl.options import takes
 def finetune(weights: str | Path | nn.Module, data: str | Path | Cache, options: FinetuneOptions) -> Report:
     """Train a classifier in every fold and test it on the fold left out.
 
+    One that was stopped while it trained the whole network goes on after its last whole fold when it is called again.
+
     Args:
         weights: a run or exported directory, a ``.safetensors`` file, ``hf-hub:org/name``, ``timm:NAME``,
             ``random:NAME``, or a timm model (which is left as it is).

@@ -1,6 +1,8 @@
 """Weights and labelled images, ready for training classifiers on any share of the labels."""
 
 import dataclasses
+import hashlib
+import json
 import logging
 import math
 import time
@@ -26,6 +28,7 @@ from dermssl.evaluation.fitted import (
     with_head,
 )
 from dermssl.evaluation.frozen import ITERATIONS, STRENGTH, LinearHead, fit_head
+from dermssl.evaluation.kept import KeptFolds
 from dermssl.evaluation.late import NotSaved, save_answers
 from dermssl.evaluation.protocol import Protocol
 from dermssl.evaluation.recipes import RECIPES, Recipe
@@ -36,6 +39,7 @@ from dermssl.evaluation.strength import CRITERION, GRID, Strength, choose_streng
 from dermssl.evaluation.subsets import subset
 from dermssl.evaluation.training import Machine, predict, steps_of, train_network
 from dermssl.progress import progress_bar
+from dermssl.version import versions
 
 LOGGER = logging.getLogger("dermssl")
 
@@ -102,21 +106,28 @@ class Transfer:
         answers: list[np.ndarray] = []
         strengths: list[Strength] = []
         fitted: LinearHead | nn.Module
+        kept = self._kept(fraction, subsets)
         for number, (round_, chosen) in enumerate(zip(rounds, subsets, strict=True), start=1):
             started = time.monotonic()
             title = f"fold {number} of {len(rounds)}" if len(rounds) > 1 else "test set"
-            fitted = self._fit(chosen, round_.validation, epochs, strengths, seed=seed + round_.fold, title=title)
-            answer = self._ask(fitted, round_.test)
-            if not np.isfinite(answer).all():
-                raise DermsslError(f"{title}: the trained network predicts NaN; try --precision fp32")
+            answer = None if kept is None else kept.read(number, (len(round_.test), len(train.classes)))
+            source = "kept when this command was stopped"
+            if answer is None:
+                fitted = self._fit(chosen, round_.validation, epochs, strengths, seed=seed + round_.fold, title=title)
+                answer = self._ask(fitted, round_.test)
+                if not np.isfinite(answer).all():
+                    raise DermsslError(f"{title}: the trained network predicts NaN; try --precision fp32")
+                if kept is not None:
+                    kept.write(number, answer)
+                source = f"{time.monotonic() - started:.0f} s"
             answers.append(answer)
             LOGGER.info(
-                "%s: accuracy %.2f %% (%d training images%s, %.0f s)",
+                "%s: accuracy %.2f %% (%d training images%s, %s)",
                 title,
                 100 * (answer.argmax(axis=1) == self.protocol.test.labels[round_.test]).mean(),
                 len(chosen),
                 f", C = {strengths[-1].value:g}" if strengths else "",
-                time.monotonic() - started,
+                source,
             )
         report = make_report(
             "finetune" if self.features is None else "frozen",
@@ -144,7 +155,20 @@ class Transfer:
                 failure = NotSaved(f"{failure}; {error}" if failure else str(error), report)
         if failure is not None:
             raise failure
+        if kept is not None:
+            kept.clear()
         return report
+
+    def _kept(self, fraction: float, subsets: list[np.ndarray]) -> KeptFolds | None:
+        """Where the answers of whole folds are kept; None where nothing long is trained, or in one go."""
+        if self.features is not None or len(subsets) == 1:
+            return None
+        about = self.setup.about(self.protocol.train), self.setup.device.type, versions("torch", "timm")
+        digest = hashlib.sha256(json.dumps([self.request(fraction), *about]).encode())
+        for round_, chosen in zip(self.protocol.rounds, subsets, strict=True):
+            for values in (chosen, round_.test, self.protocol.train.labels[chosen]):
+                digest.update(values.tobytes())
+        return KeptFolds(digest.hexdigest())
 
     def _share(self, rows: np.ndarray, fraction: float, seed: int) -> np.ndarray:
         """Indices into ``rows``: a share of their labels, drawn by lesion."""

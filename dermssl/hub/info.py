@@ -1,6 +1,5 @@
 """What ``dermssl info`` tells: of a set of weights, or of this machine. No network is built of a file's words."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from dermssl.backbones.described import read_described
 from dermssl.backbones.download import download
 from dermssl.backbones.facts import feature_width, pretrained_cfg
 from dermssl.backbones.load import find_files, is_path, outline
+from dermssl.data.prepare import user_folder
 from dermssl.devices import hardware_name, resolve_device, resolve_precision
 from dermssl.files import sha256_of
 from dermssl.hub.exported import is_export, read_files
@@ -75,7 +75,7 @@ def environment() -> dict[str, Any]:
         "device": hardware_name(device),
         "precision": str(resolve_precision("auto", device)).removeprefix("torch."),
         "caches": {
-            "images": os.environ.get("DERMSSL_CACHE") or str(Path.home() / ".cache" / "dermssl"),
+            "images": str(user_folder()),
             "hub": constants.HF_HUB_CACHE,
         },
         "hub": {
