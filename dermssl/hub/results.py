@@ -78,8 +78,10 @@ def _heading(result: Result) -> str:
     name = result["evaluation"]
     title = KINDS[name].title if name in KINDS else text(name)
     test = result["protocol"].get("test")
-    few = ", few labels" if has_few_labels(result) else ""
-    return f"{title}{few}: {text(result['data']['name'])}{f', tested on {text(test)}' if test else ''}"
+    more = ", few labels" if has_few_labels(result) else ""
+    if result["protocol"].get("epochs"):  # the same network, trained for longer, is a table of its own
+        more += f", {result['protocol']['epochs']} epochs"
+    return f"{title}{more}: {text(result['data']['name'])}{f', tested on {text(test)}' if test else ''}"
 
 
 def _protocol(result: Result) -> str:
