@@ -1,7 +1,8 @@
 """The answers of whole folds, kept until the report is there: an evaluation that was stopped goes on after them."""
 
-import io
+import hashlib
 import logging
+import math
 import shutil
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from dermssl.regular import read_regular
 
 LOGGER = logging.getLogger("dermssl")
 
-MAX_BYTES = 2**31
+_SEAL = hashlib.sha256().digest_size  # bytes before the values: damage is noticed, not evaluated
 
 
 class KeptFolds:
@@ -28,20 +29,23 @@ class KeptFolds:
         self.folder: Path = user_folder() / "folds" / request
 
     def read(self, fold: int, shape: tuple[int, int]) -> np.ndarray | None:
-        """(n, C) float64 probabilities of a fold; None where no whole answer of this shape is there."""
+        """(n, C) float64 probabilities of a fold; None where no whole, undamaged answer of this shape is there."""
         try:
-            written = read_regular(self._file(fold), MAX_BYTES, follow=False)
-            answer: np.ndarray = np.load(io.BytesIO(written), allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+            written = read_regular(self._file(fold), _SEAL + 8 * math.prod(shape), follow=False)
+        except OSError:
             return None
-        whole = answer.shape == shape and answer.dtype == np.float64 and np.isfinite(answer).all()
-        return answer if whole else None
+        seal, values = written[:_SEAL], written[_SEAL:]
+        if seal != _sealed(values, shape):
+            return None
+        answer = np.frombuffer(values).reshape(shape)
+        return answer if np.isfinite(answer).all() else None
 
     def write(self, fold: int, answer: np.ndarray) -> None:
-        """Keep an answer; where the disk does not take it, that is said and nothing more."""
+        """Keep an answer, float64; where the disk does not take it, that is said and nothing more."""
+        values = answer.tobytes()
         try:
-            with replaced_file(self._file(fold), answer.nbytes) as draft, open(draft, "wb") as file:
-                np.save(file, answer, allow_pickle=False)
+            with replaced_file(self._file(fold), _SEAL + len(values)) as draft:
+                draft.write_bytes(_sealed(values, answer.shape) + values)
         except DermsslError as error:
             LOGGER.warning("a fold's answers cannot be kept, this evaluation cannot be continued later: %s", error)
 
@@ -50,4 +54,8 @@ class KeptFolds:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _file(self, fold: int) -> Path:
-        return self.folder / f"fold-{fold}.npy"
+        return self.folder / f"fold-{fold}"
+
+
+def _sealed(values: bytes, shape: tuple[int, ...]) -> bytes:
+    return hashlib.sha256(repr(shape).encode() + values).digest()

@@ -42,23 +42,23 @@ def trained(monkeypatch):
     return titles
 
 
-def stopped(trained, labelled, **options):
+def stopped(trained, labelled):
     trained.stop = "fold 3 of 3"
     with pytest.raises(Killed):
-        finetune("random:test_resnet", labelled, **{**OPTIONS, **options})
+        finetune("random:test_resnet", labelled, **OPTIONS)
     trained.stop = None
     trained.clear()
 
 
 def kept():
-    return sorted(path.name for path in (user_folder() / "folds").rglob("*.npy"))
+    return sorted(path.name for path in (user_folder() / "folds").rglob("fold-*"))
 
 
 def test_it_goes_on_after_the_last_whole_fold_and_says_the_same(labelled, trained, caplog):
     unbroken = finetune("random:test_resnet", labelled, **OPTIONS)
     assert not kept()
     stopped(trained, labelled)
-    assert kept() == ["fold-1.npy", "fold-2.npy"]
+    assert kept() == ["fold-1", "fold-2"]
     with caplog.at_level(logging.INFO, "dermssl"):
         report = finetune("random:test_resnet", labelled, **OPTIONS)
     assert trained == ["fold 3 of 3"]
@@ -75,7 +75,7 @@ def test_another_command_starts_from_the_first_fold(labelled, trained, other):
     stopped(trained, labelled)
     finetune("random:test_resnet", labelled, **{**OPTIONS, **other})
     assert trained[0].startswith("fold 1 of ")
-    assert kept() == ["fold-1.npy", "fold-2.npy"]
+    assert kept() == ["fold-1", "fold-2"]
 
 
 def test_other_weights_start_from_the_first_fold(labelled, trained):
@@ -88,9 +88,24 @@ def test_other_weights_start_from_the_first_fold(labelled, trained):
 def test_a_damaged_answer_is_made_again(labelled, trained, damage):
     unbroken = finetune("random:test_resnet", labelled, **OPTIONS)
     stopped(trained, labelled)
-    next((user_folder() / "folds").rglob("fold-1.npy")).write_bytes(damage)
+    next((user_folder() / "folds").rglob("fold-1")).write_bytes(damage)
     assert finetune("random:test_resnet", labelled, **OPTIONS).to_json() == unbroken.to_json()
     assert trained == ["fold 1 of 3", "fold 3 of 3"]
+
+
+def test_any_altered_byte_is_noticed():
+    folds = KeptFolds("1" * 64)
+    folds.write(1, np.arange(6.0).reshape(3, 2))
+    file = folds.folder / "fold-1"
+    whole = file.read_bytes()
+    for place in range(len(whole)):
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert folds.read(1, (3, 2)) is None
+    for damaged in (whole[:-1], whole + b"0"):
+        file.write_bytes(damaged)
+        assert folds.read(1, (3, 2)) is None
+    file.write_bytes(whole)
+    assert np.array_equal(folds.read(1, (3, 2)), np.arange(6.0).reshape(3, 2))
 
 
 def test_answers_of_another_shape_or_not_finite_are_none():

@@ -20,7 +20,6 @@ from dermssl.evaluation import knn
 from dermssl.evaluation.labelled import LabelledImages
 from dermssl.evaluation.protocol import Protocol
 from dermssl.evaluation.setup import Setup
-from dermssl.malloc import keep_freed_memory
 
 parser = argparse.ArgumentParser()
 parser.add_argument("data")
@@ -60,7 +59,6 @@ def cell(report: dermssl.Report, metric: str) -> str:
 
 
 def main(args: argparse.Namespace) -> None:
-    keep_freed_memory()
     knn.features_of = remembered
     cache = evaluated(args.data, image_size=args.image_size, fit=args.fit)
     set_up = np.array(cache.records.attributes[args.column])
