@@ -182,6 +182,92 @@ def test_files_that_may_hold_labels_are_named(name, tmp_path):
     assert f"{name}: not read" in read_records(tmp_path).why_unlabelled()
 
 
+# --- somebody's own classes under the column names of a published set
+
+IMAGES = ("ISIC_0000001", "ISIC_0000002", "ISIC_0000003", "ISIC_0000004")
+
+
+def table(folder: Path, header: str, *rows: str) -> None:
+    draw(folder, *(f"{image}.jpg" for image in IMAGES))
+    lines = (f"{image},{row}" for image, row in zip(IMAGES, rows, strict=True))
+    write(folder, "\n".join([header, *lines]))
+
+
+@pytest.mark.parametrize(
+    "header", ["isic_id,label", "isic_id,dx", "image_name,label", "bcn_filename,category", "bcn_filename,class"]
+)
+def test_the_id_column_of_a_known_set_does_not_hide_a_class_column(header, tmp_path):
+    table(tmp_path, f"{header},patient_id", "cat,1", "dog,1", "cat,2", "dog,2")
+    records = read_records(tmp_path)
+    assert (records.layout, records.class_counts()) == ("csv", {"cat": 2, "dog": 2})
+    assert records.groups == ("1", "1", "2", "2")
+
+
+@pytest.mark.parametrize("header", ["image_name,target", "isic_id,target", "image_name,benign_malignant"])
+def test_a_shortened_table_of_the_archive_has_benign_and_malignant(header, tmp_path):
+    words = ("benign", "malignant") if "benign" in header else ("0", "1")
+    table(tmp_path, f"{header},patient_id", f"{words[0]},1", f"{words[1]},2", f"{words[1]},3", "unknown,4")
+    records = read_records(tmp_path)
+    assert records.layout in ("isic 2020", "isic 2024")
+    assert list(labels_of(records).values()) == ["benign", "malignant", "malignant", None]
+
+
+def test_the_archives_table_with_benign_malignant_alone(tmp_path):
+    table(tmp_path, "isic_id,benign_malignant", "benign", "malignant", "", "benign")
+    assert list(labels_of(read_records(tmp_path)).values()) == ["benign", "malignant", None, "benign"]
+
+
+def test_a_diagnosis_counts_before_benign_or_malignant(tmp_path):
+    header = "image_name,diagnosis,benign_malignant"
+    table(tmp_path, header, "nevus,benign", "melanoma,malignant", ",benign", "lentigo,benign")
+    assert list(labels_of(read_records(tmp_path)).values())[:3] == ["nv", "mel", None]
+
+
+def test_a_class_column_that_a_known_set_does_not_have_is_named_where_nothing_else_gives_labels(tmp_path):
+    table(tmp_path, "image_name,diagnosis,class", "unknown,cat", "unknown,dog", "unknown,cat", "unknown,dog")
+    records = read_records(tmp_path)
+    assert records.classes == ()
+    assert "it has class too, of which --label takes one" in records.why_unlabelled()
+    assert read_records(Columns(tmp_path, "class")).class_counts() == {"cat": 2, "dog": 2}
+
+
+# --- tables of JSON lines
+
+
+def test_json_lines_are_a_table(tmp_path):
+    draw(tmp_path, "train/a.jpg", "train/b.jpg", "test/c.jpg")
+    write(
+        tmp_path,
+        '{"file_name": "a.jpg", "dx": "mel", "lesion_id": "L1", "age": 40, "box": [1, 2]}\r\n\n'
+        '{"dx": "nv", "file_name": "b.jpg", "lesion_id": "L1", "age": null, "note": "two\\nlines \u2028 here"}\n',
+        "train/metadata.jsonl",
+    )
+    write(tmp_path, '{"file_name": "c.jpg", "dx": 0}', "test/metadata.jsonl")
+    records = read_records(tmp_path)
+    assert labels_of(records) == {"train/a.jpg": "mel", "train/b.jpg": "nv", "test/c.jpg": "0"}
+    assert records.attributes["split"] == ("train", "train", "test")
+    assert records.attributes["age"] == ("40", "", "")
+    assert records.attributes["box"] == ("[1, 2]", "", "")
+    assert records.groups is not None
+    assert records.groups[0] == records.groups[1] != records.groups[2]
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ('{"image": "b.jpg", "label": ', "line 2: not a line of JSON"),
+        ('["b.jpg", "nv"]', "line 2: not an object"),
+        ('{"image": "b.jpg", "label": "nv", "label": "mel"}', "line 2: not a line of JSON: 'label' appears twice"),
+        ("[" * 100_000, "line 2: not a line of JSON"),
+    ],
+)
+def test_a_line_that_is_no_row_is_an_error_with_its_number(line, fault, tmp_path):
+    draw(tmp_path, "a.jpg", "b.jpg")
+    write(tmp_path, f'{{"image": "a.jpg", "label": "mel"}}\n{line}\n', "t.jsonl")
+    with pytest.raises(DermsslError, match=fault):
+        read_records(tmp_path / "t.jsonl")
+
+
 # --- folders and masks
 
 

@@ -28,5 +28,10 @@ def _class(row: dict[str, str]) -> tuple[str | None, bool]:
 
 
 LAYOUT = Layout(
-    "bcn20000", _fits, read, DataSet("BCN20000", "bcn20000", "cc-by-nc-4.0", (SOURCE,)), table="bcn_20k_train.csv"
+    "bcn20000",
+    _fits,
+    read,
+    DataSet("BCN20000", "bcn20000", "cc-by-nc-4.0", (SOURCE,)),
+    table="bcn_20k_train.csv",
+    classes=frozenset({"diagnosis", "diagnosis_3"}),
 )

@@ -11,6 +11,10 @@ from dermssl.data.layouts.diagnoses import class_of_name, is_named
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 FURTHER_CLASSES = ("scc", "unk")
 
+# What the ISIC challenges say where they ask only this, by the cell of the column, in lower case.
+MALIGNANT = {"0": "benign", "0.0": "benign", "1": "malignant", "1.0": "malignant"}
+MALIGNANT |= {"benign": "benign", "malignant": "malignant"}
+
 _CODES = {name: name for name in (*CLASSES, *FURTHER_CLASSES)} | {"ak": "akiec"}
 
 # Diagnoses in words that the ISIC Archive's table does not name, first match wins. HAM10000 counts Bowen's disease to
@@ -34,6 +38,12 @@ _WORDS = [
         (r"benign soft tissue proliferations - vascular|vascular lesion", "vasc"),
     )
 ]
+
+
+def benign_or_malignant(row: dict[str, str]) -> str | None:
+    """The class in tables of the ISIC Archive without a diagnosis; None where nothing is said or known of it."""
+    text = row.get("benign_malignant", "").strip() or row.get("target", "").strip()
+    return MALIGNANT.get(text.lower())
 
 
 def class_of_code(code: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from dermssl.data.layouts.classes import MALIGNANT
 from dermssl.data.layouts.found import Files, Found
 from dermssl.data.layouts.layout import DataSet, Layout, read_rows
 from dermssl.data.layouts.table import Table
@@ -10,8 +11,6 @@ SOURCE = (
     "Gutman D. et al. Skin lesion analysis toward melanoma detection: a challenge at the International Symposium on "
     "Biomedical Imaging (ISBI) 2016, hosted by the International Skin Imaging Collaboration. arXiv:1605.01397 (2016)"
 )
-_CLASSES = {"benign": "benign", "malignant": "malignant", "0": "benign", "0.0": "benign"}
-_CLASSES |= {"1": "malignant", "1.0": "malignant"}
 
 
 def _fits(path: Path, have: frozenset[str]) -> bool:
@@ -24,7 +23,7 @@ def read(table: Table, files: Files) -> Found:
 
 
 def _class(row: dict[str, str]) -> tuple[str | None, bool]:
-    label = _CLASSES.get(row["label"].strip().lower())
+    label = MALIGNANT.get(row["label"].strip().lower())
     return label, label is None
 
 

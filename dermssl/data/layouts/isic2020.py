@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dermssl.data.layouts.classes import class_of_diagnosis
+from dermssl.data.layouts.classes import benign_or_malignant, class_of_diagnosis
 from dermssl.data.layouts.found import Files, Found
 from dermssl.data.layouts.layout import OUTSIDE, DataSet, Layout, read_rows
 from dermssl.data.layouts.table import Table, known
@@ -24,7 +24,9 @@ def read(table: Table, files: Files) -> Found:
 
 
 def _class(row: dict[str, str]) -> tuple[str | None, bool]:
-    text = known(row.get("diagnosis"))
+    if "diagnosis" not in row:  # left out by whoever shortened the table
+        return benign_or_malignant(row), False
+    text = known(row["diagnosis"])
     label = class_of_diagnosis(text)
     return label, text is not None and label is None
 
@@ -35,4 +37,5 @@ LAYOUT = Layout(
     read,
     DataSet("ISIC 2020", "isic2020", "cc-by-nc-4.0", (SOURCE,)),
     table="ISIC_2020_Training_GroundTruth_v2.csv",
+    classes=frozenset({"diagnosis", "benign_malignant", "target"}),
 )

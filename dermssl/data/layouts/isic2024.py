@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from dermssl.data.layouts.classes import MALIGNANT
 from dermssl.data.layouts.found import Files, Found
 from dermssl.data.layouts.layout import DataSet, Layout, read_rows
 from dermssl.data.layouts.table import Table
@@ -11,7 +12,6 @@ SOURCE = (
     "Kurtansky N. et al. The SLICE-3D dataset: 400,000 skin lesion image crops extracted from 3D TBP for skin cancer "
     "detection. Scientific Data 11, 884 (2024), doi:10.1038/s41597-024-03743-w"
 )
-_CLASSES = {"0": "benign", "0.0": "benign", "1": "malignant", "1.0": "malignant"}
 
 
 def _fits(path: Path, have: frozenset[str]) -> bool:
@@ -23,7 +23,7 @@ def read(table: Table, files: Files) -> Found:
     column = "target" if "target" in table.columns else "malignant"
 
     def decide(row: dict[str, str]) -> tuple[str | None, bool]:
-        label = _CLASSES.get(row[column].strip())
+        label = MALIGNANT.get(row[column].strip().lower())
         return label, label is None
 
     return read_rows(LAYOUT.name, table, files, image="isic_id", decide=decide, odd=f"have neither 0 nor 1 as {column}")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dermssl.data.layouts.classes import class_of_diagnosis
+from dermssl.data.layouts.classes import benign_or_malignant, class_of_diagnosis
 from dermssl.data.layouts.diagnoses import class_of_levels
 from dermssl.data.layouts.found import Files, Found
 from dermssl.data.layouts.layout import OUTSIDE, Layout, read_rows
@@ -10,6 +10,7 @@ from dermssl.data.layouts.table import Table, known
 from dermssl.data.records import Problem
 
 LEVELS = tuple(f"diagnosis_{level}" for level in range(1, 6))
+CLASSES = frozenset({*LEVELS, "diagnosis", "benign_malignant"})
 
 
 def _fits(path: Path, have: frozenset[str]) -> bool:
@@ -27,10 +28,12 @@ def read(table: Table, files: Files) -> Found:
 
 
 def _class(row: dict[str, str]) -> tuple[str | None, bool]:
+    if not CLASSES & row.keys() - {"benign_malignant"}:
+        return benign_or_malignant(row), False
     levels = [text for text in (known(row.get(name)) for name in LEVELS) if text]
     text = known(row.get("diagnosis"))
     label = class_of_levels(levels) if levels else class_of_diagnosis(text)
     return label, bool(levels or text) and label is None
 
 
-LAYOUT = Layout("isic-cli", _fits, read, table="metadata.csv")
+LAYOUT = Layout("isic-cli", _fits, read, table="metadata.csv", classes=CLASSES)

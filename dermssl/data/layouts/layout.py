@@ -49,6 +49,8 @@ class Layout:
         dataset: whose images they are, if that follows from the layout.
         table: the name of its table, as the download has it: preferred over others that fit.
         below: whether the table may lie in a folder of its own beside the images.
+        classes: the columns that say the class, where the id's column alone tells the layout. Without any of them, a
+            table with a class column of its own is somebody's own, and read as a plain CSV.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Layout:
     dataset: DataSet | None = None
     table: str = ""
     below: bool = True
+    classes: frozenset[str] = frozenset()
 
 
 @dataclass

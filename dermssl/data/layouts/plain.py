@@ -11,7 +11,19 @@ from dermssl.data.layouts.table import Table, known
 from dermssl.data.parts import COLUMN
 from dermssl.data.records import Kind, Problem
 
-IMAGES = ("image", "file_name", "filename", "image_path", "img_path", "filepath", "image_name", "image_id", "img_id")
+IMAGES = (
+    "image",
+    "file_name",
+    "filename",
+    "image_path",
+    "img_path",
+    "filepath",
+    "image_name",
+    "image_id",
+    "img_id",
+    "isic_id",
+    "bcn_filename",
+)
 _LESION = ("group", "lesion_id", "lesion", "lesion_number", "lesion_no")  # the first of them that is there
 _PATIENT = ("patient_id", "patient", "patientid", "subject_id", "subject", "pid")
 _CLASS_WORDS = {"none", "na"}  # "no lesion", say: a class where a column of labels holds them

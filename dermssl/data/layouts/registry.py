@@ -44,4 +44,7 @@ LAYOUTS: tuple[Layout, ...] = (
 def layout_of(path: Path, columns: tuple[str, ...]) -> Layout | None:
     """The layout that a table belongs to, by its name and its columns; None if it fits none."""
     have = frozenset(column.lower() for column in columns)
-    return next((layout for layout in LAYOUTS if layout.fits(path, have)), None) if have else None
+    layout = next((layout for layout in LAYOUTS if layout.fits(path, have)), None) if have else None
+    if layout and layout.classes and not have & layout.classes and plain.LAYOUT.fits(path, have):
+        return plain.LAYOUT
+    return layout

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from dermssl.data.layouts.json_lines import SUFFIX as JSON_LINES
+from dermssl.data.layouts.json_lines import first_keys, read_json_lines
 from dermssl.data.layouts.names import is_image_name
 from dermssl.data.records import Problem
 from dermssl.documents import unreadable
 from dermssl.errors import DermsslError
 from dermssl.regular import open_regular, read_regular
 
-SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".txt"})
+SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".txt", JSON_LINES})
 MAX_BYTES = 2**29
 HEAD_BYTES = 65536
 _UNKNOWN = frozenset({"", "nan", "na", "n/a", "#n/a", "none", "null", "unknown"})
@@ -91,6 +93,8 @@ def _columns_at(path: Path, size: int, changed: int) -> tuple[str, ...]:
     with open_regular(path, MAX_BYTES) as file:
         data = file.read(HEAD_BYTES)
     text, _ = decoded(data, whole=len(data) == size)
+    if path.suffix.lower() == JSON_LINES:
+        return _usual(first_keys(text or ""))
     return _head(text)[0] if text else ()
 
 
@@ -105,6 +109,10 @@ def read_table(path: Path) -> Table:
         text, encoding = decoded(read_regular(path, MAX_BYTES))
     except OSError as error:
         raise unreadable(path, error, "put a table of text there, or remove it") from error
+    if path.suffix.lower() == JSON_LINES and text:
+        keys, lines = read_json_lines(path, text)
+        names = _usual(keys)
+        return Table(path, names, [dict(zip(names, line.values(), strict=True)) for line in lines])
     columns, delimiter, skip = _head(text or "")
     if not columns or text is None:
         raise DermsslError(f"{path} is empty or is not a text table; a header line with column names is needed")
@@ -183,6 +191,11 @@ def _names(line: str, delimiter: str) -> tuple[str, ...]:
         return ()
     while names and not names[-1]:  # Excel saves empty columns
         names.pop()
+    return _usual(names)
+
+
+def _usual(names: list[str]) -> tuple[str, ...]:
+    """The names, those that readers ask for in their usual spelling."""
     result: list[str] = []
     for name in names:
         plain = re.sub(r"[ -]+", "_", name.lower())

@@ -19,18 +19,15 @@ from dermssl.data.layouts.layout import Layout
 from dermssl.data.layouts.names import NOT_UTF8, is_utf8, printable, stem_of
 from dermssl.data.layouts.plain import LAYOUT as CSV
 from dermssl.data.layouts.registry import LAYOUTS, layout_of
-from dermssl.data.layouts.table import Table, read_columns, read_table
+from dermssl.data.layouts.table import Table, known, read_columns, read_table
 from dermssl.data.parts import COLUMN, part_of
 from dermssl.data.records import Kind, Problem
 from dermssl.errors import DermsslError
 
 _WANTED = {*LABELS, "lesion_id", "lesion", "group", "patient_id", COLUMN}
-_NO_TABLES = {
-    **dict.fromkeys(
-        (".xlsx", ".xlsm", ".xls", ".ods", ".numbers"), "a spreadsheet; save it as CSV (each sheet by itself)"
-    ),
-    ".jsonl": "save it as CSV",
-}
+_NO_TABLES = dict.fromkeys(
+    (".xlsx", ".xlsm", ".xls", ".ods", ".numbers"), "a spreadsheet; save it as CSV (each sheet by itself)"
+)
 _PERHAPS = dict.fromkeys((".json", ".xml", ".yaml", ".yml"), "if it holds labels, write a CSV with image,label,group")
 
 
@@ -41,7 +38,7 @@ def read_folder_with_table(folder: Path) -> Found | None:
         return _read_parts(folder) or _read_below(folder)
     layout, paths = chosen
     table = _one(paths)
-    found = layout.read(table, _files(folder, table.path))
+    found = _read(layout, table, _files(folder, table.path))
     used = join_beside(found, [path for path in tables_near(folder, table.path) if path not in paths])
     found.problems += tables_not_read(folder, found, {*paths, *used}, table.path)
     return found
@@ -99,9 +96,24 @@ def read_table_file(path: Path) -> Found:
             f"{path}: no column 'image' (a CSV needs image,label[,group]), nor the columns of HAM10000 or "
             f"ISIC tables; it has {', '.join(table.columns)}"
         )
-    found = (layout or CSV).read(table, _files(path.parent, path))  # metadata by itself is a CSV without labels
+    found = _read(layout or CSV, table, _files(path.parent, path))  # metadata by itself is a CSV without labels
     if layout not in (None, CSV):
         join_beside(found, tables_near(path.parent, path))
+    return found
+
+
+def _read(layout: Layout, table: Table, files: Files) -> Found:
+    """As the layout reads it; where that gives no label, a column that may hold somebody's own is named."""
+    found = layout.read(table, files)
+    if not any(row.label for row in found.rows):
+        own = ", ".join(
+            name
+            for name in LABELS
+            if name not in layout.classes and any(known(row.attributes.get(name)) for row in found.rows)
+        )
+        if own:
+            reason = f"no class in the columns of {layout.name}; it has {own} too, of which --label takes one"
+            found.problems.append(Problem(table.path.name, reason, Kind.LABEL))
     return found
 
 
@@ -186,7 +198,7 @@ def _why_not_read(path: Path, top: bool, chosen: Path | None, found: Found, imag
     columns = read_columns(path)
     text = path.suffix.lower() == ".txt"
     if not columns:
-        return None if text else "it is not a text table with a header" if path.stat().st_size else "it is empty"
+        return None if text else "it is not a table with names of columns" if path.stat().st_size else "it is empty"
     has_lesions = names_lesions(path)
     if has_lesions and found.layout in ("isic 2018", "isic 2019"):  # read, with the truth
         return None
