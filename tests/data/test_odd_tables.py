@@ -268,6 +268,31 @@ def test_a_line_that_is_no_row_is_an_error_with_its_number(line, fault, tmp_path
         read_records(tmp_path / "t.jsonl")
 
 
+# --- paths of another machine
+
+
+@pytest.mark.parametrize("start", ["/home/somebody/data", "C:\\Users\\somebody\\data", "\\\\server\\share", "/"])
+def test_paths_of_another_machine_are_found_by_their_ends(start, tmp_path):
+    draw(tmp_path, "images/a.jpg", "images/b.jpg", "c.jpg")
+    slash = "\\" if "\\" in start else "/"
+    rows = [slash.join([start, "images", name]) for name in ("a.jpg", "b.jpg")] + [f"/elsewhere/{tmp_path.name}/c.jpg"]
+    write(tmp_path, "path,label\n" + "".join(f"{path},{label}\n" for path, label in zip(rows, "xyx", strict=True)))
+    records = read_records(tmp_path)
+    assert labels_of(records) == {"images/a.jpg": "x", "images/b.jpg": "y", "c.jpg": "x"}
+    assert "3 paths of another place: found here by their ends" in said(records, Kind.OUTSIDE)
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/a.jpg", "/data/malignant/a.jpg", "/x/../images/a.jpg", "../images/a.jpg", "/a.jpg"]
+)
+def test_a_path_of_another_machine_means_no_other_file_of_its_name(path, tmp_path):
+    draw(tmp_path, "images/a.jpg", "images/b.jpg")
+    write(tmp_path, f"image,label\n{path},x\nimages/b.jpg,y\n")
+    records = read_records(tmp_path)
+    assert labels_of(records) == {"images/b.jpg": "y"}
+    assert f"{path}: points outside" in said(records, Kind.OUTSIDE)
+
+
 # --- folders and masks
 
 
@@ -293,6 +318,27 @@ def test_of_several_pictures_of_an_id_a_csv_takes_that_of_the_images(tmp_path):
     records = read_records(tmp_path)
     assert {path.parent.name for path in records.paths} == {"images"}
     assert "2 different pictures have this id" in said(records, Kind.AMBIGUOUS_FILE)
+
+
+@pytest.mark.parametrize("pieces", [("fold1", "fold2"), ("part_1", "part_2"), ("Batch 1", "Batch 2"), ("set1", "set2")])
+def test_classes_inside_pieces_of_a_set_are_read(pieces, tmp_path):
+    draw(tmp_path, *(f"{piece}/{name}/{i}.jpg" for piece in pieces for name in ("lupus", "acne") for i in range(3)))
+    assert read_records(tmp_path).class_counts() == {"acne": 6, "lupus": 6}
+
+
+@pytest.mark.parametrize(
+    ("folders", "fault"),
+    [
+        (("batch1/Basel", "batch1/Bern", "batch2/Wien", "batch2/Graz"), "hold folders of their own (Basel, Bern"),
+        (("train/lupus", "train/acne", "val/lupus", "val/acne", "more"), "named partly like a part of a set (train)"),
+        (("images", "lupus", "acne"), "named partly like a part of a set (images) and partly not (acne)"),
+    ],
+)
+def test_folders_that_may_be_classes_are_named_where_they_are_not_read_as_such(folders, fault, tmp_path):
+    draw(tmp_path, *(f"{folder}/{i}.jpg" for folder in folders for i in range(3)))
+    records = read_records(tmp_path)
+    assert (len(records), records.classes) == (3 * len(folders), ())
+    assert fault in records.why_unlabelled()
 
 
 def test_folders_of_persons_are_no_classes(tmp_path):

@@ -13,7 +13,7 @@ from dermssl.errors import DermsslError
 
 # Columns that name an image, in the tables of the known sets and in people's own.
 IDS = ("image", "image_id", "isic_id", "image_name", "img_id", "bcn_filename", "md5hash", "file_name", "filename")
-LABELS = ("label", "class", "dx", "diagnosis", "diagnostic", "target", "category")
+LABELS = ("label", "class", "dx", "diagnosis", "diagnostic", "target", "category", "labels", "class_name")
 # Not taken from a table beside: they would stand for labels that nobody asked for.
 _TRUTHS = {*LABELS, "malignant", "melanoma", "benign_malignant"}
 

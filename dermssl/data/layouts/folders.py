@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from statistics import median
 
@@ -17,6 +18,7 @@ _NOT_A_CLASS = re.compile(
     r"([_ -]?(set|input|images?|data))?",
     re.IGNORECASE,
 )
+_PIECE = re.compile(r"(part|shard|batch|fold|set)[_ -]?\d+", re.IGNORECASE)  # of a set, with all classes in each
 _PERSON = r"patients?|pat|p|lesions?|les|scans?|cases?|subjects?|sub|s|id|im(a?g|d)|il|visit|exam|study|series|session"
 _IDS = re.compile(
     rf"(({_PERSON})[_ -]?\d+\w*|\d{{4}}-\d\d(-\d\d)?|[0-9a-f]{{8}}(-?[0-9a-f]{{4}}){{3}}-?[0-9a-f]{{12}})",
@@ -76,10 +78,10 @@ def _split(parts: tuple[str, ...]) -> dict[str, str]:
 def _labels(inside: dict[Path, tuple[str, ...]]) -> tuple[dict[Path, str], list[Problem]]:
     """The class of each image by its folders; none of them, with the reason, where these are not classes."""
     below = dict(inside)
-    while below:  # past a folder around all, and past train, val and test
+    while below:  # past a folder around all, and past train, val and test, or fold1, fold2
         tops = {parts[0] for parts in below.values()}
         deeper = all(len(parts) > 2 for parts in below.values())
-        if not deeper or not (len(tops) == 1 or all(map(part_of, tops))):
+        if not deeper or not (len(tops) == 1 or all(map(part_of, tops)) or _are_pieces(below.values())):
             break
         below = {path: parts[1:] for path, parts in below.items()}
     counts = Counter(parts[0] for parts in below.values())
@@ -87,17 +89,29 @@ def _labels(inside: dict[Path, tuple[str, ...]]) -> tuple[dict[Path, str], list[
     if len(names) < 2 or any(len(parts) < 2 for parts in below.values()):
         return {}, []
     known = all(class_of_code(name) or class_of_diagnosis(name.replace("_", " ")) for name in names)
+    parts_of_sets = [name for name in names if _NOT_A_CLASS.fullmatch(name)]
     inner = {parts[1] for parts in below.values() if len(parts) > 2}
-    if not known and any(_NOT_A_CLASS.fullmatch(name) for name in names):
+    further = not all(_is_id(name) or _NOT_A_CLASS.fullmatch(name) for name in inner)
+    if not known and len(parts_of_sets) == len(names) and not further:
         return {}, []
     reason = None if known else _no_classes(counts)
-    if not known and not reason and not all(_is_id(name) or _NOT_A_CLASS.fullmatch(name) for name in inner):
+    if not known and not reason and 0 < len(parts_of_sets) < len(names):
+        other = min(set(names) - set(parts_of_sets))
+        reason = f"are named partly like a part of a set ({min(parts_of_sets)}) and partly not ({other})"
+    if not known and not reason and further:
         reason = f"hold folders of their own ({', '.join(sorted(inner)[:3])} ...)"
     if reason:
         first = min(below.values())[0]
         advice = "read without labels; if they are classes, or for groups, write a CSV with image,label,group"
         return {}, [Problem(first, f"{len(names):,} folders {reason}: {advice}", Kind.LABEL)]
     return {path: parts[0] for path, parts in below.items()}, []
+
+
+def _are_pieces(inside: Collection[tuple[str, ...]]) -> bool:
+    """Whether the outer folders are pieces of one set, such as fold1 and fold2: each inner one is in several."""
+    tops = {parts[0] for parts in inside}
+    inner = Counter(name for _, name in {parts[:2] for parts in inside})
+    return all(map(_PIECE.fullmatch, tops)) and min(inner.values()) > 1
 
 
 def _is_id(name: str) -> bool:

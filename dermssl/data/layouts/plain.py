@@ -23,6 +23,11 @@ IMAGES = (
     "img_id",
     "isic_id",
     "bcn_filename",
+    "path",
+    "file_path",
+    "file",
+    "img",
+    "images",
 )
 _LESION = ("group", "lesion_id", "lesion", "lesion_number", "lesion_no")  # the first of them that is there
 _PATIENT = ("patient_id", "patient", "patientid", "subject_id", "subject", "pid")
@@ -54,11 +59,15 @@ def read(table: Table, files: Files) -> Found:
         )
         found.problems.append(Problem(table.path.name, reason, Kind.LABEL))
     named: set[str] = set()
+    moved = []
     for row, label in zip(table.rows, labels, strict=True):
         image = _inside(row[column], files.folder)
+        if not image and (image := _end_inside(row[column], files.folder)):
+            moved.append(image)
         if not image:
             text = row[column].strip()
-            reason = f"points outside {files.folder}: left out" if text else "a row without an image"
+            reason = f"points outside {files.folder}: left out; write the path relative to {table.path.name}"
+            reason = reason if text else "a row without an image"
             kind = Kind.OUTSIDE if text else Kind.NO_IMAGE
             found.problems.append(Problem(text or table.path.name, reason, kind))
             continue
@@ -76,6 +85,9 @@ def read(table: Table, files: Files) -> Found:
         further = table.further(row, column, label_column, patient, lesion)
         lesion_id, patient_id = (known(row[name]) if name else None for name in (lesion, patient))
         found.rows.append(Row(image, paths[0], label, lesion_id, patient_id, further))
+    if moved:
+        reason = f"{len(moved):,} paths of another place: found here by their ends (first: {moved[0]})"
+        found.problems.append(Problem(table.path.name, reason, Kind.OUTSIDE))
     left = files.unnamed(named)
     if left:
         reason = f"{len(left):,} image files are not in any row of it (first: {files.relative(left[0])}): left out"
@@ -117,6 +129,17 @@ def _inside(image: str, folder: Path) -> str | None:
     if absolute or ".." in image.split("/") or not image:
         return None
     return PurePosixPath(image).as_posix()
+
+
+def _end_inside(image: str, folder: Path) -> str | None:
+    """The end of a path of another machine, with a folder's name, that leads to a file in ``folder``; None without."""
+    parts = image.strip().replace("\\", "/").split("/")
+    if ".." in parts:
+        return None
+    ends = ["/".join(parts[start:]) for start in range(1, len(parts) - 1)]
+    if len(parts) > 1 and parts[-2] == folder.absolute().name:
+        ends.append(parts[-1])
+    return next((end for end in ends if end and not end.startswith("/") and (folder / end).is_file()), None)
 
 
 def _meant(image: str, files: Files) -> list[Path]:
