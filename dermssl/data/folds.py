@@ -1,6 +1,5 @@
 """Folds for cross-validation: stratified by class, and by default never with one lesion in two of them."""
 
-import logging
 import warnings
 from collections.abc import Sequence
 
@@ -10,8 +9,6 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from dermssl.errors import DermsslError
 from dermssl.options import FOLD_SPLITS, LARGEST_SEED, check
-
-LOGGER = logging.getLogger("dermssl")
 
 
 def make_folds(
@@ -57,15 +54,6 @@ def make_folds(
     if len(np.unique(number)) < folds:
         unit = "images" if groups is None or split == "paper" else "lesions or patients"
         raise DermsslError(f"{len(np.unique(number))} {unit} cannot be split into {folds} folds; lower --folds")
-    for name in classes:
-        members = len(np.unique(number[labels == name]))
-        if members < folds:
-            LOGGER.warning(
-                "class %d has %d independent images for %d folds: it is absent from some of them",
-                name,
-                members,
-                folds,
-            )
     fold = np.zeros(len(labels), dtype=np.int64)
     grouped = split == "lesion" and groups is not None
     maker = StratifiedGroupKFold if grouped else StratifiedKFold

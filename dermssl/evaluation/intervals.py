@@ -55,7 +55,9 @@ def intervals_of(
         values: the metrics themselves, means over the folds of ``predictions``.
     """
     samples = bootstrap(predictions, resamples=resamples)
-    return {name: interval(samples[name], around=around(name, values[name])) for name in METRICS}
+    found = {name: interval(samples[name], around=around(name, values[name])) for name in METRICS}
+    low, high = found["ece"]
+    return found | {"ece": (float(np.maximum(low, 0)), high)}  # moved, the samples may reach below 0; no error does
 
 
 def around(name: str, value: float) -> float | None:

@@ -113,10 +113,11 @@ def _cross_validation(train: LabelledImages, folds: int, split: str, seed: int) 
             "folds"
         )
     for number, name in enumerate(train.classes):
+        images = int((train.labels == number).sum())
         tested = len(np.unique(assigned[train.labels == number]))
         if tested < folds:
             notes.append(
-                f"class {name} ({int((train.labels == number).sum())} images) is tested in {tested} of {folds} folds "
+                f"class {name} ({images} image{'s' if images > 1 else ''}) is tested in {tested} of {folds} folds "
                 "only: its figures say little"
             )
     rounds = tuple(

@@ -232,7 +232,7 @@ def test_a_class_that_training_never_saw_is_wrong_not_fatal(tmp_path):
     data = write_set(tmp_path / "set", {"bkl": 1, "mel": 12, "nv": 12})
     report = finetune("random:test_resnet", data, freeze=True, **FOLDS)
     assert report.per_class["bkl"]["recall"] == 0
-    assert any("class bkl (1 images) is tested in 1 of 3 folds" in note for note in report.notes)
+    assert any("class bkl (1 image) is tested in 1 of 3 folds" in note for note in report.notes)
     assert np.isfinite([report.metrics[name] for name in METRICS]).all()
 
 

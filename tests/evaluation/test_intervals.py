@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dermssl.evaluation.intervals import bootstrap, interval
+from dermssl.evaluation.intervals import bootstrap, interval, intervals_of
 from dermssl.evaluation.metrics import METRICS, classification_metrics
 from dermssl.evaluation.predictions import Predictions
 
@@ -87,3 +87,12 @@ def test_images_of_one_lesion_widen_the_interval():
     together = Predictions(names, lesions, zeros, zeros, 1 - right, np.eye(2)[1 - right], ("a", "b"))
     width = [np.ptp(interval(bootstrap(p)["accuracy"])) for p in (alone, together)]
     assert width[1] == pytest.approx(np.sqrt(5) * width[0], rel=0.2)
+
+
+def test_no_interval_of_a_few_images_reaches_below_zero():
+    few = some_predictions(n=12, groups=12, shift=3.0)
+    values = classification_metrics(few.labels, few.probabilities, CLASSES) | {"ece": 0.01}
+    samples = bootstrap(few)["ece"]
+    assert np.quantile(samples, 0.025) - samples.mean() + values["ece"] < 0  # the case at hand
+    for name, (low, high) in intervals_of(few, values).items():
+        assert np.isnan(low) or 0 <= low <= high, name
