@@ -127,6 +127,9 @@ def _read_path(data: str, columns: Columns) -> Records:
 def _read_mounted(source: Path, files: list[Path], columns: Columns, left_out: Sequence[Problem] = ()) -> Records:
     """The images inside archives, by the layout that they would have as a folder."""
     with mounted(source, files) as shown:
+        if not any(shown.folder.iterdir()):
+            said = [f"; {problem.path}: {problem.reason}" for problem in (*left_out, *shown.problems)[:1]]
+            raise DermsslError(f"{source} holds no image that can be read{''.join(said)}; {LOOKED_FOR}")
         try:
             found = _named(_read_directory(shown.folder), shown.folder, columns)
             found.problems = [*left_out, *shown.problems, *found.problems]

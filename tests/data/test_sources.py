@@ -267,6 +267,62 @@ def test_isic_2024_hdf5_with_its_table(tmp_path):
     assert [records.opener.read(path) for path in records.paths] == [picture(i) for i in range(4)]
 
 
+PIXELS = np.random.default_rng(5).integers(0, 255, (6, 8, 7, 3), dtype=np.uint8)
+NUMBERS = np.arange(6) % 2
+
+
+def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    if path.suffix == ".npz":
+        np.savez(path, **arrays)
+        return
+    with pytest.importorskip("h5py").File(path, "w") as file:
+        for name, values in arrays.items():
+            file[name] = values
+
+
+@pytest.mark.parametrize("suffix", ["npz", "h5", "hdf5"])
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [("train_images", "train_labels"), ("x_train", "y_train"), ("train/images", "train/labels"), ("x", "y")],
+)
+def test_arrays_by_the_names_that_people_give_them(suffix, images, labels, tmp_path):
+    arrays = {images: PIXELS[:4], labels: NUMBERS[:4]}
+    if "train" in images:
+        arrays |= {images.replace("train", "test"): PIXELS[4:], labels.replace("train", "test"): np.eye(2)[NUMBERS[4:]]}
+    write_arrays(tmp_path / f"set.{suffix}", arrays)
+    records = read_records(tmp_path / f"set.{suffix}")
+    count = 6 if "train" in images else 4
+    assert [records.classes[label] for label in records.labels] == [str(number) for number in NUMBERS[:count]]
+    assert records.attributes.get("split", ("",) * 4)[:4] == (("train",) * 4 if count == 6 else ("",) * 4)
+    for path, pixels in zip(records.paths, PIXELS[:count], strict=True):
+        assert np.array_equal(np.asarray(Image.open(io.BytesIO(records.opener.read(path)))), pixels)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "fault"),
+    [
+        ({"features": PIXELS, "y": NUMBERS}, r"features is an array \(6, 8, 7, 3\): name it images"),
+        ({"y": NUMBERS}, "no image, and no array called images, train_images or train/images; it has y"),
+        ({"group/pixels": PIXELS}, "no image, and no array called images, train_images or train/images; it has group"),
+        ({"images": PIXELS / 255}, "images is float64"),
+        ({"images": PIXELS, "labels": NUMBERS[:3]}, "labels has 3 rows for 6 images"),
+    ],
+)
+def test_hdf5_without_images_is_refused_with_what_it_has(arrays, fault, tmp_path):
+    write_arrays(tmp_path / "set.h5", arrays)
+    with pytest.raises(DermsslError, match=fault):
+        read_records(tmp_path / "set.h5")
+
+
+def test_an_archive_of_archives_says_so(tmp_path):
+    with zipfile.ZipFile(tmp_path / "inner.zip", "w") as file:
+        file.writestr("a/1.jpg", picture(1))
+    with zipfile.ZipFile(tmp_path / "outer.zip", "w") as file:
+        file.write(tmp_path / "inner.zip", "inner.zip")
+    with pytest.raises(DermsslError, match=r"outer.zip holds no image.*inner.zip: an archive in an archive"):
+        read_records(tmp_path / "outer.zip")
+
+
 def write_parquet(path: Path, columns: dict, names: list[str] | None = None, rows_per_group: int = 2) -> None:
     pa = pytest.importorskip("pyarrow")
     import pyarrow.parquet as pq

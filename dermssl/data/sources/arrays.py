@@ -2,7 +2,7 @@
 
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,7 +25,7 @@ NAMED = {"dermamnist": CLASSES}
 
 
 class NpzArrays(Container):
-    """A .npz with ``train_images``, ``train_labels``, the same of ``val`` and ``test``; or ``images`` and ``labels``.
+    """A .npz with ``train_images``, ``train_labels``, the same of ``val`` and ``test``; or other names of `_parts`.
 
     Its arrays are mostly compressed as a whole, so they are unpacked to a temporary file once one is asked for.
     """
@@ -40,8 +40,7 @@ class NpzArrays(Container):
     def contents(self) -> Contents:
         found, rows, self._shapes = Contents(), [], {}
         names = {name.removesuffix(".npy") for name in self._zip.namelist()}
-        parts = [(split, f"{split}_images", f"{split}_labels") for split in SPLITS if f"{split}_images" in names]
-        parts = parts or [("", name, labels) for name, labels in (("images", "labels"), ("x", "y")) if name in names]
+        parts = _parts(names.__contains__)
         if not parts:
             raise DermsslError(
                 f"{self.path}: no arrays train_images, val_images, test_images or images; it has "
@@ -51,10 +50,7 @@ class NpzArrays(Container):
         for split, images, labels in parts:
             with damage_said(self.path, *DAMAGE), self._zip.open(f"{images}.npy") as file:
                 shape, dtype = _header(file)
-            if dtype != np.uint8 or not (len(shape) == 3 or (len(shape) == 4 and shape[3] in (1, 3))):
-                raise DermsslError(
-                    f"{self.path}: {images} is {dtype} {shape}, where uint8 (images, height, width, 3) is expected"
-                )
+            _check(self.path, images, dtype, shape)
             self._shapes[images] = shape
             values = self._labels(labels, shape[0]) if labels in names else [None] * shape[0]
             for number, value in enumerate(values):
@@ -92,22 +88,16 @@ class NpzArrays(Container):
         return self._spool
 
     def _labels(self, name: str, count: int) -> list[str | None]:
-        """A text for each image; several columns are one-hot, or several labels at once, which are unknown."""
         info = self._zip.getinfo(f"{name}.npy")
         if info.file_size > MAX_TABLE_BYTES:
             raise DermsslError(f"{self.path}: {name} takes more than {MAX_TABLE_BYTES / 2**20:,.0f} MiB")
         with damage_said(self.path, *DAMAGE), self._zip.open(info) as file:
             values = np.lib.format.read_array(file, allow_pickle=False)
-        if len(values) != count:
-            raise DermsslError(f"{self.path}: {name} has {len(values)} rows for {count} images")
-        values = values.reshape(count, -1)
-        if values.shape[1] == 1:
-            return [str(value) for value in values[:, 0].tolist()]
-        return [str(int(np.argmax(row))) if (row > 0).sum() == 1 else None for row in values]
+        return _texts(self.path, name, values, count)
 
 
 class Hdf5Images(Container):
-    """An HDF5 file with an encoded image (or an array of pixels) under each name, as ISIC 2024; or one array of all."""
+    """An HDF5 file with an encoded image (or an array of pixels) under each name, as ISIC 2024; or arrays of all."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -119,32 +109,56 @@ class Hdf5Images(Container):
     def contents(self) -> Contents:
         found = Contents()
         with damage_said(self.path, ValueError, KeyError, RuntimeError):
-            if len(self._dataset("images") or ()) > 2:
-                return self._array(found)
+            if arrays := _parts(self._is_stack):
+                return self._arrays(arrays, found)
             for key in self._file:
-                shape = self._dataset(key)
                 name = clean(key)
-                if shape is None or name is None:
+                if self._dataset(key) is None or name is None:
                     found.others.append(key)
-                    continue
-                found.images[name if is_image(name) else f"{name}.jpg"] = Member((key, None))
+                elif self._is_stack(key):
+                    shape = self._file[key].shape
+                    raise DermsslError(
+                        f"{self.path}: {key} is an array {shape}: name it images (and that of the classes labels) if "
+                        "it holds images"
+                    )
+                elif self._is_image(key):
+                    found.images[name if is_image(name) else f"{name}.jpg"] = Member((key, None))
+                else:
+                    found.others.append(key)
+            if not found.images:
+                raise DermsslError(
+                    f"{self.path}: no image, and no array called images, train_images or train/images; it has "
+                    f"{', '.join(sorted(self._file)[:10]) or 'nothing'}"
+                )
         return found
 
-    def _array(self, found: Contents) -> Contents:
-        images = self._file["images"]
-        labels = self._file["labels"][()].reshape(len(images), -1) if "labels" in self._file else None
+    def _arrays(self, arrays: list[tuple[str, str, str]], found: Contents) -> Contents:
         rows = []
-        for number in range(len(images)):
-            name = f"{number:06d}.png"
-            found.images[name] = Member(("images", number))
-            label = str(labels[number, 0]) if labels is not None and labels.shape[1] == 1 else None
-            rows.append({"image": name, "label": label})
+        for split, images, labels in arrays:
+            array = self._file[images]
+            _check(self.path, images, array.dtype, array.shape)
+            values = self._file[labels][()] if self._dataset(labels) is not None else None
+            texts = _texts(self.path, labels, values, len(array)) if values is not None else [None] * len(array)
+            for number, label in enumerate(texts):
+                name = f"{split}/{number:06d}.png" if split else f"{number:06d}.png"
+                found.images[name] = Member((images, number), int(np.prod(array.shape[1:])))
+                rows.append({"image": name, "label": label, **({"split": split} if split else {})})
         found.tables["table.csv"] = as_csv(rows)
         return found
 
     def _dataset(self, key: str) -> tuple[int, ...] | None:
         value = self._file.get(key)
         return getattr(value, "shape", None) if hasattr(value, "dtype") else None
+
+    def _is_stack(self, key: str) -> bool:
+        """Whether a data set is an array of many images rather than one."""
+        shape = self._dataset(key) or ()
+        return len(shape) == 4 or (len(shape) == 3 and shape[2] not in (1, 3, 4))
+
+    def _is_image(self, key: str) -> bool:
+        """Whether a data set may be one image: its file's bytes, or its pixels."""
+        value = self._file[key]
+        return len(value.shape) in (2, 3) or (value.dtype.kind in "VSO" and not value.shape) or value.dtype == np.uint8
 
     def read(self, key: object) -> bytes:
         assert isinstance(key, tuple)
@@ -160,6 +174,30 @@ class Hdf5Images(Container):
         if array.dtype.kind == "V" or (array.dtype == np.uint8 and array.ndim == 1):
             return array.tobytes()
         return pixels.of_array(array)
+
+
+def _parts(is_there: Callable[[str], bool]) -> list[tuple[str, str, str]]:
+    """The part, the images and the labels of each pair of arrays, by the names that people give them."""
+    spelled = (("{}_images", "{}_labels"), ("{}/images", "{}/labels"), ("x_{}", "y_{}"), ("X_{}", "y_{}"))
+    pairs = [(split, x.format(split), y.format(split)) for x, y in spelled for split in SPLITS]
+    pairs = [pair for pair in pairs if is_there(pair[1])]
+    return pairs or [("", x, y) for x, y in (("images", "labels"), ("x", "y"), ("X", "y")) if is_there(x)][:1]
+
+
+def _check(path: Path, name: str, dtype: np.dtype, shape: tuple[int, ...]) -> None:
+    if dtype != np.uint8 or not (len(shape) == 3 or (len(shape) == 4 and shape[3] in (1, 3))):
+        raise DermsslError(f"{path}: {name} is {dtype} {shape}, where uint8 (images, height, width, 3) is expected")
+
+
+def _texts(path: Path, name: str, values: np.ndarray, count: int) -> list[str | None]:
+    """A text for each image; several columns are one-hot, or several labels at once, which are unknown."""
+    if values.shape[:1] != (count,):
+        raise DermsslError(f"{path}: {name} has {len(values) if values.shape else 'no'} rows for {count} images")
+    values = values.reshape(count, -1)
+    if values.shape[1] == 1:
+        texts = values[:, 0].tolist()
+        return [text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text) for text in texts]
+    return [str(int(np.argmax(row))) if (row > 0).sum() == 1 else None for row in values]
 
 
 def _header(file: Any) -> tuple[tuple[int, ...], np.dtype]:
