@@ -88,7 +88,7 @@ class Forecast:
         if left < LONG:
             return None
         text = f"this will take about {_duration(left)} on this CPU ({self.resolved.batch_size / seconds:.3g} images/s)"
-        return f"{text}; {self._advice(seconds)}"
+        return text if left <= AFTERNOON else f"{text}; {self._advice(seconds)}"
 
     def _advice(self, seconds: float) -> str:
         """The largest images, and the most passes over them, that fit an afternoon; else fewer images."""

@@ -34,6 +34,11 @@ def test_a_run_of_days_says_so_and_what_makes_it_an_afternoon():
     assert 10.0 * 78 * epochs * (size / 224) ** 2 <= 4 * 3600
 
 
+def test_a_run_of_an_afternoon_is_not_told_how_to_become_one():
+    line = Forecast(trainer(), resolved(image_size=64)).line(0.7)
+    assert line == "this will take about 3 hours on this CPU (183 images/s)"
+
+
 def test_a_short_run_has_no_estimate():
     assert Forecast(trainer(epochs=1), resolved(1)).line(10.0) is None
 
