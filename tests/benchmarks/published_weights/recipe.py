@@ -134,27 +134,34 @@ class Change(NamedTuple):
     cost: float = 1.0
 
 
+MOCO = {"method": "moco", "rotation_weight": None}
+BRIGHT = {"brightness": 0.4, "contrast": 0.4}
+COLOUR = {"hue": 0.02, "grayscale": 0.0}  # a view keeps its colour, nearly
 CHANGES = {
     "base": Change(),
-    "moco": Change({"method": "moco", "rotation_weight": None}),
+    "moco": Change(MOCO),
     "keys2": Change(patch=two_keys, cost=1.25),
-    "wide": Change({"embedding_dim": 256}, wide_head),
-    "batch256": Change({"batch_size": 256, "queue_size": 4096}),
-    "queue4096": Change({"queue_size": 4096}),
-    "light": Change({"brightness": 0.4, "contrast": 0.4, "hue": 0.02, "grayscale": 0.0}),
-    "hue": Change({"hue": 0.1, "grayscale": 0.2}),
-    "blur": Change(patch=blur),
-    "weight0.1": Change({"rotation_weight": 0.1}),
-    "weight1": Change({"rotation_weight": 1.0}),
-    "logits0.1": Change({"rotation_weight": 0.1, "rotation_activation": "none"}),
-    "logits0.5": Change({"rotation_activation": "none"}),
     "stage3": Change(patch=stage3),
     "layernorm": Change(patch=layer_norm),
-    "relative": Change({"rotation_task": "relative"}),
-    "crop": Change({"rotation_task": "crop", "rotation_weight": 0.4}, cost=1.14),
+    "wide": Change({"embedding_dim": 256}, wide_head),
+    "blur": Change(patch=blur),
+    "batch256": Change({"batch_size": 256, "queue_size": 4096}),
     "scale0.4": Change({"crop_scale": 0.4}),
     "momentum0.996": Change({"momentum": 0.996}),
-    "lr2": Change({"lr": 0.002}),
+    "weight1": Change({"rotation_weight": 1.0}),
+    "logits0.1": Change({"rotation_weight": 0.1, "rotation_activation": "none"}),
+    "relative": Change({"rotation_task": "relative"}),
+    "crop": Change({"rotation_task": "crop", "rotation_weight": 0.4}, cost=1.14),
+    "full": Change({"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1, "grayscale": 0.2}),
+    "bright": Change(BRIGHT),
+    "nogrey": Change({"grayscale": 0.0}),
+    "nogrey-keys2": Change({"grayscale": 0.0}, two_keys, cost=1.25),
+    "colour": Change(COLOUR),
+    "colour-moco": Change(MOCO | COLOUR),
+    "colour-bright": Change(BRIGHT | COLOUR),
+    "colour-bright-keys2": Change(BRIGHT | COLOUR, two_keys, cost=1.25),
+    "hue0": Change(COLOUR | {"hue": 0.0}),
+    "hue0-saturation0": Change(COLOUR | {"hue": 0.0, "saturation": 0.0}),
 }
 EVALUATIONS = {"knn": ["eval-knn"], "frozen": ["finetune", "--freeze"]}
 
