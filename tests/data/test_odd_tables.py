@@ -255,17 +255,21 @@ def test_json_lines_are_a_table(tmp_path):
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
-        ('{"image": "b.jpg", "label": ', "line 2: not a line of JSON"),
-        ('["b.jpg", "nv"]', "line 2: not an object"),
-        ('{"image": "b.jpg", "label": "nv", "label": "mel"}', "line 2: not a line of JSON: 'label' appears twice"),
-        ("[" * 100_000, "line 2: not a line of JSON"),
+        ('{"image": "b.jpg", "label": ', "line 2, is damaged .a row of a table: not JSON"),
+        ('["b.jpg", "nv"]', "line 2, is damaged .a row of a table: .* an object"),
+        (
+            '{"image": "b.jpg", "label": "nv", "label": "mel"}',
+            'line 2, is damaged .a row of a table: "label" is there twice',
+        ),
+        ("[" * 100_000, "line 2, is damaged .a row of a table: nested too deeply"),
     ],
 )
 def test_a_line_that_is_no_row_is_an_error_with_its_number(line, fault, tmp_path):
     draw(tmp_path, "a.jpg", "b.jpg")
     write(tmp_path, f'{{"image": "a.jpg", "label": "mel"}}\n{line}\n', "t.jsonl")
-    with pytest.raises(DermsslError, match=fault):
-        read_records(tmp_path / "t.jsonl")
+    for data in (tmp_path / "t.jsonl", tmp_path):
+        with pytest.raises(DermsslError, match=fault):
+            read_records(data)
 
 
 # --- paths of another machine
