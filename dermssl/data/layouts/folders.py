@@ -12,13 +12,14 @@ from dermssl.data.parts import COLUMN, part_of
 from dermssl.data.records import Kind, Problem
 
 # Folders that hold a part of a set, not a class: HAM10000_images_part_1, train, images, 0001 ...
+_PIECES = "part|shard|batch|fold"
 _NOT_A_CLASS = re.compile(
     r"(.*[_ -]part[_ -]?\d+|images?|imgs?|jpe?g|png|train(ing)?|val(id(ation)?)?|test(ing)?|"
-    r"(part|shard|batch|fold)[_ -]?\d+|\d{3,}|.*(ISIC|HAM|BCN|PH2|\d)\w*[_ -]images?)"
+    rf"({_PIECES})[_ -]?\d+|\d{{3,}}|.*(ISIC|HAM|BCN|PH2|\d)\w*[_ -]images?)"
     r"([_ -]?(set|input|images?|data))?",
     re.IGNORECASE,
 )
-_PIECE = re.compile(r"(part|shard|batch|fold|set)[_ -]?\d+", re.IGNORECASE)  # of a set, with all classes in each
+_PIECE = re.compile(rf"({_PIECES}|set)[_ -]?\d+", re.IGNORECASE)  # of a set, with all classes in each
 _PERSON = r"patients?|pat|p|lesions?|les|scans?|cases?|subjects?|sub|s|id|im(a?g|d)|il|visit|exam|study|series|session"
 _IDS = re.compile(
     rf"(({_PERSON})[_ -]?\d+\w*|\d{{4}}-\d\d(-\d\d)?|[0-9a-f]{{8}}(-?[0-9a-f]{{4}}){{3}}-?[0-9a-f]{{12}})",
@@ -89,22 +90,25 @@ def _labels(inside: dict[Path, tuple[str, ...]]) -> tuple[dict[Path, str], list[
     if len(names) < 2 or any(len(parts) < 2 for parts in below.values()):
         return {}, []
     known = all(class_of_code(name) or class_of_diagnosis(name.replace("_", " ")) for name in names)
-    parts_of_sets = [name for name in names if _NOT_A_CLASS.fullmatch(name)]
+    labels = {path: parts[0] for path, parts in below.items()}
+    if known:
+        return labels, []
+    parts_of_sets = {name for name in names if _NOT_A_CLASS.fullmatch(name)}
     inner = {parts[1] for parts in below.values() if len(parts) > 2}
     further = not all(_is_id(name) or _NOT_A_CLASS.fullmatch(name) for name in inner)
-    if not known and len(parts_of_sets) == len(names) and not further:
+    others = set(names) - parts_of_sets
+    if not others and not further:
         return {}, []
-    reason = None if known else _no_classes(counts)
-    if not known and not reason and 0 < len(parts_of_sets) < len(names):
-        other = min(set(names) - set(parts_of_sets))
-        reason = f"are named partly like a part of a set ({min(parts_of_sets)}) and partly not ({other})"
-    if not known and not reason and further:
+    reason = _no_classes(counts)
+    if not reason and parts_of_sets and others:
+        reason = f"are named partly like a part of a set ({min(parts_of_sets)}) and partly not ({min(others)})"
+    elif not reason and further:
         reason = f"hold folders of their own ({', '.join(sorted(inner)[:3])} ...)"
-    if reason:
-        first = min(below.values())[0]
-        advice = "read without labels; if they are classes, or for groups, write a CSV with image,label,group"
-        return {}, [Problem(first, f"{len(names):,} folders {reason}: {advice}", Kind.LABEL)]
-    return {path: parts[0] for path, parts in below.items()}, []
+    if not reason:
+        return labels, []
+    first = min(below.values())[0]
+    advice = "read without labels; if they are classes, or for groups, write a CSV with image,label,group"
+    return {}, [Problem(first, f"{len(names):,} folders {reason}: {advice}", Kind.LABEL)]
 
 
 def _are_pieces(inside: Collection[tuple[str, ...]]) -> bool:

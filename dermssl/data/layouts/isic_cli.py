@@ -10,7 +10,7 @@ from dermssl.data.layouts.table import Table, known
 from dermssl.data.records import Problem
 
 LEVELS = tuple(f"diagnosis_{level}" for level in range(1, 6))
-CLASSES = frozenset({*LEVELS, "diagnosis", "benign_malignant"})
+DIAGNOSES = frozenset({*LEVELS, "diagnosis"})
 
 
 def _fits(path: Path, have: frozenset[str]) -> bool:
@@ -28,7 +28,7 @@ def read(table: Table, files: Files) -> Found:
 
 
 def _class(row: dict[str, str]) -> tuple[str | None, bool]:
-    if not CLASSES & row.keys() - {"benign_malignant"}:
+    if not DIAGNOSES & row.keys():
         return benign_or_malignant(row), False
     levels = [text for text in (known(row.get(name)) for name in LEVELS) if text]
     text = known(row.get("diagnosis"))
@@ -36,4 +36,4 @@ def _class(row: dict[str, str]) -> tuple[str | None, bool]:
     return label, bool(levels or text) and label is None
 
 
-LAYOUT = Layout("isic-cli", _fits, read, table="metadata.csv", classes=CLASSES)
+LAYOUT = Layout("isic-cli", _fits, read, table="metadata.csv", classes=DIAGNOSES | {"benign_malignant"})

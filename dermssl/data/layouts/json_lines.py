@@ -20,7 +20,7 @@ def first_keys(text: str) -> list[str]:
     return _keys(objects)
 
 
-def read_json_lines(path: Path, text: str) -> tuple[list[str], list[dict[str, str]]]:
+def keys_and_rows(path: Path, text: str) -> tuple[list[str], list[dict[str, str]]]:
     """The keys of all lines, and what each line says under them: texts as they are, "" for null or a missing key.
 
     Raises:

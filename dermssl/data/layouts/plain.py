@@ -61,15 +61,16 @@ def read(table: Table, files: Files) -> Found:
     named: set[str] = set()
     moved = []
     for row, label in zip(table.rows, labels, strict=True):
-        image = _inside(row[column], files.folder)
-        if not image and (image := _end_inside(row[column], files.folder)):
+        text = row[column].strip()
+        if not text:
+            found.problems.append(Problem(table.path.name, "a row without an image", Kind.NO_IMAGE))
+            continue
+        image = _inside(text, files.folder)
+        if not image and (image := _end_inside(text, files.folder)):
             moved.append(image)
         if not image:
-            text = row[column].strip()
             reason = f"points outside {files.folder}: left out; write the path relative to {table.path.name}"
-            reason = reason if text else "a row without an image"
-            kind = Kind.OUTSIDE if text else Kind.NO_IMAGE
-            found.problems.append(Problem(text or table.path.name, reason, kind))
+            found.problems.append(Problem(text, reason, Kind.OUTSIDE))
             continue
         named.add(stem_of(image))
         paths = _meant(image, files)
@@ -121,19 +122,19 @@ def _labels(table: Table, column: str) -> tuple[list[str | None], list[Problem]]
 
 
 def _inside(image: str, folder: Path) -> str | None:
-    """``image`` relative to ``folder``; None if it is outside or blank."""
-    image = image.strip().replace("\\", "/")
-    if image and Path(image).is_relative_to(folder.absolute()):
+    """``image`` relative to ``folder``; None if it is outside."""
+    image = image.replace("\\", "/")
+    if Path(image).is_relative_to(folder.absolute()):
         image = Path(image).relative_to(folder.absolute()).as_posix()
     absolute = PurePosixPath(image).is_absolute() or PureWindowsPath(image).is_absolute()
-    if absolute or ".." in image.split("/") or not image:
+    if absolute or ".." in image.split("/"):
         return None
     return PurePosixPath(image).as_posix()
 
 
 def _end_inside(image: str, folder: Path) -> str | None:
     """The end of a path of another machine, with a folder's name, that leads to a file in ``folder``; None without."""
-    parts = image.strip().replace("\\", "/").split("/")
+    parts = image.replace("\\", "/").split("/")
     if ".." in parts:
         return None
     ends = ["/".join(parts[start:]) for start in range(1, len(parts) - 1)]

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from dermssl.data.layouts.json_lines import SUFFIX as JSON_LINES
-from dermssl.data.layouts.json_lines import first_keys, read_json_lines
+from dermssl.data.layouts.json_lines import first_keys, keys_and_rows
 from dermssl.data.layouts.names import is_image_name
 from dermssl.data.records import Problem
 from dermssl.documents import unreadable
@@ -110,7 +110,7 @@ def read_table(path: Path) -> Table:
     except OSError as error:
         raise unreadable(path, error, "put a table of text there, or remove it") from error
     if path.suffix.lower() == JSON_LINES and text:
-        keys, lines = read_json_lines(path, text)
+        keys, lines = keys_and_rows(path, text)
         names = _usual(keys)
         return Table(path, names, [dict(zip(names, line.values(), strict=True)) for line in lines])
     columns, delimiter, skip = _head(text or "")
