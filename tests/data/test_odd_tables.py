@@ -217,6 +217,13 @@ def test_the_archives_table_with_benign_malignant_alone(tmp_path):
     assert list(labels_of(read_records(tmp_path)).values()) == ["benign", "malignant", None, "benign"]
 
 
+def test_what_is_neither_benign_nor_malignant_is_said(tmp_path):
+    table(tmp_path, "image_name,benign_malignant,target", "unknown,1", "benign,0", "2,", "indeterminate,0")
+    records = read_records(tmp_path)
+    assert list(labels_of(records).values()) == ["malignant", "benign", None, None]
+    assert "2 rows have a diagnosis outside the known classes" in said(records, Kind.LABEL)
+
+
 def test_a_diagnosis_counts_before_benign_or_malignant(tmp_path):
     header = "image_name,diagnosis,benign_malignant"
     table(tmp_path, header, "nevus,benign", "melanoma,malignant", ",benign", "lentigo,benign")
@@ -250,6 +257,14 @@ def test_json_lines_are_a_table(tmp_path):
     assert records.attributes["box"] == ("[1, 2]", "", "")
     assert records.groups is not None
     assert records.groups[0] == records.groups[1] != records.groups[2]
+
+
+def test_json_lines_in_another_encoding_are_said_to_be(tmp_path):
+    draw(tmp_path, "a.jpg")
+    write(tmp_path, '{"image": "a.jpg", "label": "Lésion"}\n', "t.jsonl", encoding="cp1252")
+    records = read_records(tmp_path)
+    assert labels_of(records) == {"a.jpg": "Lésion"}
+    assert any("is not UTF-8: read as cp1252" in problem.reason for problem in records.problems)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from dermssl.data.layouts.diagnoses import class_of_name, is_named
+from dermssl.data.layouts.table import known
 
 # HAM10000's own codes (Tschandl et al. 2018, doi:10.1038/sdata.2018.161), then ISIC 2019's further two.
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
@@ -40,10 +41,11 @@ _WORDS = [
 ]
 
 
-def benign_or_malignant(row: dict[str, str]) -> str | None:
-    """The class in tables of the ISIC Archive without a diagnosis; None where nothing is said or known of it."""
-    text = row.get("benign_malignant", "").strip() or row.get("target", "").strip()
-    return MALIGNANT.get(text.lower())
+def benign_or_malignant(row: dict[str, str]) -> tuple[str | None, bool]:
+    """The class in tables of the ISIC Archive without a diagnosis, and whether they say something else than these."""
+    text = known(row.get("benign_malignant")) or known(row.get("target"))
+    label = MALIGNANT.get(text.lower()) if text else None
+    return label, text is not None and label is None
 
 
 def class_of_code(code: str) -> str | None:

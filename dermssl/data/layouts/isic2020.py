@@ -25,7 +25,7 @@ def read(table: Table, files: Files) -> Found:
 
 def _class(row: dict[str, str]) -> tuple[str | None, bool]:
     if "diagnosis" not in row:  # left out by whoever shortened the table
-        return benign_or_malignant(row), False
+        return benign_or_malignant(row)
     text = known(row["diagnosis"])
     label = class_of_diagnosis(text)
     return label, text is not None and label is None

@@ -29,7 +29,7 @@ def read(table: Table, files: Files) -> Found:
 
 def _class(row: dict[str, str]) -> tuple[str | None, bool]:
     if not DIAGNOSES & row.keys():
-        return benign_or_malignant(row), False
+        return benign_or_malignant(row)
     levels = [text for text in (known(row.get(name)) for name in LEVELS) if text]
     text = known(row.get("diagnosis"))
     label = class_of_levels(levels) if levels else class_of_diagnosis(text)

@@ -109,10 +109,20 @@ def read_table(path: Path) -> Table:
         text, encoding = decoded(read_regular(path, MAX_BYTES))
     except OSError as error:
         raise unreadable(path, error, "put a table of text there, or remove it") from error
-    if path.suffix.lower() == JSON_LINES and text:
-        keys, lines = keys_and_rows(path, text)
-        names = _usual(keys)
-        return Table(path, names, [dict(zip(names, line.values(), strict=True)) for line in lines])
+    table = _table_of_objects(path, text) if path.suffix.lower() == JSON_LINES and text else _table(path, text)
+    if encoding not in ("utf-8", "utf-16"):
+        reason = f"is not UTF-8: read as {encoding}; save it as UTF-8 if names in it look wrong"
+        table.problems.append(Problem(path.name, reason))
+    return table
+
+
+def _table_of_objects(path: Path, text: str) -> Table:
+    keys, lines = keys_and_rows(path, text)
+    names = _usual(keys)
+    return Table(path, names, [dict(zip(names, line.values(), strict=True)) for line in lines])
+
+
+def _table(path: Path, text: str | None) -> Table:
     columns, delimiter, skip = _head(text or "")
     if not columns or text is None:
         raise DermsslError(f"{path} is empty or is not a text table; a header line with column names is needed")
@@ -123,9 +133,6 @@ def read_table(path: Path) -> Table:
     table = Table(path, columns, rows)
     if short:
         reason = f"{len(short):,} rows have fewer cells than the header (first: line {short[0]}): the rest is blank"
-        table.problems.append(Problem(path.name, reason))
-    if encoding not in ("utf-8", "utf-16"):
-        reason = f"is not UTF-8: read as {encoding}; save it as UTF-8 if names in it look wrong"
         table.problems.append(Problem(path.name, reason))
     return table
 
