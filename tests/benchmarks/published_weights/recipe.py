@@ -17,6 +17,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -163,7 +164,7 @@ CHANGES = {
     "hue0": Change(COLOUR | {"hue": 0.0}),
     "hue0-saturation0": Change(COLOUR | {"hue": 0.0, "saturation": 0.0}),
 }
-EVALUATIONS = {"knn": ["eval-knn"], "frozen": ["finetune", "--freeze"]}
+EVALUATIONS = {"knn": partial(dermssl.evaluate_knn, k=100), "frozen": partial(dermssl.finetune, freeze=True)}
 
 
 def train(name: str, images: str, run: Path, epochs: int, seed: int) -> None:
@@ -178,13 +179,13 @@ def train(name: str, images: str, run: Path, epochs: int, seed: int) -> None:
 def evaluate(run: Path, data: str) -> dict[str, dermssl.Report]:
     """The reports of a run, made where they are missing."""
     (run / "evaluations").mkdir(exist_ok=True)
-    for name, command in EVALUATIONS.items():
-        report = run / "evaluations" / f"{name}.json"
-        if not report.exists():
-            where = ["--predictions", str(report.with_suffix(".predictions.csv")), "--json", "--quiet"]
-            call = [sys.executable, "-m", "dermssl", *command, str(run), data, *where]
-            report.write_text(subprocess.run(call, check=True, stdout=subprocess.PIPE, text=True).stdout)
-    return {name: dermssl.Report.load(run / "evaluations" / f"{name}.json") for name in EVALUATIONS}
+    reports = {}
+    for name, evaluation in EVALUATIONS.items():
+        file = run / "evaluations" / f"{name}.json"
+        if not file.exists():
+            evaluation(run, data).save(file)
+        reports[name] = dermssl.Report.load(file)
+    return reports
 
 
 def row(name: str, run: Path, reports: dict[str, dermssl.Report], base: dict[str, dermssl.Report] | None) -> str:
@@ -218,7 +219,7 @@ def main() -> None:
     torch.set_num_threads(1)
 
     def place(name: str) -> tuple[Path, int]:
-        epochs = math.floor(arguments.epochs / CHANGES[name].cost)
+        epochs = max(1, math.floor(arguments.epochs / CHANGES[name].cost))
         return arguments.output / f"{name}-s{arguments.seed}-e{epochs}", epochs
 
     if arguments.train_only:
