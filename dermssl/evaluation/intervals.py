@@ -123,14 +123,13 @@ class _Fold:
             precision = np.where(answered > 0, right / answered, 0.0)
             recall = right / support
             f1 = 2 * right / (support + answered)
-            share = support / total[:, None]
             values = {
                 "accuracy": right.sum(axis=1) / total,
                 "precision_macro": _mean_of(precision, present),
-                "precision_weighted": np.where(present, precision * share, 0).sum(axis=1),
+                "precision_weighted": np.where(present, precision * support, 0).sum(axis=1) / total,
                 "recall_macro": _mean_of(recall, present),
                 "f1_macro": _mean_of(f1, present),
-                "f1_weighted": np.where(present, f1 * share, 0).sum(axis=1),
+                "f1_weighted": np.where(present, f1 * support, 0).sum(axis=1) / total,
                 "ece": np.abs(weights @ self.gaps).sum(axis=1) / total,
             }
         values["balanced_accuracy"] = values["recall_macro"]
