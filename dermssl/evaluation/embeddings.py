@@ -1,6 +1,5 @@
 """The features of a set of images, and the files they are kept in: .npz for NumPy, .parquet for tables, .csv."""
 
-import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 
 from dermssl.data.sources.extras import extra
 from dermssl.errors import DermsslError
+from dermssl.evaluation.csv_rows import write_rows
 from dermssl.files import replaced_file
 from dermssl.privacy import handed_on
 
@@ -83,15 +83,17 @@ def _write_csv(result: Embeddings, path: Path) -> None:
     k = 0 if result.neighbours is None else result.neighbours.shape[1]
     header = ["id", "label", "group", "split"]
     header += [f"{name}_{i + 1}" for i in range(k) for name in ("neighbour", "cosine")]
+
+    def cells(row: int) -> list[object]:
+        about = [result.ids[row], result.labels[row], result.groups[row], result.split[row]]
+        if result.neighbours is not None and result.cosines is not None:
+            for other, cosine in zip(result.neighbours[row], result.cosines[row], strict=True):
+                about += [result.ids[other], f"{cosine:.6f}"]
+        return about + [digits % value for value in result.features[row].tolist()]
+
     with open(path, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*header, *(f"f{i}" for i in range(width))])
-        for row, features in enumerate(result.features):
-            cells = [result.ids[row], result.labels[row], result.groups[row], result.split[row]]
-            if result.neighbours is not None and result.cosines is not None:
-                for other, cosine in zip(result.neighbours[row], result.cosines[row], strict=True):
-                    cells += [result.ids[other], f"{cosine:.6f}"]
-            writer.writerow(cells + [digits % value for value in features.tolist()])
+        write_rows(file, [[*header, *(f"f{i}" for i in range(width))]])
+        write_rows(file, map(cells, range(len(result))))
 
 
 def _write_parquet(result: Embeddings, path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from dermssl.documents import unreadable
 from dermssl.errors import DermsslError
+from dermssl.evaluation.csv_rows import write_rows
 from dermssl.files import replaced_file
 from dermssl.regular import read_regular
 
@@ -59,12 +60,12 @@ class Predictions:
     def save(self, path: str | Path) -> None:
         """Write ``image,group,fold,label,prediction`` and one probability column for each class."""
         with replaced_file(Path(path)) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow([*COLUMNS, *self.classes])
-            for i in range(len(self)):
-                label, answer = self.classes[self.labels[i]], self.classes[self.predictions[i]]
-                row = [self.images[i], self.groups[i], int(self.folds[i]), label, answer]
-                writer.writerow([*row, *(f"{p:.9g}" for p in self.probabilities[i])])
+            write_rows(file, [[*COLUMNS, *self.classes], *map(self._cells, range(len(self)))])
+
+    def _cells(self, i: int) -> list[object]:
+        label, answer = self.classes[self.labels[i]], self.classes[self.predictions[i]]
+        row = [self.images[i], self.groups[i], int(self.folds[i]), label, answer]
+        return [*row, *(f"{p:.9g}" for p in self.probabilities[i])]
 
     @classmethod
     def load(cls, path: str | Path) -> "Predictions":

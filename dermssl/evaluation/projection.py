@@ -1,6 +1,5 @@
 """Features in the plane (t-SNE), and how pure their neighbourhoods are: do images of a class lie together?"""
 
-import csv
 import io
 import json
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from torch import nn
 from dermssl.data.cache import Cache
 from dermssl.errors import DermsslError
 from dermssl.evaluation.arguments import ProjectOptions
+from dermssl.evaluation.csv_rows import write_rows
 from dermssl.evaluation.setup import Setup
 from dermssl.options import takes
 from dermssl.privacy import handed_on, spoken
@@ -97,11 +97,11 @@ class Projection:
     def to_csv(self) -> str:
         """The points, one line for each image: image, group, label, x, y, purity."""
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["image", "group", "label", "x", "y", "purity"])
+        rows = [["image", "group", "label", "x", "y", "purity"]]
         for i, (x, y) in enumerate(self.points):
             label = self.classes[self.labels[i]]
-            writer.writerow([self.ids[i], self.groups[i], label, f"{x:.4f}", f"{y:.4f}", f"{self.purity[i]:.4f}"])
+            rows.append([self.ids[i], self.groups[i], label, f"{x:.4f}", f"{y:.4f}", f"{self.purity[i]:.4f}"])
+        write_rows(text, rows)
         return text.getvalue()
 
     def _means(self, chosen: np.ndarray) -> dict[str, float]:
