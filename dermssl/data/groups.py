@@ -2,11 +2,10 @@
 
 import csv
 import io
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from dermssl.data.layouts.names import is_image_name, stem_of
+from dermssl.data.layouts.names import stem_of, without_suffix
 from dermssl.data.layouts.table import decoded, separator
 from dermssl.documents import unreadable
 from dermssl.errors import DermsslError
@@ -107,13 +106,13 @@ def _finder(ids: Sequence[str]) -> Callable[[str], list[int]]:
     """From a name, with more folders or fewer than ``ids`` have, to the rows of the one image that it can mean."""
     places: dict[str, list[int]] = {}
     for row, name in enumerate(ids):
-        places.setdefault(_plain(name), []).append(row)
+        places.setdefault(without_suffix(name), []).append(row)
     alike: dict[str, list[str]] = {}
     for whole in places:
         alike.setdefault(stem_of(whole), []).append(whole)
 
     def rows_of(text: str) -> list[int]:
-        name = _plain(text)
+        name = without_suffix(text)
         if name in places:
             return places[name]
         meant = [
@@ -124,9 +123,3 @@ def _finder(ids: Sequence[str]) -> Callable[[str], list[int]]:
         return places[meant[0]] if len(meant) == 1 else []
 
     return rows_of
-
-
-def _plain(name: str) -> str:
-    """The name with plain slashes and without its suffix, if that is one of an image."""
-    name = unicodedata.normalize("NFC", name.strip().replace("\\", "/"))
-    return name[: -len(PurePosixPath(name).suffix)] if is_image_name(name) else name

@@ -13,7 +13,8 @@ from dermssl.data import cache_files, parts
 from dermssl.data.cache import Cache, open_cache
 from dermssl.data.columns import Columns, as_images, named_rows
 from dermssl.data.joining import PAIRS_SOURCE, groups_of, ham10000_pairs, join_groups
-from dermssl.data.layouts.beside import tables_in
+from dermssl.data.layouts.additions import join_beside
+from dermssl.data.layouts.beside import tables_below, tables_in
 from dermssl.data.layouts.classes import normalised
 from dermssl.data.layouts.folders import read_folder
 from dermssl.data.layouts.found import Files, Found, Row
@@ -207,7 +208,8 @@ def _read_directory(folder: Path) -> Found:
         found = read_folder_with_table(folder)
         if found is None:
             found = read_folder(folder)
-            found.problems += tables_not_read(folder, found, set())
+            used = join_beside(found, tables_below(folder)) if found.layout == "class folders" else []
+            found.problems += tables_not_read(folder, found, set(used))
         return found
     except PermissionError as error:
         raise DermsslError(

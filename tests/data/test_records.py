@@ -339,18 +339,25 @@ def test_the_unnamed_column_that_pandas_writes_is_no_group(tmp_path):
     assert by_id(read_records(tmp_path)) == {"a.jpg": ("x", None), "b.jpg": ("y", None)}
 
 
-def test_a_table_of_lesions_without_labels_is_named_where_it_would_have_grouped(tmp_path):
+def test_a_table_of_lesions_without_labels_groups_class_folders(tmp_path):
     write_images(tmp_path, "mel/a.jpg", "nv/b.jpg")
     write_csv(tmp_path / "lesions.csv", "image,lesion_id\na,L1\nb,L1")
     write_csv(tmp_path / "ages.csv", "image,age_approx\na,50\nb,50")
     write_csv(tmp_path / "results.csv", "epoch,loss\n1,2.0")
     records = read_records(tmp_path)
-    assert records.layout == "class folders"
-    assert [problem.path for problem in records.problems] == ["lesions.csv"]
-    assert records.problems[0].reason.startswith("not read: no column 'label', so its lesions are not used")
+    assert (records.layout, records.groups, records.problems) == ("class folders", ("L1", "L1"), ())
+    assert records.attributes == {"age_approx": ("50", "50")}
     named = read_records(tmp_path / "lesions.csv")
     assert (named.layout, named.classes, named.groups) == ("csv", (), ("L1", "L1"))
     assert read_records(tmp_path / "ages.csv").attributes == {"age_approx": ("50", "50")}
+
+
+def test_a_table_of_lesions_without_labels_is_named_where_there_are_no_labels(tmp_path):
+    write_images(tmp_path, "a.jpg", "b.jpg")
+    write_csv(tmp_path / "lesions.csv", "image,lesion_id\na,L1\nb,L1")
+    assert [problem.path for problem in read_records(tmp_path).problems] == ["lesions.csv"]
+    reason = "not read: no column 'label', so its lesions are not used"
+    assert read_records(tmp_path).problems[0].reason.startswith(reason)
 
 
 def test_csvs_one_level_below_are_named_where_no_table_was_read(tmp_path):

@@ -1,21 +1,60 @@
 """Which tables lie in a folder, and what those beside a ground truth say of its images."""
 
+import re
 import stat
 from collections.abc import Iterable
 from pathlib import Path
 
 from dermssl.data.cache_files import is_cache
-from dermssl.data.layouts.found import Found
 from dermssl.data.layouts.names import is_utf8, stem_of
 from dermssl.data.layouts.table import SUFFIXES, Table, known, read_columns, read_table
 from dermssl.data.records import Kind, Problem
-from dermssl.errors import DermsslError
 
 # Columns that name an image, in the tables of the known sets and in people's own.
 IDS = ("image", "image_id", "isic_id", "image_name", "img_id", "bcn_filename", "md5hash", "file_name", "filename")
 LABELS = ("label", "class", "dx", "diagnosis", "diagnostic", "target", "category", "labels", "class_name")
-# Not taken from a table beside: they would stand for labels that nobody asked for.
-_TRUTHS = {*LABELS, "malignant", "melanoma", "benign_malignant"}
+# Columns of people's own tables, the first of them that is there: of the image, of its lesion, of its patient.
+IMAGES = (
+    "image",
+    "file_name",
+    "filename",
+    "image_path",
+    "img_path",
+    "filepath",
+    "image_name",
+    "image_id",
+    "img_id",
+    "isic_id",
+    "bcn_filename",
+    "path",
+    "file_path",
+    "file",
+    "img",
+    "images",
+)
+LESIONS = ("group", "lesion_id", "lesion", "lesion_number", "lesion_no", "group_id", "groups")
+PATIENTS = (
+    "patient_id",
+    "patient",
+    "subject_id",
+    "subject",
+    "pid",
+    "patient_number",
+    "patient_no",
+    "participant_id",
+    "person_id",
+    "case_id",
+)
+
+
+def column_of(columns: Iterable[str], names: Iterable[str]) -> str:
+    """The column that has the first of these names, whatever its capitals, spaces and dashes; "" if none has one."""
+    there = {_bare(column): column for column in reversed(list(columns))}
+    return next((there[bare] for name in names if (bare := _bare(name)) in there), "")
+
+
+def _bare(column: str) -> str:
+    return re.sub(r"[ _.-]", "", column.lower())
 
 
 def places(folder: Path) -> list[Path]:
@@ -60,6 +99,11 @@ def names_lesions(path: Path) -> bool:
     return {"image", "lesion_id"} <= set(read_columns(path))
 
 
+def tables_below(folder: Path) -> list[Path]:
+    """The tables in ``folder`` and one level below it."""
+    return [path for where in places(folder) for path in tables_in(where) if is_utf8(path.name)]
+
+
 def tables_near(folder: Path, table: Path) -> list[Path]:
     """The other tables beside ``table``, in ``folder`` and one level below it."""
     around = [table.parent, *places(folder)]
@@ -98,42 +142,3 @@ def lesions_beside(folder: Path, truth: Table) -> tuple[dict[str, tuple[str | No
             first, columns = joined.get(image, (None, {}))
             joined[image] = first or lesion, {**columns, **extra, **columns}
     return joined, [name for name, _ in tables]
-
-
-def join_beside(found: Found, tables: Iterable[Path]) -> list[Path]:
-    """Add what other tables say of the rows: lesions, patients and columns that the rows lack.
-
-    A table that has labels of its own gives its lesions, patients and split only. Returns the tables that were used.
-    """
-    rows = {stem_of(row.id): row for row in found.rows}
-    used = []
-    for path in tables:
-        columns = read_columns(path)
-        key = next((name for name in IDS if name in columns), None)
-        rest = set(columns) - {key, ""}
-        if key is None or not rest or (_TRUTHS & rest and not rest & {"lesion_id", "patient_id", "split"}):
-            continue
-        try:
-            table = read_table(path)
-        except DermsslError as error:
-            found.problems.append(Problem(path.name, f"not read: {error}", Kind.NOT_READ))
-            continue
-        lines = [(rows[stem], line) for line in table.rows if (stem := stem_of(line[key].strip())) in rows]
-        taken = [name for name in columns if name and name not in (key, "lesion_id", "patient_id")]
-        if _TRUTHS & rest:
-            taken = [name for name in taken if name == "split"]
-        news = [name for name in taken if not all(name in row.attributes for row, _ in lines)]
-        missing = [
-            (row, line)
-            for row, line in lines
-            if (row.lesion is None and known(line.get("lesion_id")))
-            or (row.patient is None and known(line.get("patient_id")))
-        ]
-        for row, line in missing:
-            row.lesion = row.lesion or known(line.get("lesion_id"))
-            row.patient = row.patient or known(line.get("patient_id"))
-        for row, line in lines:
-            row.attributes |= {name: line[name].strip() for name in news if name not in row.attributes}
-        if missing or (lines and news):
-            used.append(path)
-    return used

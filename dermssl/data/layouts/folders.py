@@ -36,6 +36,25 @@ def read_folder(folder: Path) -> Found:
     problems += [Problem(_relative(path, folder), "a mask, not a photograph", Kind.MASK) for path in masks]
     problems += left_out
     inside = {path: path.relative_to(folder).parts for path in images}
+    labels, groups, said = by_folders(images, folder)
+    if not labels:
+        rows = [Row(_relative(path, folder), path, attributes=_split(parts)) for path, parts in inside.items()]
+        return Found("image folder", folder, rows, [*problems, *said])
+    problems += [
+        Problem(_relative(path, folder), "beside the folders of the classes: left out", Kind.LABEL)
+        for path in images
+        if path not in labels
+    ]
+    rows = [
+        Row(_relative(path, folder), path, labels[path], groups.get(path), attributes=_split(inside[path]))
+        for path in labels
+    ]
+    return Found("class folders", folder, rows, problems + said)
+
+
+def by_folders(images: list[Path], folder: Path) -> tuple[dict[Path, str], dict[Path, str], list[Problem]]:
+    """The classes and the groups of photographs by their folders, where these are such, and what is to be said."""
+    inside = {path: path.relative_to(folder).parts for path in images}
     stray = [path for path, parts in inside.items() if len(parts) == 1]
     below = {path: parts for path, parts in inside.items() if len(parts) > 1}
     labels, warnings = _labels(below)
@@ -44,18 +63,9 @@ def read_folder(folder: Path) -> Found:
         reason = f"{len(stray):,} images beside the folders {names} ...: read without labels; move them away for labels"
         labels, warnings = {}, [Problem(_relative(stray[0], folder), reason, Kind.LABEL)]
     if not labels:
-        rows = [Row(_relative(path, folder), path, attributes=_split(parts)) for path, parts in inside.items()]
-        return Found("image folder", folder, rows, [*problems, *warnings])
-    problems += warnings
-    problems += [
-        Problem(_relative(path, folder), "beside the folders of the classes: left out", Kind.LABEL) for path in stray
-    ]
+        return {}, {}, warnings
     groups, said = _groups(below, folder)
-    rows = [
-        Row(_relative(path, folder), path, labels[path], groups.get(path), attributes=_split(below[path]))
-        for path in labels
-    ]
-    return Found("class folders", folder, rows, problems + said)
+    return labels, groups, warnings + said
 
 
 def _groups(below: dict[Path, tuple[str, ...]], folder: Path) -> tuple[dict[Path, str], list[Problem]]:

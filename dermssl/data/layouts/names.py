@@ -101,6 +101,12 @@ def loose(image: str) -> str:
     return number[1] if number else name
 
 
+def without_suffix(image: str) -> str:
+    """A name with its folders, slashes and accents written one way (NFC), and without the suffix of an image."""
+    name = unicodedata.normalize("NFC", image.strip().replace("\\", "/"))
+    return name[: -len(PurePosixPath(name).suffix)] if is_image_name(name) else name
+
+
 def stem_of(image: str) -> str:
     """The id in an image's name: without its folders, and without the suffix if that is one of an image.
 

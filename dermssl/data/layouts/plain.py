@@ -3,7 +3,7 @@
 import unicodedata
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from dermssl.data.layouts.beside import LABELS
+from dermssl.data.layouts.beside import IMAGES, LABELS, LESIONS, PATIENTS, column_of
 from dermssl.data.layouts.found import Files, Found, Row
 from dermssl.data.layouts.layout import FOLDERS, Layout, missing
 from dermssl.data.layouts.names import stem_of
@@ -11,26 +11,6 @@ from dermssl.data.layouts.table import Table, known
 from dermssl.data.parts import COLUMN
 from dermssl.data.records import Kind, Problem
 
-IMAGES = (
-    "image",
-    "file_name",
-    "filename",
-    "image_path",
-    "img_path",
-    "filepath",
-    "image_name",
-    "image_id",
-    "img_id",
-    "isic_id",
-    "bcn_filename",
-    "path",
-    "file_path",
-    "file",
-    "img",
-    "images",
-)
-_LESION = ("group", "lesion_id", "lesion", "lesion_number", "lesion_no")  # the first of them that is there
-_PATIENT = ("patient_id", "patient", "patientid", "subject_id", "subject", "pid")
 _CLASS_WORDS = {"none", "na"}  # "no lesion", say: a class where a column of labels holds them
 
 
@@ -47,7 +27,7 @@ def read(table: Table, files: Files) -> Found:
     column = next((lower[name] for name in IMAGES if name in lower), "image")
     table.need(column)
     label_column = next((lower[name] for name in LABELS if name in lower), "")
-    lesion, patient = (next((lower[name] for name in some if name in lower), "") for some in (_LESION, _PATIENT))
+    lesion, patient = column_of(table.columns, LESIONS), column_of(table.columns, PATIENTS)
     found = Found(LAYOUT.name, files.folder, [], [*table.problems, *files.problems])
     labels, problems = _labels(table, label_column)
     found.problems += problems
@@ -60,7 +40,7 @@ def read(table: Table, files: Files) -> Found:
         found.problems.append(Problem(table.path.name, reason, Kind.LABEL))
     named: set[str] = set()
     moved = []
-    for row, label in zip(table.rows, labels, strict=True):
+    for row, label, lesion_id in zip(table.rows, labels, _lesions(table, lesion), strict=True):
         text = row[column].strip()
         if not text:
             found.problems.append(Problem(table.path.name, "a row without an image", Kind.NO_IMAGE))
@@ -84,7 +64,7 @@ def read(table: Table, files: Files) -> Found:
             found.problems.append(problem)
             continue
         further = table.further(row, column, label_column, patient, lesion)
-        lesion_id, patient_id = (known(row[name]) if name else None for name in (lesion, patient))
+        patient_id = known(row[patient]) if patient else None  # a column may have no name
         found.rows.append(Row(image, paths[0], label, lesion_id, patient_id, further))
     if moved:
         reason = f"{len(moved):,} paths of another place: found here by their ends (first: {moved[0]})"
@@ -94,6 +74,17 @@ def read(table: Table, files: Files) -> Found:
         reason = f"{len(left):,} image files are not in any row of it (first: {files.relative(left[0])}): left out"
         found.problems.append(Problem(table.path.name, reason, Kind.NO_ROW))
     return found
+
+
+def _lesions(table: Table, column: str) -> list[str | None]:
+    """The lesion of each row; where its column says nothing, by the next one that may, such as lesion_id by group."""
+    own = [known(row[column]) if column else None for row in table.rows]
+    other = column_of([name for name in table.columns if name != column], LESIONS)
+    if not other:
+        return own
+    others = [known(row[other]) for row in table.rows]
+    of = {name: lesion for lesion, name in zip(own, others, strict=True) if lesion and name}
+    return [lesion or of.get(name or "", name) for lesion, name in zip(own, others, strict=True)]
 
 
 def _labels(table: Table, column: str) -> tuple[list[str | None], list[Problem]]:

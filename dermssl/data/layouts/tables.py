@@ -4,16 +4,19 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from dermssl.data.layouts.additions import join_beside
 from dermssl.data.layouts.beside import (
     IDS,
+    IMAGES,
     LABELS,
-    join_beside,
+    column_of,
     names_lesions,
     places,
     special_files,
     tables_in,
     tables_near,
 )
+from dermssl.data.layouts.folders import by_folders
 from dermssl.data.layouts.found import Files, Found, list_images
 from dermssl.data.layouts.layout import Layout
 from dermssl.data.layouts.names import NOT_UTF8, is_utf8, printable, stem_of
@@ -38,7 +41,10 @@ def read_folder_with_table(folder: Path) -> Found | None:
         return _read_parts(folder) or _read_below(folder)
     layout, paths = chosen
     table = _one(paths)
-    found = _read(layout, table, _files(folder, table.path))
+    files = _files(folder, table.path)
+    found = _read(layout, table, files)
+    if layout is CSV and not _has_class(table.path):
+        _add_folders(found, table.path, files.images)
     used = join_beside(found, [path for path in tables_near(folder, table.path) if path not in paths])
     found.problems += tables_not_read(folder, found, {*paths, *used}, table.path)
     return found
@@ -56,6 +62,7 @@ def _read_parts(folder: Path) -> Found | None:
     if not tables:
         return None
     whole = Found(CSV.name, folder, [])
+    files = Files(folder)
     for where in sorted(tables, key=lambda path: ("train", "val", "test").index(part_of(path.name))):
         found = CSV.read(read_table(tables[where]), Files(where))
         for row in found.rows:
@@ -63,7 +70,8 @@ def _read_parts(folder: Path) -> Found | None:
             row.attributes.setdefault(COLUMN, part_of(where.name))
         whole.rows += found.rows
         whole.problems += [replace(problem, path=f"{where.name}/{problem.path}") for problem in found.problems]
-    left = [path for path in Files(folder).images if not any(path.is_relative_to(where) for where in tables)]
+    _add_folders(whole, next(iter(tables.values())), files.images)
+    left = [path for path in files.images if not any(path.is_relative_to(where) for where in tables)]
     if left:
         name = left[0].relative_to(folder).as_posix()
         reason = f"{len(left):,} image files are in no folder of a part that has a table: left out"
@@ -76,7 +84,7 @@ def _read_below(folder: Path) -> Found | None:
     """By the only CSV with labels one level below, if it names most of the images: ``labels/labels.csv``."""
     tables = [path for where in places(folder)[1:] for path in tables_in(where) if is_utf8(path.name)]
     fitting = [path for path in tables if layout_of(path, read_columns(path)) is CSV]
-    labelled = [path for path in fitting if {name.lower() for name in read_columns(path)} & set(LABELS)]
+    labelled = [path for path in fitting if _has_class(path)]
     if len(labelled) != 1:
         return None
     files = Files(folder)
@@ -117,6 +125,28 @@ def _read(layout: Layout, table: Table, files: Files) -> Found:
     return found
 
 
+def _has_class(path: Path) -> bool:
+    return bool({name.lower() for name in read_columns(path)} & set(LABELS))
+
+
+def _add_folders(found: Found, table: Path, images: list[Path]) -> None:
+    """The classes, and the groups that are missing, by the folders of the images, where the tables say no class."""
+    if any(row.label for row in found.rows):
+        return
+    labels, groups, said = by_folders(images, found.source)
+    names = sorted({labels[row.path] for row in found.rows if row.path in labels})
+    if len(names) < 2:
+        return
+    if any(row.lesion or row.patient for row in found.rows):
+        groups = {}
+    for row in found.rows:
+        row.label, row.lesion = labels.get(row.path), row.lesion or groups.get(row.path)
+    shown = ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
+    reason = f"no column of the class: the folders of the images ({shown}) are the classes"
+    found.problems = [problem for problem in found.problems if problem.kind is not Kind.LABEL]
+    found.problems += [Problem(table.name, reason, Kind.LABEL), *(p for p in said if groups or p.kind is Kind.LABEL)]
+
+
 def _chosen(folder: Path) -> tuple[Layout, list[Path]] | None:
     """The layout that wins, and its table; several where people keep their training and test rows apart."""
     fitting: dict[str, list[Path]] = {}
@@ -129,13 +159,31 @@ def _chosen(folder: Path) -> tuple[Layout, list[Path]] | None:
         paths = fitting.get(layout.name)
         if not paths:
             continue
+        if layout is CSV:
+            paths = [path for path in paths if _has_class(path)] or paths
         named = [path for path in paths if layout.table and path.stem.lower() == Path(layout.table).stem.lower()]
         parts = [path for path in paths if part_of(path.stem)]
+        if layout is CSV and (whole := _whole(paths, parts)):
+            return layout, [whole]
         if layout.name in ("csv", "ham10000") and not named and len(parts) == len(paths) > 1:
             return layout, sorted(parts, key=lambda path: ("train", "val", "test").index(part_of(path.stem)))
         # Training before test: a folder with the whole challenge must not mix its test set in unseen.
         return layout, [min(named or paths, key=lambda path: ("train" not in path.name.lower(), path.name))]
     return None
+
+
+def _whole(paths: list[Path], parts: list[Path]) -> Path | None:
+    """The table of labels that names all images of the tables of the parts, which then only say the split."""
+    others = [path for path in paths if path not in parts]
+    if len(others) != 1 or len(parts) < 2:
+        return None
+    named = _images_of(others[0])
+    return others[0] if all(_images_of(path) <= named for path in parts) else None
+
+
+def _images_of(path: Path) -> set[str]:
+    column = column_of(read_columns(path), IMAGES)
+    return {stem_of(row[column].strip().replace("\\", "/")) for row in read_table(path).rows}
 
 
 def _one(paths: list[Path]) -> Table:

@@ -1,0 +1,144 @@
+"""What other tables of a folder add to the rows of a data set: lesions, patients, the split, ages, sites."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from dermssl.data.layouts.beside import IDS, IMAGES, LABELS, LESIONS, PATIENTS, column_of
+from dermssl.data.layouts.found import Found, Row
+from dermssl.data.layouts.names import loose, stem_of, without_suffix
+from dermssl.data.layouts.table import Table, known, read_columns, read_table
+from dermssl.data.parts import COLUMN, part_of
+from dermssl.data.records import Kind, Problem
+from dermssl.errors import DermsslError
+
+# Not taken from a table beside: they would stand for labels that nobody asked for.
+_TRUTHS = {*LABELS, "malignant", "melanoma", "benign_malignant"}
+# Of these layouts the tables of the parts are people's own; those of a challenge name all of its training images.
+_WITH_PARTS = ("csv", "class folders", "ham10000")
+
+
+class RowsByName:
+    """The rows of an image by a name that a table gives it: its id, or its path with more folders or fewer."""
+
+    def __init__(self, rows: Iterable[Row], folder: Path) -> None:
+        self._of: dict[Path, list[Row]] = defaultdict(list)
+        self._whole: dict[str, set[Path]] = defaultdict(set)
+        self._stems: dict[str, set[Path]] = defaultdict(set)
+        self._loose: dict[str, set[Path]] = defaultdict(set)
+        for row in rows:
+            self._of[row.path].append(row)
+            inside = row.path.relative_to(folder).as_posix() if row.path.is_relative_to(folder) else row.path.name
+            for name in {row.id, inside}:
+                self._whole[without_suffix(name)].add(row.path)
+                self._stems[stem_of(name)].add(row.path)
+                self._loose[loose(name)].add(row.path)
+        # benign/1.png and malignant/1.png: there a name says nothing without its folders
+        self._repeat = any(len(paths) > 1 for paths in self._stems.values())
+
+    def __call__(self, text: str, where: str = "") -> list[Row]:
+        """The rows of the one image that a name can mean; none if it can mean none or several.
+
+        Args:
+            text: the name.
+            where: the folder of the table that says it, relative to that of the data.
+        """
+        name = without_suffix(text)
+        for whole in (PurePosixPath(where, name).as_posix(), name):
+            if len(self._whole.get(whole, ())) == 1:
+                return self._rows(self._whole[whole])
+        paths = self._stems.get(stem_of(name)) or self._loose.get(loose(name)) or set()
+        if "/" in name and self._repeat:
+            paths = {path for path in paths if self._fits(path, name)}
+        return self._rows(paths) if len(paths) == 1 else []
+
+    def _fits(self, path: Path, name: str) -> bool:
+        inside = without_suffix(path.as_posix())
+        ids = [without_suffix(row.id) for row in self._of[path]]
+        return f"/{inside}".endswith(f"/{name}") or any(f"/{name}".endswith(f"/{own}") for own in ids)
+
+    def _rows(self, paths: set[Path]) -> list[Row]:
+        return self._of[next(iter(paths))]
+
+
+def join_beside(found: Found, tables: Iterable[Path]) -> list[Path]:
+    """Add what other tables say of the rows: lesions, patients and columns that the rows lack.
+
+    A table that has labels of its own gives its lesions, patients and split only. Returns the tables that were used.
+    """
+    named = RowsByName(found.rows, found.source)
+    used, parts = [], {}
+    for path in tables:
+        columns = read_columns(path)
+        key = column_of(columns, (*IDS, *IMAGES))
+        if not key:
+            continue
+        lesion, patient = column_of(columns, LESIONS), column_of(columns, PATIENTS)
+        rest = set(columns) - {key, ""}
+        truths = bool(_TRUTHS & rest)
+        part = "" if COLUMN in rest or found.layout not in _WITH_PARTS else part_of(path.stem)
+        if not part and (not rest or (truths and not rest & {lesion, patient, COLUMN})):
+            continue
+        try:
+            table = read_table(path)
+        except DermsslError as error:
+            found.problems.append(Problem(path.name, f"not read: {error}", Kind.NOT_READ))
+            continue
+        where = path.parent.relative_to(found.source).as_posix() if path.is_relative_to(found.source) else ""
+        lines = [(row, line) for line in table.rows for row in named(line[key], where)]
+        if part and lines:
+            parts[path] = [row for row, _ in lines]
+        taken = [name for name in columns if name and name not in (key, lesion, patient)]
+        if truths:
+            taken = [name for name in taken if name == COLUMN]
+        news = [name for name in taken if not all(name in row.attributes for row, _ in lines)]
+        grouped = _add_groups(found, table, lines, lesion, patient)
+        for row, line in lines:
+            row.attributes |= {name: line[name].strip() for name in news if name not in row.attributes}
+        if grouped or (lines and news):
+            used.append(path)
+    return [*used, *(path for path in _add_parts(found, parts) if path not in used)]
+
+
+def _add_groups(found: Found, table: Table, lines: list[tuple[Row, dict[str, str]]], lesion: str, patient: str) -> bool:
+    """Give the rows the lesions and patients that they lack; whether there were any. What is unclear is said."""
+    given = False
+    for what, column in (("lesion", lesion), ("patient", patient)):
+        lacking = {id(row) for row, _ in lines if getattr(row, what) is None} if column else set()
+        several: set[Path] = set()
+        for row, line in lines:
+            text = known(line.get(column))
+            if id(row) not in lacking or text is None:
+                continue
+            if getattr(row, what) not in (None, text):
+                several.add(row.path)
+                continue
+            setattr(row, what, text)
+            given = True
+        if several:
+            reason = f"names {len(several):,} images with more than one {what} in {column}: the first is used"
+            found.problems.append(Problem(table.path.name, reason, Kind.REPEATED_ROW))
+    if given:
+        there = {id(row) for row, _ in lines}
+        without = sum(id(row) not in there and not (row.lesion or row.patient) for row in found.rows)
+        if without:
+            reason = f"{without:,} images have no row in it: each of them is its own group"
+            found.problems.append(Problem(table.path.name, reason, Kind.GROUP))
+    return given
+
+
+def _add_parts(found: Found, parts: dict[Path, list[Row]]) -> list[Path]:
+    """The split by lists of the images of each part, such as train.csv and test.csv beside a table of the labels."""
+    if len({part_of(path.stem) for path in parts}) < 2 or any(row.attributes.get(COLUMN) for row in found.rows):
+        return []
+    several: set[Path] = set()
+    for path, rows in parts.items():
+        for row in rows:
+            row.attributes[COLUMN] = row.attributes.get(COLUMN) or part_of(path.stem)
+            if row.attributes[COLUMN] != part_of(path.stem):
+                several.add(row.path)
+    if several:
+        names = ", ".join(path.name for path in parts)
+        reason = f"{len(several):,} images are in several of {names}: the first is used"
+        found.problems.append(Problem(next(iter(parts)).name, reason, Kind.REPEATED_ROW))
+    return list(parts)
