@@ -16,6 +16,7 @@ from dermssl.data.records import Kind, Problem, Records
 
 HAM10000_PAIRS = "ham10000_same_lesion_pairs.csv"
 PAIRS_SOURCE = "Abhishek K., Jain A., Hamarneh G. Investigating the quality of DermaMNIST and Fitzpatrick17k (2024)"
+_NOT_KNOWN = {"n.a.", "not known", "not available", "missing"}  # besides the words that no table means anything by
 LARGEST = 0.5  # share of the images in one group from which on it is said
 
 
@@ -25,9 +26,8 @@ def groups_of(rows: list[Row]) -> tuple[tuple[str, ...] | None, list[Problem]]:
     Joined rather than picked row by row, since a table may know the patient of one image of a lesion only. Lesions
     that are numbered anew in every patient link nothing across patients.
     """
-    lesions, patients = [_whole(row.lesion) for row in rows], [_whole(row.patient) for row in rows]
-    lesions, problems = _without_fillers(lesions, "lesion")
-    patients, more = _without_fillers(patients, "patient")
+    lesions, problems = _ids([row.lesion for row in rows], "lesion")
+    patients, more = _ids([row.patient for row in rows], "patient")
     problems += more
     problems += [
         Problem(
@@ -65,6 +65,13 @@ def groups_of(rows: list[Row]) -> tuple[tuple[str, ...] | None, list[Problem]]:
     return groups, problems + _huge(groups)
 
 
+def _ids(texts: list[str | None], what: str) -> tuple[list[str | None], list[Problem]]:
+    """The lesions or patients, None where they are not known, and what is to be said about them."""
+    ids, problems = _without_fillers([_whole(text) for text in texts], what)
+    ids, more = _one_spelling(ids, what)
+    return ids, problems + more
+
+
 def _whole(text: str | None) -> str | None:
     """``12`` for ``12.0``, as pandas writes whole numbers of a column that has blanks."""
     number = re.fullmatch(r"(-?\d+)\.0+", text) if text else None
@@ -72,9 +79,13 @@ def _whole(text: str | None) -> str | None:
 
 
 def _without_fillers(ids: list[str | None], what: str) -> tuple[list[str | None], list[Problem]]:
-    """Without -1, and without a 0 that so many images have that it stands for "none"."""
+    """Without -1, ? and the like, and without a 0 that so many images have that it stands for "none"."""
     counts = Counter(text for text in ids if text)
-    fillers = {text for text in counts if text in ("-1", "-1.0")}
+    fillers = {
+        text
+        for text in counts
+        if text in ("-1", "-1.0") or text.casefold() in _NOT_KNOWN or not any(map(str.isalnum, text))
+    }
     others = [count for text, count in counts.items() if text not in ("0", "0.0", "-1", "-1.0")]
     for zero in ("0", "0.0"):
         if others and counts[zero] > max(5, 3 * median(others)):
@@ -84,6 +95,30 @@ def _without_fillers(ids: list[str | None], what: str) -> tuple[list[str | None]
         for text in sorted(fillers)
     ]
     return [None if text in fillers else text for text in ids], problems
+
+
+def _one_spelling(ids: list[str | None], what: str) -> tuple[list[str | None], list[Problem]]:
+    """Ids that differ in capitals, spaces or zeros in front only as one: as two they would let a lesion leak."""
+    first: dict[str, str] = {}
+    others: dict[str, set[str]] = {}
+    for text in filter(None, ids):
+        one = first.setdefault(_spelled(text), text)
+        if text != one:
+            others.setdefault(one, set()).add(text)
+    problems = [
+        Problem(
+            f"{what}_id",
+            f"{len(others):,} {what}s are spelled in several ways ({one}, {', '.join(sorted(more))} ...): each is one",
+            Kind.GROUP,
+        )
+        for one, more in list(others.items())[:1]
+    ]
+    return [first[_spelled(text)] if text else None for text in ids], problems
+
+
+def _spelled(text: str) -> str:
+    plain = " ".join(text.casefold().split())
+    return plain.lstrip("0") or "0" if plain.isdecimal() else plain
 
 
 def _restart(lesions: list[str | None], patients: list[str | None]) -> bool:

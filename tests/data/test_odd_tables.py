@@ -111,6 +111,24 @@ def test_groups_of_whole_numbers_are_the_same_with_and_without_a_point(tmp_path)
     assert read_records(tmp_path).groups == ("12", "12", "12.5")
 
 
+def test_groups_that_are_spelled_in_several_ways_are_one_and_said(tmp_path):
+    ids = ("L1", "l1", "p  2", "P 2", "007", "7", "7.0", "70", "L10")
+    draw(tmp_path, *(f"{n}.jpg" for n in range(len(ids))))
+    write(tmp_path, "image,label,group\n" + "".join(f"{n},{'mel' if n % 2 else 'nv'},{i}\n" for n, i in enumerate(ids)))
+    records = read_records(tmp_path)
+    assert records.groups == ("L1", "L1", "p  2", "p  2", "007", "007", "007", "70", "L10")
+    assert "3 lesions are spelled in several ways (L1, l1 ...): each is one" in said(records, Kind.GROUP)
+
+
+def test_what_stands_for_no_lesion_joins_nothing_and_is_said(tmp_path):
+    ids = ("?", "?", "-", "-", "N.A.", "missing", "L1", "L1")
+    draw(tmp_path, *(f"{n}.jpg" for n in range(len(ids))))
+    write(tmp_path, "image,label,lesion_id\n" + "".join(f"{n},{'ab'[n % 2]},{i}\n" for n, i in enumerate(ids)))
+    records = read_records(tmp_path)
+    assert records.groups == (*(f"image:{n}" for n in range(6)), "L1", "L1")
+    assert "2 images have ? as lesion: taken as unknown" in said(records, Kind.GROUP)
+
+
 # --- tables
 
 
