@@ -31,6 +31,7 @@ _TURNS = {  # EXIF orientation -> what makes the picture upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_TOPS = (255.0, 4095.0, 65535.0)  # white in 8 bits, in the 12 of cameras, in 16
 _SIDEWAYS = (5, 6, 7, 8)
 
 
@@ -180,15 +181,19 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _grey(image: Image.Image) -> Image.Image:
-    """Grey of more than 8 bits as 8 bits: 16-bit grey comes as I;16 or I; float TIFFs hold 0..1 or 0..255."""
-    most = max(float(np.asarray(strip).max()) for _, strip in _strips(image))
-    top = 65535 if image.mode != "F" and (image.mode != "I" or most > 255) else 255
-    top = 1 if image.mode == "F" and most <= 1 else top
+    """Grey of more than 8 bits as 8 bits; how many of its bits a file uses, only its brightest pixel tells."""
+    most = max(_most(np.asarray(strip)) for _, strip in _strips(image))
+    tops = (1.0, *_TOPS) if image.mode == "F" else _TOPS
+    top = next((top for top in tops if most <= top), most)
     result = Image.new("L", image.size)
     for box, strip in _strips(image):
         values = np.nan_to_num(np.asarray(strip, dtype=np.float64))
         result.paste(Image.fromarray(np.clip(values * (255 / top), 0, 255).round().astype(np.uint8)), box)
     return result
+
+
+def _most(values: npt.NDArray) -> float:
+    return float(values[np.isfinite(values)].max(initial=0))
 
 
 def _strips(image: Image.Image) -> Iterator[tuple[tuple[int, int, int, int], Image.Image]]:

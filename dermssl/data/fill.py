@@ -20,6 +20,7 @@ from dermssl.data.cache_files import UNFINISHED, Row, is_cache, relative_path
 from dermssl.data.claim import held, reporting_os_errors
 from dermssl.data.formats import UnreadableImage
 from dermssl.data.journal import Line, still_holding
+from dermssl.data.odd import kind_of
 from dermssl.data.records import Kind, Problem, Records
 from dermssl.documents import DamagedDocument, MissingDocument, read_json
 from dermssl.errors import DermsslError
@@ -276,15 +277,15 @@ def _finish(work: Path, plan: Plan, lines: list[Line]) -> None:
     records, rows = plan.records, [line.row for line in lines if line.row is not None]
     kept = records.select([index for index, line in enumerate(lines) if line.row is not None])
     bad, copies = _unreadable(plan, lines), _copies(kept, rows)
-    cut = [
-        Problem(relative_path(path, records.source), line.reason, Kind.CUT_SHORT)
+    odd = [
+        Problem(relative_path(path, records.source), line.reason, kind_of(line.reason))
         for path, line in zip(records.paths, lines, strict=True)
         if line.row is not None and line.reason
     ]
-    problems = [*records.problems, *bad, *cut, *copies]
+    problems = [*records.problems, *bad, *odd, *copies]
     for kind, some in (
         ("unreadable (left out)", bad),
-        ("perhaps cut short (kept)", cut),
+        ("odd (kept): perhaps cut short, masks or several pictures in one file", odd),
         ("byte for byte copies of others (kept)", copies),
     ):
         if some:

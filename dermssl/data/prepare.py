@@ -16,17 +16,15 @@ from dermssl.data.arguments import PrepareOptions
 from dermssl.data.cache import Cache, open_cache
 from dermssl.data.cache_files import is_cache, relative_path
 from dermssl.data.columns import Columns, by_columns
-from dermssl.data.cut_short import is_jpeg, looks_cut_short
 from dermssl.data.decode import decode_shaped
 from dermssl.data.fill import Plan, Render, Rendered, build
 from dermssl.data.layouts.names import need_utf8
+from dermssl.data.odd import oddity
 from dermssl.data.read import path_of, read_records, renamed_cache
 from dermssl.data.records import Kind, Records
 from dermssl.data.resize import Resize, smaller_square
 from dermssl.errors import DermsslError
 from dermssl.options import Fit, takes
-
-CUT_SHORT = "seems to have lost its end: one side is a strip of one colour; kept, look at it"
 
 LOGGER = logging.getLogger("dermssl")
 
@@ -174,8 +172,7 @@ def _decoding(records: Records, size: int, fit: Fit, resize: Resize) -> Render:
     def render(index: int) -> Rendered:
         data = records.opener.read(records.paths[index])
         pixels, aspect = decode_shaped(data, size, fit, resize)
-        odd = CUT_SHORT if is_jpeg(data) and looks_cut_short(pixels) else ""
-        return Rendered(pixels, hashlib.sha256(data).hexdigest(), aspect, odd)
+        return Rendered(pixels, hashlib.sha256(data).hexdigest(), aspect, oddity(data, pixels))
 
     return render
 

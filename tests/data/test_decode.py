@@ -7,9 +7,9 @@ import pytest
 from PIL import Image, ImageOps
 
 from dermssl.data import decode as module
-from dermssl.data.cut_short import looks_cut_short
 from dermssl.data.decode import decode, decode_whole, read_bytes
 from dermssl.data.formats import UnreadableImage
+from dermssl.data.odd import looks_cut_short
 from dermssl.data.prepare import prepare
 from dermssl.data.records import Kind
 
@@ -130,6 +130,24 @@ def test_grey_in_8_and_16_bits_and_float():
     assert distance(decode(encoded(Image.fromarray(grey > 127), "PNG"), 32), expected) < 128  # 1 bit
 
 
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+@pytest.mark.parametrize("factor", [1, 16, 257])
+def test_grey_of_8_and_12_bits_in_16_is_not_black(factor, format):
+    grey = np.asarray(picture().convert("L")).copy()
+    grey[0, 0] = 255
+    expected = decode(encoded(Image.fromarray(grey), "PNG"), 32)
+    assert distance(decode(encoded(Image.fromarray(grey.astype(np.uint16) * factor), format), 32), expected) < 1
+
+
+def test_float_grey_of_any_range_is_not_white():
+    grey = np.asarray(picture().convert("L")).astype(np.float32)
+    expected = decode(encoded(Image.fromarray(grey.astype(np.uint8)), "PNG"), 32)
+    for factor in (1 / 255, 1, 257):
+        assert distance(decode(encoded(Image.fromarray(grey * factor), "TIFF"), 32), expected) < 1
+    grey[0], grey[1] = np.nan, np.inf
+    assert decode(encoded(Image.fromarray(grey), "TIFF"), 32)[16:].mean() == pytest.approx(expected[16:].mean(), abs=2)
+
+
 def test_transparent_parts_become_black():
     image = Image.new("RGBA", (20, 20), (200, 100, 50, 0))
     image.paste((200, 100, 50, 255), (0, 0, 10, 20))
@@ -239,6 +257,38 @@ def test_jpegs_that_lost_their_end_are_listed(data, tmp_path):
     assert len(cache.images) == 2
     smaller = prepare(tmp_path / "cache", tmp_path / "smaller", size=32, progress=False)
     assert Kind.CUT_SHORT in {problem.kind for problem in smaller.problems}
+
+
+def mask(format: str, white: int = 255, **options) -> bytes:
+    inside = np.hypot(*np.mgrid[-60:60, -80:80]) < 40
+    return encoded(Image.fromarray((inside * white).astype(np.uint8)), format, **options)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (mask("PNG"), "as a mask is"),
+        (mask("JPEG", quality=75), "as a mask is"),
+        (mask("PNG", white=1), "as a mask is"),  # the number of a class at each pixel
+        (encoded(picture().convert("L"), "PNG"), ""),
+        (
+            encoded(picture(), "TIFF", save_all=True, append_images=[picture(seed=2)] * 2),
+            "holds 3 pictures: the first is used",
+        ),
+        (encoded(picture(), "GIF", save_all=True, append_images=[picture(seed=2)]), "holds 2 pictures"),
+        (encoded(picture(), "PNG", save_all=True, append_images=[picture(seed=2)]), "holds 2 pictures"),
+        (encoded(picture(), "WEBP", save_all=True, append_images=[picture(seed=2)]), "holds 2 pictures"),
+        (encoded(picture(), "MPO", save_all=True, append_images=[picture(seed=2)]), ""),  # a camera's preview
+        (encoded(picture(), "BMP"), ""),
+    ],
+)
+def test_masks_and_files_of_several_pictures_are_kept_and_listed(data, said, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(data)
+    cache = prepare(tmp_path / "in", tmp_path / "cache", size=32, progress=False)
+    assert len(cache.images) == 1
+    assert [problem.path for problem in cache.problems] == ["a.png"] * bool(said)
+    assert all(said in problem.reason for problem in cache.problems)
 
 
 def bordered(colour: int, **sides: int) -> np.ndarray:

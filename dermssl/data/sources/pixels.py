@@ -29,6 +29,9 @@ def of_image(image: Image.Image) -> bytes:
     if image.mode in ("RGB", "L") and "transparency" not in image.info:
         return of_array(np.asarray(image))
     file = io.BytesIO()
-    image = image if image.mode in ("1", "LA", "P", "RGBA", "I", "I;16", "L", "RGB") else image.convert("RGB")
+    if image.mode in ("F", "I", "I;16B"):  # a PNG holds no more than 16 bits
+        image.save(file, "TIFF")
+        return file.getvalue()
+    image = image if image.mode in ("1", "LA", "P", "RGBA", "I;16", "L", "RGB") else image.convert("RGB")
     image.save(file, "PNG", compress_level=1)
     return file.getvalue()
