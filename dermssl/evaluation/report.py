@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from dermssl.evaluation.metrics import TITLES
+from dermssl.errors import DermsslError
+from dermssl.evaluation.metrics import TITLES, confusion
 from dermssl.evaluation.predictions import Predictions, is_predictions
-from dermssl.evaluation.stored import read_report
+from dermssl.evaluation.stored import COUNTS, read_report
 from dermssl.evaluation.subgroups import subgroup_table
 from dermssl.files import write_text
 from dermssl.privacy import handed_on, spoken
@@ -124,13 +125,14 @@ class Report:
 
     def _groups(self) -> list[str]:
         """What the split did to lesions with several images."""
-        if not self.split.get("groups"):
+        count, repeated, cut, plainly = (self.split.get(name) for name in COUNTS)
+        if not count or repeated is None or cut is None:
             return []
-        return [
-            f"{self.split['groups']} lesions, {self.split['groups_repeated']} of them with several images: "
-            f"{self.split['groups_cut']} have images in more than one fold here, "
-            f"{self.split['groups_cut_by_plain_split']} in a plain split"
-        ]
+        kind = "part" if self.split.get("split") == "given" else "fold"
+        here = f"{cut} have images in more than one {kind}"
+        if plainly is not None:  # given parts are not compared with one
+            here += f" here, {plainly} in a plain split"
+        return [f"{count} lesions, {repeated} of them with several images: {here}"]
 
     def save(self, path: str | Path) -> Path:
         """Write the report; returns the JSON file.
@@ -158,12 +160,22 @@ class Report:
                 own name (``a.json`` and ``a.csv``), if there is one.
 
         Raises:
-            DermsslError: a file is missing or is not a report.
+            DermsslError: a file is missing or is not a report, or the answers are those of another one.
         """
         file = Path(path)
         file = file / "report.json" if file.is_dir() else file
         csv = predictions or _beside(file)
-        return cls(**read_report(file), predictions=Predictions.load(csv) if csv else None)
+        report = cls(**read_report(file), predictions=Predictions.load(csv) if csv else None)
+        answers = report.predictions
+        if answers is not None and (
+            answers.classes != report.classes
+            or confusion(answers.labels, answers.predictions, answers.classes).tolist() != report.confusion
+        ):
+            raise DermsslError(
+                f"{csv}: these are not the answers that {file} was computed from; give those that were written with it "
+                "(--predictions), or evaluate again"
+            )
+        return report
 
 
 def _beside(file: Path) -> Path | None:

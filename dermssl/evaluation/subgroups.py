@@ -164,6 +164,7 @@ def subgroup_table(column: str, rows: list[dict[str, Any]]) -> tuple[list[str], 
             if value is None or math.isnan(value):
                 cells += ["too few" if row.get("note") else "-", ""]
             else:
-                cells += [percent(value), " to ".join(percent(edge) for edge in row["interval"][name])]
+                edges = (math.nan if edge is None else edge for edge in row["interval"][name])
+                cells += [percent(value), " to ".join(map(percent, edges))]
         body.append(cells)
     return header, body

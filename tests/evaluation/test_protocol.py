@@ -165,6 +165,7 @@ class TestGiven:
         assert report.split["shared_images"] == 1
         assert report.split["groups_cut"] == 1
         assert any("1 of the 12 test images are of a group that occurs in the training" in n for n in report.notes)
+        assert "1 of them with several images: 1 have images in more than one part\n" in report.to_markdown()
 
     @pytest.mark.parametrize("missing", ["train", "test"])
     def test_a_missing_part_is_an_error(self, divided, missing):

@@ -138,6 +138,13 @@ def test_other_folds_other_images_and_no_predictions_are_errors(report, labelled
         ("per_class", {"mel": {"precision": 1.0}}),
         ("by", {"sex": [{"value": "male"}]}),
         ("weights", None),
+        ("metrics", {}),
+        ("majority_accuracy", None),
+        ("folds", [{"accuracy": 0.5}]),
+        ("records", {"train": "set"}),
+        ("split", {"groups": "many"}),
+        ("classes", ["mel"]),
+        ("confusion", [[1, 2], [3, 4]]),
     ],
 )
 def test_a_damaged_report_is_one_error_that_names_file_and_part(report, tmp_path, name, value):
@@ -157,6 +164,24 @@ def test_what_a_report_does_not_tell_is_unknown(report, tmp_path):
     assert np.isnan(loaded.metrics["precision_macro"])
     assert "precision" in loaded.to_markdown()
     assert np.isnan(compare(report, loaded).difference["precision_macro"])
+
+
+def test_what_only_a_later_version_tells_is_left_out(report, tmp_path):
+    values = json.loads(report.to_json())
+    values["metrics"]["kappa"] = values["std"]["kappa"] = 0.5
+    (tmp_path / "x.json").write_text(json.dumps(values | {"more": 1}))
+    loaded = Report.load(tmp_path / "x.json")
+    assert same(loaded, report)
+    assert loaded.to_markdown()
+
+
+def test_answers_of_another_report_are_refused(report, rival, tmp_path):
+    (tmp_path / "x.json").write_text(report.to_json())
+    rival.predictions.save(tmp_path / "x.csv")
+    with pytest.raises(DermsslError, match=r"x\.csv: these are not the answers that .*x\.json was computed from"):
+        Report.load(tmp_path / "x.json")
+    report.predictions.save(tmp_path / "right.csv")
+    assert Report.load(tmp_path / "x.json", tmp_path / "right.csv").predictions is not None
 
 
 @pytest.mark.parametrize(
