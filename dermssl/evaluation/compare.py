@@ -1,7 +1,7 @@
 """Is one model better than another on the same images? The paired difference of two reports."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -75,13 +75,13 @@ def compare(report_a: Report, report_b: Report, *, resamples: int = RESAMPLES, s
     narrower than those of the two reports suggest. It covers the choice of images, not that of the training run.
 
     Args:
-        report_a, report_b: of evaluations of the same images in the same folds.
+        report_a, report_b: of evaluations of the same images, lesions and folds.
         resamples: of the bootstrap.
         seed: of the bootstrap.
 
     Raises:
         DermsslError: an option is out of range, a report was loaded without its predictions, or the images, labels or
-            folds differ.
+            folds or lesions differ.
     """
     check("resamples", resamples, least=1)
     check("seed", seed, least=0, most=LARGEST_SEED)
@@ -135,4 +135,16 @@ def _paired(report_a: Report, report_b: Report) -> tuple[Predictions, Prediction
             f"the reports are not of the same folds: {moved} of {len(a)} images were tested in another one; "
             "use the same --folds, --split and --seed"
         )
-    return a, b
+    parted = int((_first_of_group(a) != _first_of_group(b)).sum())
+    if parted:
+        raise DermsslError(
+            f"the reports do not keep the same images together: {parted} of {len(a)} images are of another lesion in "
+            "the second; use the same --group and --join"
+        )
+    return a, replace(b, groups=a.groups)  # resampled by their names
+
+
+def _first_of_group(answers: Predictions) -> np.ndarray:
+    """(N,) the first row of each row's lesion, whatever that is called."""
+    _, first, number = np.unique(answers.groups, return_index=True, return_inverse=True)
+    return first[number]

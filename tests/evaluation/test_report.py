@@ -124,6 +124,16 @@ def test_other_folds_other_images_and_no_predictions_are_errors(report, labelled
         compare(report, report, seed=-1)
 
 
+def test_lesions_of_other_names_are_the_same_and_others_an_error(report, rival):
+    """Else the two would be resampled with different lesions, and the difference would not be paired."""
+    names = np.unique(rival.predictions.groups, return_inverse=True)[1]
+    renamed = replace(rival.predictions, groups=np.array([f"lesion {997 * (n + 1) % 1009}" for n in names]))
+    assert compare(report, replace(rival, predictions=renamed)).interval == compare(report, rival).interval
+    alone = replace(rival.predictions, groups=rival.predictions.images)
+    with pytest.raises(DermsslError, match="25 of 75 images are of another lesion in the second; use the same --group"):
+        compare(report, replace(rival, predictions=alone))
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
