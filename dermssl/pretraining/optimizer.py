@@ -76,7 +76,8 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> N
     for number, moments in state["state"].items():
         for name in ("momentum_buffer", "exp_avg", "exp_avg_sq"):
             moment = moments.get(name)
-            if moment is not None and moment.shape != parameters[number].shape:
+            # a number () is that of a whole layer, as NovoGrad keeps it
+            if moment is not None and moment.ndim and moment.shape != parameters[number].shape:
                 raise DermsslError(f"{name} of the optimizer has another shape than its parameter")
     for own, group in zip(optimizer.param_groups, state["param_groups"], strict=True):
         for name in own.keys() & group.keys() - {"params", *OF_DEVICE}:
