@@ -33,6 +33,9 @@ MILESTONES = (0.25, 0.5, 1.0)  # shares of a run at which a task at chance is sa
 
 LONG = 2 * 3600.0  # seconds that are worth a word before they are spent
 AFTERNOON = 4 * 3600.0
+# Schedules of timm that lower the rate for the first time after so many epochs, whatever the length of a run.
+FIRST_LOWERED = {"step": 90, "multistep": 90}
+
 WARM, MEASURED = 3, 5  # steps before the measured ones, which compile kernels and fill caches; and those
 
 
@@ -53,6 +56,9 @@ def say_unused(config: PretrainConfig, images: int) -> None:
         and config.eval_data is None
         and "no --eval-data, and training uses no groups",
         "sync_bn": config.sync_bn and distributed.world_size() == 1 and "one process only",
+        "sched": config.epochs < FIRST_LOWERED.get(config.sched, 0)
+        and f"timm's {config.sched} lowers the rate after {FIRST_LOWERED[config.sched]} epochs, and the run has "
+        f"{config.epochs}",
         "limit": config.limit is not None and config.limit >= images and f"{images} images in all",
         "init": config.init is not None and config.init.startswith("random:") and "random weights are the default",
     }

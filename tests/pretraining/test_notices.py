@@ -10,8 +10,8 @@ import dermssl
 from dermssl import DermsslError
 from dermssl.devices import out_of_memory_named
 from dermssl.pretraining.config import make_config
-from dermssl.pretraining.notices import Forecast, Watch, say_unused
-from dermssl.pretraining.optimizer import scaled_lr
+from dermssl.pretraining.notices import FIRST_LOWERED, Forecast, Watch, say_unused
+from dermssl.pretraining.optimizer import create_scheduler, scaled_lr
 
 
 def trainer(**more):
@@ -54,6 +54,8 @@ def test_a_short_run_has_no_estimate():
         ),
         ({"sync_bn": True}, "--sync-bn has no effect: one process only"),
         ({"limit": 500}, "--limit has no effect: 50 images in all"),
+        ({"sched": "step", "epochs": 89}, "--sched has no effect: timm's step lowers the rate after 90 epochs"),
+        ({"sched": "multistep", "epochs": 20}, "--sched has no effect: timm's multistep lowers the rate after 90"),
     ],
 )
 def test_options_without_effect_say_so(options, told, caplog):
@@ -62,6 +64,15 @@ def test_options_without_effect_say_so(options, told, caplog):
     caplog.clear()
     say_unused(make_config(), 50)
     assert not caplog.text
+
+
+@pytest.mark.parametrize(("sched", "first"), FIRST_LOWERED.items())
+def test_the_schedules_of_timm_that_wait_are_those_that_are_said(sched, first):
+    for epochs, lowered in ((first - 1, False), (first + 1, True)):
+        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+        scheduler = create_scheduler(make_config(sched=sched, epochs=epochs), optimizer, 0, batches=2)
+        scheduler.step_update(2 * epochs - 1)  # before the last step
+        assert (optimizer.param_groups[0]["lr"] < 1) == lowered
 
 
 def test_the_rate_is_scaled_linearly_for_sgd_and_by_the_root_for_adaptive_optimizers(caplog):
