@@ -133,13 +133,36 @@ def test_spellings_of_one_class_are_one_and_said(tmp_path):
     assert "ODD, Odd, odd are one class: ODD" in reasons(records)
 
 
-@pytest.mark.parametrize("where", ["masks/{}.png", "GradCAM/{}.png", "GT/{}.png", "{}_mask.png", "{}_roi.png"])
-def test_what_is_drawn_from_photographs_is_not_trained_on(tmp_path, where):
+MASKS = [
+    "masks/{}.png", "GradCAM/{}.png", "GT/{}.png", "{}_mask.png", "{}_roi.png", "SegmentationClass/{}.png",
+    "seg/{}.png", "Ground Truth/{}.png", "labelsTr/{}x.png", "labels/{}_label.png", "mask_{}.png", "a/gt_{}.png",
+    "{}mask.png", "{}.mask.png", "{}_GroundTruth.png", "{}_segmentation_mask.png", "{}_mask_1.png", "{}_binary.png", "{}_contour.png",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("where", MASKS)
+@pytest.mark.parametrize("photograph", ["{}.jpg", "{}_orig.jpg", "image_{}.jpg"])
+def test_what_is_drawn_from_photographs_is_not_trained_on(tmp_path, photograph, where):
     ids = [f"IMG_{i}" for i in range(5)]
-    draw(tmp_path, *(f"{name}.jpg" for name in ids), *(where.format(name) for name in ids))
+    if where.endswith("/{}.png"):  # by the folder, which holds files of the same names
+        where = where.replace("{}.png", photograph.replace("jpg", "png"))
+    draw(tmp_path, *(photograph.format(name) for name in ids), *(where.format(name) for name in ids))
     records = read_records(tmp_path)
     assert [path.suffix for path in records.paths] == [".jpg"] * 5
     assert any(problem.kind is Kind.MASK for problem in records.problems)
+
+
+def test_a_photograph_that_a_table_names_is_no_mask(tmp_path):
+    draw(tmp_path, "images/a.jpg", "images/a_lesion.jpg", "images/b.jpg", "images/b_lesion.jpg")
+    (tmp_path / "t.csv").write_text("image,label\na,x\na_lesion,x\nb,y\nb_lesion,y\n")
+    records = read_records(tmp_path)
+    assert (len(records), records.problems) == (4, ())
+
+
+def test_photographs_that_only_sound_like_masks_are_kept(tmp_path):
+    names = ["lesion_1.jpg", "1_lesions.jpg", "mask_a.jpg", "label_7.jpg", "b_seg.jpg", "facemask.jpg", "gt.jpg"]
+    draw(tmp_path, *names)
+    assert len(read_records(tmp_path)) == len(names)
 
 
 def test_two_different_pictures_of_one_id_are_said_and_equal_ones_taken(tmp_path):

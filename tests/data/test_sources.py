@@ -231,6 +231,15 @@ def test_webdataset_shards(tmp_path):
     assert records.opener.read(records.paths[3]) == picture(10)
 
 
+def test_masks_in_webdataset_shards_are_no_images(tmp_path):
+    kinds = ("jpg", "mask.png", "seg.png")
+    files = {f"{i:04d}.{kind}": picture(i + len(kind)) for i in range(4) for kind in kinds}
+    files |= {f"{i:04d}.cls": str(i % 2).encode() for i in range(4)}
+    records = read_records(write_tar(tmp_path / "train-000000.tar", files))
+    assert records.ids == tuple(f"{i:04d}.jpg" for i in range(4))
+    assert [problem.kind for problem in records.problems] == ["mask"] * 8
+
+
 def test_npz_of_medmnist(tmp_path):
     arrays, expected = {}, []
     for split, count in (("train", 5), ("val", 2), ("test", 3)):

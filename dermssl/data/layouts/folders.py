@@ -14,7 +14,7 @@ from dermssl.data.records import Kind, Problem
 # Folders that hold a part of a set, not a class: HAM10000_images_part_1, train, images, 0001 ...
 _PIECES = "part|shard|batch|fold"
 _NOT_A_CLASS = re.compile(
-    r"(.*[_ -]part[_ -]?\d+|images?|imgs?|jpe?g|png|train(ing)?|val(id(ation)?)?|test(ing)?|"
+    r"(.*[_ -]part[_ -]?\d+|images?(tr|ts)?|imgs?|jpe?g|png|train(ing)?|val(id(ation)?)?|test(ing)?|"
     rf"({_PIECES})[_ -]?\d+|\d{{3,}}|.*(ISIC|HAM|BCN|PH2|\d)\w*[_ -]images?)"
     r"([_ -]?(set|input|images?|data))?",
     re.IGNORECASE,

@@ -10,13 +10,14 @@ from re import Pattern
 
 from dermssl.data.layouts.names import (
     NOT_UTF8,
-    drawn_from,
     folder_of_masks,
     is_derived,
+    is_drawn,
     is_image,
     is_mask,
     is_utf8,
     loose,
+    photographs,
     printable,
     stem_of,
 )
@@ -92,24 +93,24 @@ def _not_utf8(path: Path, folder: Path, whole: bool = False) -> Problem:
 
 def without_masks(images: list[Path], folder: Path) -> tuple[list[Path], list[Path], list[Problem]]:
     """Photographs, masks by their own names, and a problem for each folder that holds masks or maps."""
-    photographs, masks = [], []
-    names = {stem_of(path.name) for path in images}
+    kept, masks = [], []
+    names = photographs(stem_of(path.name) for path in images)
     left_out: Counter[str] = Counter()
     for path in images:
         parts = path.relative_to(folder).parts[:-1]
         name = folder_of_masks(parts)
-        if is_mask(path) or drawn_from(stem_of(path.name)) in names:
+        if is_mask(path) or is_drawn(stem_of(path.name), names):
             masks.append(path)
         elif name:
             left_out["/".join(parts[: parts.index(name) + 1])] += 1
         else:
-            photographs.append(path)
+            kept.append(path)
     stems: dict[str, set[Path]] = {}
-    for path in photographs:
+    for path in kept:
         stems.setdefault(stem_of(path.name), set()).add(path.parent)
     derived = {
         path
-        for path in photographs
+        for path in kept
         if is_derived(parts := path.relative_to(folder).parts[:-1])
         and any(not is_derived(other.relative_to(folder).parts) for other in stems[stem_of(path.name)])
         and parts
@@ -117,10 +118,14 @@ def without_masks(images: list[Path], folder: Path) -> tuple[list[Path], list[Pa
     for path in derived:
         left_out[path.parent.relative_to(folder).as_posix()] += 1
     problems = [
-        Problem(name, f"{count:,} pictures that are not photographs by the folder's name: left out", Kind.MASK)
+        Problem(
+            name,
+            f"{count:,} pictures that are not photographs by the folder's name: left out; rename it if they are",
+            Kind.MASK,
+        )
         for name, count in sorted(left_out.items())
     ]
-    return [path for path in photographs if path not in derived], masks, problems
+    return [path for path in kept if path not in derived], masks, problems
 
 
 class Files:
@@ -134,14 +139,19 @@ class Files:
         self.problems += left_out
         self._stems: dict[str, list[Path]] = {}
         self._loose: dict[str, set[str]] = {}
-        for path in self.images:
-            self._stems.setdefault(stem_of(path.name), []).append(path)
+        self._drawn: dict[str, list[Path]] = {}
+        for paths, stems in ((self.images, self._stems), (self.masks, self._drawn)):
+            for path in paths:
+                stems.setdefault(stem_of(path.name), []).append(path)
         for stem in self._stems:
             self._loose.setdefault(loose(stem), set()).add(stem)
 
     def stem(self, image: str) -> list[Path]:
-        """All files of an id, equal ones and others; of one that differs in spelling only, if there is no other."""
-        exact = self._stems.get(stem_of(image))
+        """All files of an id, equal ones and others; of one that differs in spelling only, if there is no other.
+
+        A table that names a_lesion means it, although it looks like a mask beside a.
+        """
+        exact = self._stems.get(stem_of(image)) or self._drawn.get(stem_of(image))
         if exact is None:
             alike = self._loose.get(loose(image), set())
             exact = self._stems[next(iter(alike))] if len(alike) == 1 else []

@@ -3,7 +3,8 @@
 import os
 import re
 import unicodedata
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable
+from pathlib import Path, PurePath, PurePosixPath
 
 from dermssl.data.formats import READABLE
 from dermssl.errors import DermsslError
@@ -15,21 +16,31 @@ NOT_UTF8 = "the name is not UTF-8; rename it"
 # What is drawn from a photograph and lies beside it: the challenges' masks, PH2's, heat maps. Nobody wants to pretrain
 # on them, and their names are those of the photographs.
 _MASK = re.compile(r".*_(segmentation|superpixels|attribute_\w+|r\d+_label\d+)", re.IGNORECASE)
+_DRAWN = (
+    r"(?:seg(?:mented|mentations?|s)?|\d*_?masks?|msk|ground[ _-]?truth|gt|labels?|trimap|binary|contours?|overlay|"
+    r"saliency|annot(?:ated|ations?)?|heat(?:[ _-]?map)?|superpixels?)"
+)
+# ... behind the name of the photograph (IMD003_lesion, 12_mask_1, A100mask) or before it (mask_12)
 _MAP = re.compile(
-    r"(.+)[_-](lesion|roi|\d*_?mask|seg|segmented|segmentation|heat(_?map)?|saliency|(grad_?|score_?|eigen_?)?cam(\+\+|pp)?|"
-    r"overlay|contours?|superpixels?|occlusion|attentions?(_?map)?|attributions?|lime|shap|ig|bbox|annotated|annotation|gt)",
+    rf"(.*[^ ._-])(?:[ ._-](?:lesion|roi|{_DRAWN}|(?:grad_?|score_?|eigen_?)?cam(?:\+\+|pp)?|occlusion|"
+    r"attentions?(?:_?map)?|attributions?|lime|shap|ig|bbox|(?:mask|seg)[ ._-]?\d+)|masks?)",
     re.IGNORECASE,
 )
+_MAP_OF = re.compile(rf"{_DRAWN}[ ._-](.+)", re.IGNORECASE)
+# Photographs may have such a word, too: 12_orig.jpg beside 12_contour.png.
+_WORD = r"(?:images?|img|photo|picture|orig(?:inal)?|rgb)"
+_BEFORE, _BEHIND = (re.compile(pattern, re.IGNORECASE) for pattern in (rf"^{_WORD}[ ._-]", rf"[ ._-]{_WORD}$"))
 _MASKS = re.compile(
-    r"(.*[ _-])?(masks?|segmentations?|heat[ _-]?maps?|superpixels?|saliency([ _-]maps?)?|grad-?cams?|overlays?|"
+    r"(.*[ _-])?(masks?|segmentation(s|class\w*|objects?|maps?)?|labels?(tr|ts)|"
+    r"heat[ _-]?maps?|superpixels?|saliency([ _-]maps?)?|grad-?cams?|overlays?|"
     r"contours|cams?|occlusions?|attentions?([ _-]maps?)?|attributions?|explanations?|integrated[ _-]?gradients?|lime|"
     r"shap)([ _-].*)?",
     re.IGNORECASE,
 )
 # Folders that hold something made from the photographs only where the same names occur elsewhere, too.
 _DERIVED = re.compile(
-    r"(.*[ _-])?(gt|labels?|annotations?|ground_?truths?|crops?|cropped|resized|thumb(nail)?s?|augmented|preprocessed|"
-    r"hair_?removed)([ _-].*)?",
+    r"(.*[ _-])?(gt|labels?|annot(ation)?s?|(ground[ _-]?)?truths?|seg(ment(ed|s)?|s)?|binary|msks?|"
+    r"crops?|cropped|resized|thumb(nail)?s?|augmented|preprocessed|hair_?removed)([ _-].*)?",
     re.IGNORECASE,
 )
 
@@ -42,15 +53,26 @@ def is_image(path: str | Path) -> bool:
     return Path(path).suffix.lower() in IMAGE_SUFFIXES and not Path(path).name.startswith(".")
 
 
-def is_mask(path: Path) -> bool:
+def is_mask(path: str | PurePath) -> bool:
     """Whether the name of a file says that it is a mask or a map, not a photograph."""
-    return bool(_MASK.fullmatch(path.stem))
+    return bool(_MASK.fullmatch(PurePath(path).stem))
 
 
-def drawn_from(stem: str) -> str | None:
-    """The id of the photograph that a map was drawn from, if its name is that of a map: IMD003 of IMD003_lesion."""
-    match = _MAP.fullmatch(stem)
-    return match[1] if match else None
+def photographs(stems: Iterable[str]) -> frozenset[str]:
+    """The ids that a map may have been drawn from: those of files, with and without a word such as image or orig."""
+    stems = frozenset(stems)
+    stems |= {_BEHIND.sub("", stem) for stem in stems}
+    return stems | {_BEFORE.sub("", stem) for stem in stems}
+
+
+def is_drawn(stem: str, of: frozenset[str]) -> bool:
+    """Whether an id is that of a map of one of these `photographs`: IMD003_lesion of IMD003."""
+    before, behind = _MAP_OF.fullmatch(stem), _MAP.fullmatch(stem)
+    if before and before[1] in of:
+        return True
+    while behind and behind[1] not in of:  # a_segmentation_mask may be of a
+        behind = _MAP.fullmatch(behind[1])
+    return behind is not None
 
 
 def folder_of_masks(parts: tuple[str, ...]) -> str | None:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path, PurePosixPath
 
+from dermssl.data.layouts.names import is_drawn, photographs, stem_of
 from dermssl.data.records import Kind, Problem
 from dermssl.data.sources.archives import TarArchive
 from dermssl.data.sources.container import Container, Contents, Member
@@ -26,7 +27,11 @@ class Shards(Container):
             beside = _by_key(inside.tables)
             found.others += [f"{file.name}/{name}" for name in inside.others]
             found.problems += inside.problems
+            of = photographs(stem_of(name) for name in inside.images)
             for name, member in inside.images.items():
+                if is_drawn(stem_of(name), of):
+                    found.problems.append(Problem(name, "a mask, not a photograph: left out", Kind.MASK))
+                    continue
                 image = f"{file.name.split('.')[0]}/{name}" if len(self.files) > 1 else name
                 found.images[image] = Member((number, member.key), member.size, member.print)
                 own = beside.get(_key(name), {})
