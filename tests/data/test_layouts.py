@@ -136,7 +136,8 @@ def test_spellings_of_one_class_are_one_and_said(tmp_path):
 MASKS = [
     "masks/{}.png", "GradCAM/{}.png", "GT/{}.png", "{}_mask.png", "{}_roi.png", "SegmentationClass/{}.png",
     "seg/{}.png", "Ground Truth/{}.png", "labelsTr/{}x.png", "labels/{}_label.png", "mask_{}.png", "a/gt_{}.png",
-    "{}mask.png", "{}.mask.png", "{}_GroundTruth.png", "{}_segmentation_mask.png", "{}_mask_1.png", "{}_binary.png", "{}_contour.png",
+    "{}mask.png", "{}.mask.png", "{}_GroundTruth.png", "{}_segmentation_mask.png", "{}_mask_1.png",
+    "{}_binary.png", "{}_contour.png",
 ]  # fmt: skip
 
 

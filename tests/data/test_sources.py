@@ -307,6 +307,47 @@ def test_arrays_by_the_names_that_people_give_them(suffix, images, labels, tmp_p
         assert np.array_equal(np.asarray(Image.open(io.BytesIO(records.opener.read(path)))), pixels)
 
 
+@pytest.mark.parametrize("suffix", ["npz", "h5"])
+@pytest.mark.parametrize("column", ["groups", "lesion_id", "patients", "patient_id"])
+@pytest.mark.parametrize("part", ["{}", "train_{}", "{}_train", "train/{}"])
+def test_lesions_patients_and_further_columns_of_arrays(suffix, column, part, tmp_path):
+    images, labels = ("x_train", "y_train") if part == "{}_train" else (part.format("images"), part.format("labels"))
+    groups = np.array(["p", "p", "q", "q", "r", "r"], dtype="S")
+    arrays = {images: PIXELS, labels: NUMBERS, part.format(column): groups, part.format("age"): np.arange(6)[:, None]}
+    write_arrays(tmp_path / f"set.{suffix}", arrays | {"masks": PIXELS[..., 0], "names": np.zeros(2)})
+    records = read_records(tmp_path / f"set.{suffix}")
+    assert records.groups == ("p", "p", "q", "q", "r", "r")
+    assert records.attributes["age"] == ("0", "1", "2", "3", "4", "5")
+    assert {problem.path for problem in records.problems} == {f"set.{suffix}/masks", f"set.{suffix}/names"}
+
+
+@pytest.mark.parametrize("suffix", ["npz", "h5"])
+@pytest.mark.parametrize("word", ["val", "valid", "validation"])
+def test_no_part_of_arrays_is_lost(suffix, word, tmp_path):
+    arrays = {"x_train": PIXELS[:3], "y_train": np.array([0.0, 1.0, -1.0]), "x_test": PIXELS[5:], "y_test": NUMBERS[5:]}
+    write_arrays(tmp_path / f"set.{suffix}", arrays | {f"x_{word}": PIXELS[3:5], f"y_{word}": NUMBERS[3:5]})
+    records = read_records(tmp_path / f"set.{suffix}")
+    assert records.attributes["split"] == ("train",) * 3 + ("val",) * 2 + ("test",)
+    assert [records.classes[label] if label >= 0 else None for label in records.labels] == [
+        "0",
+        "1",
+        None,
+        "1",
+        "0",
+        "1",
+    ]
+
+
+def test_a_split_in_an_array(tmp_path):
+    np.savez(tmp_path / "a.npz", images=PIXELS, labels=NUMBERS, split=np.array(["train", "test"] * 3))
+    assert read_records(tmp_path / "a.npz").attributes["split"] == ("train", "test") * 3
+
+
+def test_a_group_of_an_hdf5_file_that_is_no_part_is_named(tmp_path):
+    write_arrays(tmp_path / "a.h5", {"images": PIXELS, "labels": NUMBERS, "more/images": PIXELS})
+    assert [problem.path for problem in read_records(tmp_path / "a.h5").problems] == ["a.h5/more"]
+
+
 @pytest.mark.parametrize(
     ("arrays", "fault"),
     [

@@ -2,7 +2,7 @@
 
 import threading
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -11,21 +11,22 @@ import numpy as np
 from dermssl.data.formats import UnreadableImage
 from dermssl.data.layouts.classes import CLASSES
 from dermssl.data.layouts.names import is_image
+from dermssl.data.records import Kind, Problem
 from dermssl.data.sources import pixels
 from dermssl.data.sources.container import DAMAGE, MAX_TABLE_BYTES, Container, Contents, Member, damage_said
 from dermssl.data.sources.extras import extra
+from dermssl.data.sources.named import Part, check_images, classes_of, columns_of, parts_of, rows_of, texts_of, unused
 from dermssl.data.sources.names import clean
 from dermssl.data.sources.spool import Spool
 from dermssl.data.sources.tables import as_csv
 from dermssl.errors import DermsslError
 
-SPLITS = ("train", "val", "test")
 # DermaMNIST numbers HAM10000's classes in the order of their codes (medmnist/info.py, version 3).
 NAMED = {"dermamnist": CLASSES}
 
 
 class NpzArrays(Container):
-    """A .npz with ``train_images``, ``train_labels``, the same of ``val`` and ``test``; or other names of `_parts`.
+    """A .npz with ``train_images``, ``train_labels``, the same of ``val`` and ``test``; or other names of `parts_of`.
 
     Its arrays are mostly compressed as a whole, so they are unpacked to a temporary file once one is asked for.
     """
@@ -39,27 +40,34 @@ class NpzArrays(Container):
 
     def contents(self) -> Contents:
         found, rows, self._shapes = Contents(), [], {}
-        names = {name.removesuffix(".npy") for name in self._zip.namelist()}
-        parts = _parts(names.__contains__)
+        names = {name.removesuffix(".npy") for name in self._zip.namelist() if name.endswith(".npy")}
+        parts = parts_of(names.__contains__)
         if not parts:
             raise DermsslError(
                 f"{self.path}: no arrays train_images, val_images, test_images or images; it has "
                 f"{', '.join(sorted(names))}"
             )
+        shapes = {name: self._shape(name) for name in sorted(names)}
         labelled = NAMED.get(self.path.stem.split("_")[0].lower(), ())
-        for split, images, labels in parts:
-            with damage_said(self.path, *DAMAGE), self._zip.open(f"{images}.npy") as file:
-                shape, dtype = _header(file)
-            _check(self.path, images, dtype, shape)
-            self._shapes[images] = shape
-            values = self._labels(labels, shape[0]) if labels in names else [None] * shape[0]
+        for part in parts:
+            shape, dtype = shapes[part.images]
+            check_images(self.path, part.images, dtype, shape)
+            self._shapes[part.images] = shape
+            values = self._values(part.labels, shape[0]) if part.labels in names else None
             texts = [
                 labelled[int(value)] if value is not None and value.isdigit() and int(value) < len(labelled) else value
-                for value in values
+                for value in classes_of(values, shape[0])
             ]
-            rows += _rows_of(found, split, images, shape, texts)
+            further = {column: self._values(name, shape[0]) for column, name in columns_of(part, shapes).items()}
+            rows += rows_of(found, part, shape, texts, further)
+        found.problems += unused(self.path, parts, shapes)
         found.tables["table.csv"] = as_csv(rows)
         return found
+
+    def _shape(self, name: str) -> tuple[tuple[int, ...], np.dtype]:
+        with damage_said(self.path, *DAMAGE), self._zip.open(f"{name}.npy") as file:
+            shape, _, dtype = _header(file)
+        return shape, dtype
 
     def read(self, key: object) -> bytes:
         assert isinstance(key, tuple)
@@ -86,13 +94,13 @@ class NpzArrays(Container):
                 self._spool = spool
         return self._spool
 
-    def _labels(self, name: str, count: int) -> list[str | None]:
+    def _values(self, name: str, count: int) -> list[str | None]:
         info = self._zip.getinfo(f"{name}.npy")
         if info.file_size > MAX_TABLE_BYTES:
             raise DermsslError(f"{self.path}: {name} takes more than {MAX_TABLE_BYTES / 2**20:,.0f} MiB")
         with damage_said(self.path, *DAMAGE), self._zip.open(info) as file:
             values = np.lib.format.read_array(file, allow_pickle=False)
-        return _texts(self.path, name, values, count)
+        return texts_of(self.path, name, values, count)
 
 
 class Hdf5Images(Container):
@@ -108,7 +116,7 @@ class Hdf5Images(Container):
     def contents(self) -> Contents:
         found = Contents()
         with damage_said(self.path, ValueError, KeyError, RuntimeError):
-            if arrays := _parts(lambda key: (value := self._dataset(key)) is not None and _is_stack(value.shape)):
+            if arrays := parts_of(lambda key: (value := self._dataset(key)) is not None and _is_stack(value.shape)):
                 return self._arrays(arrays, found)
             for key in self._file:  # 400,000 in ISIC 2024's: each is opened once
                 value, name = self._dataset(key), clean(key)
@@ -128,16 +136,29 @@ class Hdf5Images(Container):
                 )
         return found
 
-    def _arrays(self, arrays: list[tuple[str, str, str]], found: Contents) -> Contents:
+    def _arrays(self, parts: list[Part], found: Contents) -> Contents:
         rows = []
-        for split, images, labels in arrays:
-            array = self._file[images]
-            _check(self.path, images, array.dtype, array.shape)
-            values = self._dataset(labels)
-            texts: list[str | None] = [None] * len(array)
-            if values is not None:
-                texts = _texts(self.path, labels, values[()], len(array))
-            rows += _rows_of(found, split, images, array.shape, texts)
+        folders = {key for key in self._file if self._dataset(key) is None}
+        of_parts = [part.word for part in parts if part.word in folders]
+        inside = [f"{word}/{key}" for word in of_parts for key in self._file[word]]
+        sets = {name: self._dataset(name) for name in (*self._file, *inside)}
+        shapes = {name: (value.shape, value.dtype) for name, value in sets.items() if value is not None}
+        for part in parts:
+            array = sets[part.images]
+            check_images(self.path, part.images, array.dtype, array.shape)
+            texts = {
+                name: texts_of(self.path, name, sets[name][()], len(array))
+                for name in (part.labels, *columns_of(part, shapes).values())
+                if name in shapes
+            }
+            further = {column: texts[name] for column, name in columns_of(part, shapes).items()}
+            classes = classes_of(texts.get(part.labels), len(array))
+            rows += rows_of(found, part, array.shape, classes, further)
+        found.problems += unused(self.path, parts, shapes)
+        found.problems += [
+            Problem(f"{self.path.name}/{name}", "a group that is not read: it is no part", Kind.LEFT_OUT)
+            for name in sorted(folders - set(of_parts))
+        ]
         found.tables["table.csv"] = as_csv(rows)
         return found
 
@@ -162,14 +183,6 @@ class Hdf5Images(Container):
         return pixels.of_array(array)
 
 
-def _parts(is_there: Callable[[str], bool]) -> list[tuple[str, str, str]]:
-    """The part, the images and the labels of each pair of arrays, by the names that people give them."""
-    spelled = (("{}_images", "{}_labels"), ("{}/images", "{}/labels"), ("x_{}", "y_{}"), ("X_{}", "y_{}"))
-    pairs = [(split, x.format(split), y.format(split)) for x, y in spelled for split in SPLITS]
-    pairs = [pair for pair in pairs if is_there(pair[1])]
-    return pairs or [("", x, y) for x, y in (("images", "labels"), ("x", "y"), ("X", "y")) if is_there(x)][:1]
-
-
 def _is_stack(shape: tuple[int, ...]) -> bool:
     """Whether an HDF5 data set is an array of many images rather than one."""
     return len(shape) == 4 or (len(shape) == 3 and shape[2] not in (1, 3, 4))
@@ -180,45 +193,16 @@ def _may_be_image(value: Any) -> bool:
     return len(value.shape) in (2, 3) or (value.dtype.kind in "VSO" and not value.shape) or value.dtype == np.uint8
 
 
-def _rows_of(
-    found: Contents, split: str, images: str, shape: tuple[int, ...], labels: list[str | None]
-) -> list[dict[str, str | None]]:
-    """Name the images of an array in ``found``; their rows in its table."""
-    rows: list[dict[str, str | None]] = []
-    for number, label in enumerate(labels):
-        name = f"{split}/{number:06d}.png" if split else f"{number:06d}.png"
-        found.images[name] = Member((images, number), int(np.prod(shape[1:])))
-        rows.append({"image": name, "label": label, **({"split": split} if split else {})})
-    return rows
-
-
-def _check(path: Path, name: str, dtype: np.dtype, shape: tuple[int, ...]) -> None:
-    if dtype != np.uint8 or not (len(shape) == 3 or (len(shape) == 4 and shape[3] in (1, 3))):
-        raise DermsslError(f"{path}: {name} is {dtype} {shape}, where uint8 (images, height, width, 3) is expected")
-
-
-def _texts(path: Path, name: str, values: np.ndarray, count: int) -> list[str | None]:
-    """A text for each image; several columns are one-hot, or several labels at once, which are unknown."""
-    if values.shape[:1] != (count,):
-        raise DermsslError(f"{path}: {name} has {len(values) if values.shape else 'no'} rows for {count} images")
-    values = values.reshape(count, -1)
-    if values.shape[1] == 1:
-        texts = values[:, 0].tolist()
-        return [text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text) for text in texts]
-    return [str(int(np.argmax(row))) if (row > 0).sum() == 1 else None for row in values]
-
-
-def _header(file: Any) -> tuple[tuple[int, ...], np.dtype]:
+def _header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether it is in Fortran order, and type of an array."""
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(file)
-    if fortran:
-        raise ValueError("arrays in Fortran order are not read")
-    return shape, dtype
+    return read(file)
 
 
 def _rows(file: BinaryIO | Any, shape: tuple[int, ...]) -> Iterator[bytes]:
-    _header(file)
+    if _header(file)[1]:
+        raise ValueError("arrays in Fortran order are not read")
     size = int(np.prod(shape[1:]))
     for _ in range(shape[0]):
         piece = file.read(size)
