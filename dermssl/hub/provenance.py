@@ -36,8 +36,8 @@ def provenance(config: dict[str, Any], sha256: str, name: str) -> str:
     record = config["dermssl"]
     data, training, settings = record["data"], record["training"], record["settings"]
     peers, before = record["peers"], record["before"]
-    runs = {THIS: f"runs/{name}", **{peer: f"runs/{peer}" for peer in peers}}
-    starts = {run["name"]: f"runs/{run['name']}" for run in before}
+    runs = {THIS: f"runs/{name}", **{peer: _place(peer, name) for peer in peers}}
+    starts = {run["name"]: _place(run["name"], name) for run in before}
     commands = [
         *(_pretrain(run["data"]["folder"], starts[run["name"]], _started(run["settings"], starts)) for run in before),
         _pretrain(data["folder"], runs[THIS], _started(settings, starts)),
@@ -76,9 +76,16 @@ def stated_sha256(page: str) -> str | None:
     return found and found[1]
 
 
+def _place(run: str, name: str) -> str:
+    """Where the commands write another run than the one called ``name``, which may be called so, too."""
+    return f"runs/{run}" if run != name else f"runs/{run}-other"
+
+
 def _pretrain(folder: str, run: str, settings: dict[str, Any]) -> str:
-    first = sorted(settings, key=lambda key: key != "method")
-    options = [_option(key, settings[key]) for key in first if settings[key] is not None]
+    own = settings.get("method_options") or {}  # which a command takes one by one, as all others
+    given = {**{key: value for key, value in settings.items() if key != "method_options"}, **own}
+    first = sorted(given, key=lambda key: key != "method")
+    options = [_option(key, given[key]) for key in first if given[key] is not None]
     return " ".join(["dermssl pretrain", shlex.quote(folder), "--output", shlex.quote(run), *options])
 
 

@@ -3,10 +3,13 @@
 A record holds no path of the machine it was made on, only the last part of each.
 """
 
+import contextlib
+import itertools
 import math
 from pathlib import Path
 from typing import Any
 
+from dermssl.backbones.download import download
 from dermssl.backbones.load import CONFIG_FILE, is_path
 from dermssl.data.known import KNOWN, name_of
 from dermssl.documents import read_json
@@ -17,7 +20,15 @@ from dermssl.privacy import last_part, without_paths
 # Beside the config.json of an export: its evaluations, and the runs that its run started from.
 RESULTS_FILE = "results.json"
 # What exported weights tell of their training.
-RECORD: dict[str, Any] = {"settings": dict, "resolved": dict, "training": dict, "data": dict, "before?": [dict]}
+RECORD: dict[str, Any] = {
+    "settings": dict,
+    "resolved": dict,
+    "training": dict,
+    "data": dict,
+    "license?": (str, None),
+    "attribution?": [str],
+    "before?": [dict],
+}
 
 
 def training_record(folder: Path) -> dict[str, Any]:
@@ -59,34 +70,60 @@ def earlier_runs(weights: str | None) -> list[dict[str, Any]]:
     """How weights were made that another run starts from, the oldest run first; empty where no file tells.
 
     Args:
-        weights: as ``pretrain`` was given them; a run or exported directory says how it was trained.
+        weights: as ``pretrain`` was given them; a run or exported directory, here or on the Hub, says how it was
+            trained.
     """
-    if weights is None or not is_path(weights):
+    if weights is None or not (is_path(weights) or weights.startswith("hf-hub:")):
         return []
-    path = Path(weights).resolve()
-    folder = RunDirectory.of(path.parent if path.is_file() else path).path
     try:
-        if (folder / "backbone").is_dir():
-            record = training_record(folder)
-        else:
-            what, remedy = "the configuration of exported weights", "export them again"
-            record = read_json(folder / CONFIG_FILE, what, {"dermssl": RECORD}, remedy=remedy)["dermssl"]
-            if (folder / RESULTS_FILE).exists():
-                what = "the results of exported weights"
-                before = read_json(folder / RESULTS_FILE, what, {"before": [dict]}, remedy=remedy)["before"]
-                record = {"before": before, **record}
-        kept = {key: record.get(key) for key in ("settings", "resolved", "training", "license", "attribution")}
+        name, record = _published(weights) if weights.startswith("hf-hub:") else _on_disk(weights)
+        kept = {key: record.get(key) for key in ("settings", "resolved", "training", "license")}
+        kept["attribution"] = record.get("attribution", [])
         data = {key: record["data"].get(key) for key in ("name", "folder", "images", "content_hash")}
     except DermsslError:
         return []
-    return [*record.get("before", []), {"name": folder.name, "data": data, **kept}]
+    before = record.get("before", [])
+    taken = {run.get("name") for run in before}  # two folders may have one name, and a page tells runs apart by it
+    name = next(free for n in itertools.count(1) if (free := f"{name}-{n}" if n > 1 else name) not in taken)
+    return [*before, {"name": name, "data": data, **kept}]
+
+
+def _on_disk(weights: str) -> tuple[str, dict[str, Any]]:
+    """Name and record of a run directory or an exported one."""
+    path = Path(weights).resolve()
+    folder = RunDirectory.of(path.parent if path.is_file() else path).path
+    if (folder / "backbone").is_dir():
+        return folder.name, training_record(folder)
+    results = folder / RESULTS_FILE
+    return folder.name, _exported(folder / CONFIG_FILE, results if results.exists() else None)
+
+
+def _published(weights: str) -> tuple[str, dict[str, Any]]:
+    """Name and record of an export on the Hub."""
+    repo, _, revision = weights.removeprefix("hf-hub:").partition("@")
+    config = download(repo, CONFIG_FILE, revision or None, weights)
+    _exported(config, None)  # somebody else's weights have no results of ours
+    results = None
+    with contextlib.suppress(DermsslError):  # those of 0.1.0 stand in config.json
+        results = download(repo, RESULTS_FILE, revision or None, weights)
+    return repo.rpartition("/")[2], _exported(config, results)
+
+
+def _exported(config: Path, results: Path | None) -> dict[str, Any]:
+    """The record in the files of an export."""
+    what, remedy = "the configuration of exported weights", "export them again"
+    record: dict[str, Any] = read_json(config, what, {"dermssl": RECORD}, remedy=remedy)["dermssl"]
+    if results is None:
+        return record
+    what = "the results of exported weights"
+    return {"before": read_json(results, what, {"before": [dict]}, remedy=remedy)["before"], **record}
 
 
 def _init(weights: str | None, before: list[dict[str, Any]]) -> dict[str, Any]:
-    """What a run starts from as its commands spell it: the run before it, or weights that are not a path."""
-    if before:
-        return {"init": before[-1]["name"]}
-    return {"init": weights} if weights and not is_path(weights) else {}
+    """What a run starts from as its commands spell it: weights that are not a path, or the run before it."""
+    if weights and not is_path(weights):
+        return {"init": weights}
+    return {"init": before[-1]["name"]} if before else {}
 
 
 def _training(run: RunDirectory, resolved: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import timm
 import torch
 from click.testing import CliRunner
 from hub_fixtures import write_report, write_run
-from huggingface_hub import ModelCard
+from huggingface_hub import ModelCard, constants
 from safetensors.torch import load_file, save_file
 
 from dermssl.backbones.create import create_backbone
@@ -225,7 +225,8 @@ def test_the_licence_of_a_run_before_is_carried_on(tmp_path, unverified, first, 
 
 
 @pytest.mark.parametrize("weights", ["timm:resnet10t.c3_in1k", "hf-hub:org/name@main"])
-def test_weights_that_are_no_path_are_told_whole(tmp_path, unverified, weights):
+def test_weights_that_are_no_path_are_told_whole(tmp_path, unverified, monkeypatch, weights):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     run = write_run(tmp_path / "run")
     stored = json.loads((run / "config.json").read_text())
     stored["config"]["init"], stored["before"] = weights, earlier_runs(weights)
