@@ -10,6 +10,7 @@ from dermssl.data import parts
 from dermssl.data.folds import cut_groups, make_folds
 from dermssl.data.groups import copies, joined, read_pairs
 from dermssl.data.joining import known_pairs
+from dermssl.data.layouts.classes import class_of_code
 from dermssl.errors import DermsslError
 from dermssl.evaluation.labelled import LabelledImages
 from dermssl.options import SPLITS, check
@@ -235,11 +236,23 @@ def _with_joined(
 def _aligned(test: LabelledImages, classes: tuple[str, ...]) -> LabelledImages:
     """The test set with labels that count in the training set's classes."""
     used = test.without_empty_classes()
-    unknown = [name for name in used.classes if name not in classes]
+    numbers = [_number_of(name, classes) for name in used.classes]
+    unknown = [name for name, number in zip(used.classes, numbers, strict=True) if number is None]
     if unknown:
         raise DermsslError(
             f"--test {test.source}: its classes {', '.join(unknown)} are unknown to the training data, which "
             f"has {', '.join(classes)}; leave these images out or name the classes alike"
         )
-    number = np.array([classes.index(name) for name in used.classes])
-    return replace(used, labels=number[used.labels], classes=classes)
+    return replace(used, labels=np.array(numbers)[used.labels], classes=classes)
+
+
+def _number_of(name: str, classes: tuple[str, ...]) -> int | None:
+    """Which of the classes has this name, or else is the only one of this diagnosis.
+
+    MEL is read as mel where all classes of a set are known diagnoses, and stays MEL beside others.
+    """
+    if name in classes:
+        return classes.index(name)
+    code = class_of_code(name)
+    alike = [number for number, other in enumerate(classes) if code is not None and class_of_code(other) == code]
+    return alike[0] if len(alike) == 1 else None

@@ -76,6 +76,22 @@ def test_test_images_that_copy_training_images_are_said(labelled, tmp_path):
     assert any("1 of the 12 test images are byte-for-byte copies of training images" in note for note in report.notes)
 
 
+def test_classes_of_a_test_set_are_matched_by_their_diagnosis_too(tmp_path):
+    """MEL and NV become mel and nv in a set of known diagnoses only, and stay as they are beside others."""
+    capitals = {"mel": "MEL", "nv": "NV", "bkl": "cyst"}
+
+    def spelled(name, counts, seed):
+        data = write_set(tmp_path / name, counts, seed=seed)
+        return rewritten(data, lambda rows: [[row[0], capitals[row[1]], *row[2:]] for row in rows])
+
+    both, known = spelled("both", {"bkl": 8, "mel": 8, "nv": 8}, 1), spelled("known", {"mel": 4, "nv": 4}, 2)
+    report = evaluate_knn("random:test_resnet", both, test=known, **OPTIONS)
+    assert report.classes == ("MEL", "NV", "cyst")
+    assert [report.per_class[name]["support"] for name in report.classes] == [4, 4, 0]
+    with pytest.raises(DermsslError, match="its classes cyst are unknown to the training data, which has mel, nv"):
+        evaluate_knn("random:test_resnet", known, test=both, **OPTIONS)
+
+
 def test_pairs_join_groups(labelled, tmp_path):
     before = evaluate_knn("random:test_resnet", labelled, **OPTIONS)
     one, other = "nv_0_1.png", "mel_0_3.png"
