@@ -21,7 +21,7 @@ from dermssl.evaluation.report import Report
 from dermssl.evaluation.setup import Setup
 from dermssl.evaluation.transfer import Transfer
 from dermssl.files import replaced_file, write_text
-from dermssl.options import takes
+from dermssl.options import check, takes
 from dermssl.privacy import told_apart
 from dermssl.tables import markdown_table, percent
 
@@ -164,10 +164,12 @@ def fewshot(weights: Sequence[str | Path | nn.Module], data: str | Path | Cache,
         weights = [weights]
     if not weights:
         raise DermsslError("fewshot: name one set of WEIGHTS or more")
-    shares = tuple(sorted(set(options.fractions)))
-    wrong = [share for share in shares if not 0 < share <= 1]
-    if wrong or not shares:
-        raise DermsslError(f"--fractions {','.join(f'{s:g}' for s in wrong)}: each must be above 0 and at most 1")
+    for share in options.fractions:
+        check("fractions", share)  # a number at all
+        check("fractions", float(share), above=0, most=1)
+    shares = tuple(sorted({float(share) for share in options.fractions}))
+    if not shares:
+        raise DermsslError("--fractions: name one or more, above 0 and at most 1")
     output = options.output
     if output is not None and not (Path(output) / _REQUESTS).is_file():
         check_output(output)

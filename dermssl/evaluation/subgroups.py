@@ -34,6 +34,9 @@ def check_columns(by: str | Sequence[str] | None, data: LabelledImages, option: 
         DermsslError: the data has no such column, or its values are too many to be subgroups.
     """
     names = [name.strip() for name in by.split(",")] if isinstance(by, str) else list(by or ())
+    for name in names:
+        if not isinstance(name, str):
+            raise DermsslError(f"--by {name!r}: must be the name of a column")
     names = list(dict.fromkeys(name for name in names if name))
     known = {name.lower(): name for name in data.attributes}
     for name in names:

@@ -300,8 +300,9 @@ class TestFewShot:
     def test_errors(self, labelled):
         with pytest.raises(DermsslError, match="named twice"):
             fewshot(["random:test_resnet"] * 2, labelled, fractions=[0.3], freeze=True, **FOLDS)
-        with pytest.raises(DermsslError, match="--fractions 2: each must be"):
-            fewshot(["random:test_resnet"], labelled, fractions=[0.3, 2], **FOLDS)
+        for wrong, said in ((2, "2: must be above"), (np.float32(2), "2: must be above"), ("0.3", "0.3: must be a")):
+            with pytest.raises(DermsslError, match=f"--fractions {said}"):
+                fewshot(["random:test_resnet"], labelled, fractions=[0.3, wrong], **FOLDS)
         with pytest.raises(DermsslError, match="WEIGHTS"):
             fewshot([], labelled)
 

@@ -88,7 +88,11 @@ def test_the_other_figures_and_the_answers_do_not_change(report, described, tmp_
 
 @pytest.mark.parametrize(
     ("by", "message"),
-    [("colour", "--by colour: DATA .* has no such column; it has sex, age"), ("note", "--by note: has 105 different")],
+    [
+        ("colour", "--by colour: DATA .* has no such column; it has sex, age"),
+        ("note", "--by note: has 105 different"),
+        ([1], "--by 1: must be the name of a column"),
+    ],
 )
 def test_what_names_no_subgroups_is_an_error(described, by, message):
     with pytest.raises(DermsslError, match=message):
