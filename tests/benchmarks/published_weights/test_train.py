@@ -1,6 +1,8 @@
 """The script that makes the weights in hub/, cut down to seconds: trained, evaluated, exported, checked."""
 
 import os
+import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -41,7 +43,17 @@ def test_weights_are_trained_proven_and_exported(tmp_path):
         assert f"| {name} | random |" in output
     twice = ["run/evaluations", "run/evaluations"]
     differences = run([sys.executable, str(HERE / "paired_differences.py"), *twice], tmp_path)
-    assert differences in output  # the mean of the same twice is the same
+    without_seeds, count = re.subn("; seeds ([^ ]+) to \\1\\)", ")", differences)
+    assert count == 3 * 2 * 3  # evaluations, other weights, metrics
+    assert without_seeds in output  # the mean of the same twice is the same, and two same seeds do not vary
     assert "tested on synthetic_a\n" in card
     assert card.count("](features-in-the-plane.png)") == card.count("](mean-activation.png)") == 1
     timm.create_model(f"local-dir:{tmp_path}/hub/resnet10t.dermssl_drawn", pretrained=True, num_classes=7)
+
+
+def test_interval_over_seeds_is_students():
+    over_seeds = runpy.run_path(str(HERE / "paired_differences.py"))["over_seeds"]
+    [(low, high)] = over_seeds([0.01, 0.02, 0.03])
+    half = 4.30265 * 0.01 / 3**0.5  # t of 2 degrees of freedom at 97.5 %, from a printed table
+    assert (low, high) == (pytest.approx(0.02 - half, abs=1e-6), pytest.approx(0.02 + half, abs=1e-6))
+    assert over_seeds([0.01]) == []
