@@ -57,11 +57,18 @@ def refuse_misfit(model: nn.Module, shapes: Mapping[str, tuple[int, ...]], sourc
 
 
 def without_classifier(model: nn.Module, tensors: Mapping[str, Value]) -> dict[str, Value]:
-    """``tensors`` less those of the classifier that timm names in the model's configuration."""
+    """``tensors`` less those of the classifier that timm names in the model's configuration.
+
+    Where the module around it has nothing of the model's own, all of it is the classifier: levit normalises there.
+    """
     classifier = pretrained_cfg(model).get("classifier") or ()
     heads = (classifier,) if isinstance(classifier, str) else tuple(classifier)
+    own = model.state_dict().keys()
+    around = {f"{head.rpartition('.')[0]}." for head in heads if "." in head}
+    whole = {place for place in around if not any(name.startswith(place) for name in own)}
     # startswith(()) is False: a model without a classifier keeps everything
-    return {name: t for name, t in tensors.items() if not name.startswith(tuple(f"{head}." for head in heads))}
+    prefixes = (*(f"{head}." for head in heads), *whole)
+    return {name: t for name, t in tensors.items() if not name.startswith(prefixes)}
 
 
 def _advice(own: Iterable[str], extra: list[str]) -> str:

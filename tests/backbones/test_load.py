@@ -7,6 +7,7 @@ import timm
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
+from timm.models import save_for_hf
 
 from dermssl.backbones.create import create_backbone
 from dermssl.backbones.load import load_backbone
@@ -114,6 +115,20 @@ def test_a_classifier_is_refused_on_saving_and_left_out_on_loading(resnet, folde
     tensors = {**resnet.state_dict(), "fc.weight": torch.zeros(7, 512), "fc.bias": torch.zeros(7)}
     save_file(tensors, folder / "model.safetensors")
     assert_equal(load_backbone(folder), resnet)
+
+
+@pytest.mark.parametrize("name", ["efficientvit_m0", "test_convnext"])
+def test_what_timm_saves_of_a_classifier_is_read_without_it(name, tmp_path):
+    """One with a norm of its own before the last layer, and one whose norm is the backbone's."""
+    model = timm.create_model(name, num_classes=7).eval()
+    save_for_hf(model, tmp_path, safe_serialization=True)
+    again, images = load_backbone(tmp_path), torch.randn(1, 3, 224, 224)
+    with torch.inference_mode():
+        wanted = model.forward_head(model.forward_features(images), pre_logits=True)
+        assert torch.allclose(again(images), wanted, atol=1e-5)
+    rewrite(tmp_path, lambda tensors: {**tensors, "neck.weight": torch.zeros(3)})
+    with pytest.raises(DermsslError, match="1 have names it does not know"):
+        load_backbone(tmp_path)
 
 
 def rewrite(folder, change):
