@@ -4,6 +4,7 @@ import functools
 import importlib
 import importlib.util
 import io
+import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -83,7 +84,7 @@ def _with_heif() -> bool:
 
 
 # Suffixes of pictures that take more than PIL, and whether what they take is there.
-_PLUGINS = {".heic": "pillow_heif", ".heif": "pillow_heif", ".dcm": "pydicom", ".dicom": "pydicom"}
+_PLUGINS = dict.fromkeys((".heic", ".heif", ".hif"), "pillow_heif") | dict.fromkeys((".dcm", ".dicom"), "pydicom")
 READABLE = frozenset(suffix for suffix, module in _PLUGINS.items() if _there(module)) | (
     {".avif"} if "AVIF" in FORMATS else set()
 )
@@ -98,10 +99,18 @@ _REMEDIES = {
     ".download": "an unfinished download",
     ".part": "an unfinished download",
     ".crdownload": "an unfinished download",
+    **dict.fromkeys(
+        (".jxl", ".psd", ".tga", ".pcx", ".exr", ".svs", ".rw2", ".orf", ".raf", ".pef", ".nrw", ".srw"),
+        "not read: convert it to JPEG or PNG",
+    ),
     "": "no suffix, so not taken for an image; rename it if it is one",
 }
 
 
+# a.jpg.1, a.jpg~, a.jpg_large: what copying, editing and downloading make of a.jpg
+_RENAMED = re.compile(r".+\.(jpe?g|png|bmp|tiff?|webp)([~_-]\w*|\.(bak|old|orig|tmp|copy|\d+))", re.IGNORECASE)
+_ALMOST = "almost"
+_REMEDIES[_ALMOST] = "the suffix is not that of an image; rename it if it is one"
 _NO_IMAGES = frozenset("readme license licence attribution makefile metadata ham10000_metadata checksums".split())  # noqa: SIM905
 
 
@@ -115,7 +124,7 @@ def not_read(names: Iterable[str]) -> list[tuple[str, str]]:
     first: dict[str, str] = {}
     for name in sorted(names):
         path = Path(name)
-        suffix = path.suffix.lower()
+        suffix = _ALMOST if _RENAMED.fullmatch(path.name) else path.suffix.lower()
         if suffix in _REMEDIES and suffix not in READABLE and (suffix or path.name.lower() not in _NO_IMAGES):
             counts[suffix] += 1
             first.setdefault(suffix, name)

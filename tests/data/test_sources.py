@@ -50,6 +50,16 @@ def folder(tmp_path) -> Path:
     return where
 
 
+MODES = {"x.tar.gz": ("w:gz",)}
+
+
+def bmp(seed: int) -> bytes:
+    """All of one size."""
+    file = io.BytesIO()
+    Image.open(io.BytesIO(picture(seed))).save(file, "BMP")
+    return file.getvalue()
+
+
 def members(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
@@ -98,6 +108,21 @@ def test_an_archive_is_read_as_its_folder(tmp_path, folder, name, top):
     records = read_records(path)
     same(records, read_records(folder))
     assert not records.problems
+
+
+@pytest.mark.parametrize("name", ["x.zip", "x.tar", "x.tar.gz"])
+def test_equal_files_of_one_name_are_one_image_and_others_are_not(tmp_path, name):
+    files = {
+        "p1/a.png": picture(1),
+        "p2/a.png": picture(1),
+        "p1/b.png": picture(2),
+        "p1/c.bmp": bmp(3),
+        "p2/c.bmp": bmp(4),
+    }
+    files["t.csv"] = b"image,label\na,mel\nb,nv\nc,nv\n"
+    records = read_records((write_zip if name == "x.zip" else write_tar)(tmp_path / name, files, *MODES.get(name, ())))
+    assert records.ids == ("a", "b")
+    assert [(problem.path, problem.kind) for problem in records.problems] == [("c", "ambiguous file")]
 
 
 def test_zips_in_a_folder_go_with_its_table(tmp_path, folder):
@@ -209,6 +234,15 @@ def test_what_is_not_read_is_named(tmp_path):
     assert {p.path for p in records.problems} == {"rest.rar", "a.zip/b.7z", "a.zip/inner.zip", "a.zip/c.tfrec"}
 
 
+@pytest.mark.parametrize(
+    "name", ["b.jpg_large", "b.JPG~", "b.jpeg.1", "b.png.bak", "b.jxl", "b.psd", "b.rw2", "b.tif_original"]
+)
+def test_files_that_are_nearly_images_are_named(name, tmp_path):
+    (tmp_path / "a.png").write_bytes(picture(1))
+    (tmp_path / name).write_bytes(picture(2))
+    assert [problem.path for problem in read_records(tmp_path).problems] == [name]
+
+
 def test_what_cannot_be_read_alone_is_an_error_that_names_it(tmp_path):
     (tmp_path / "images.7z").write_bytes(b"x")
     with pytest.raises(DermsslError, match=r"images\.7z: left out: unpack it"):
@@ -238,6 +272,14 @@ def test_masks_in_webdataset_shards_are_no_images(tmp_path):
     records = read_records(write_tar(tmp_path / "train-000000.tar", files))
     assert records.ids == tuple(f"{i:04d}.jpg" for i in range(4))
     assert [problem.kind for problem in records.problems] == ["mask"] * 8
+
+
+def test_a_table_in_a_webdataset_shard_adds_to_its_images(tmp_path):
+    files = {f"{i:04d}.png": picture(i) for i in range(4)} | {f"{i:04d}.cls": str(i % 2).encode() for i in range(4)}
+    files["patients.csv"] = b"image,patient_id\n0000,p\n0001,p\n0002,q\n0003,q\n"
+    records = read_records(write_tar(tmp_path / "s.tar", files))
+    assert records.groups == ("p", "p", "q", "q")
+    assert records.class_counts() == {"0": 2, "1": 2}
 
 
 def test_npz_of_medmnist(tmp_path):
@@ -414,6 +456,17 @@ def test_parquet_with_hams_columns_in_words(tmp_path):
     records = read_records(tmp_path)
     assert records.class_counts() == {"akiec": 1, "bkl": 1, "mel": 1, "nv": 1}
     assert len(set(records.groups)) == 3
+
+
+def test_parquet_with_classes_in_paths_and_columns_of_lists(tmp_path):
+    for part in ("train", "test"):
+        images = [{"bytes": picture(i), "path": f"{'mn'[i % 2]}/{i}.png"} for i in range(4)]
+        write_parquet(tmp_path / f"{part}.parquet", {"image": images, "patients": [["p"], ["q"]] * 2})
+    records = read_records(tmp_path)
+    assert records.class_counts() == {"m": 4, "n": 4}
+    assert sorted(records.attributes) == ["split"]
+    said = {problem.path for problem in records.problems if problem.kind == "left out"}
+    assert said == {"train.parquet/patients", "test.parquet/patients"}
 
 
 def test_a_missing_library_is_one_error_that_names_the_extra(tmp_path, monkeypatch):

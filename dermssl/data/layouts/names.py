@@ -9,7 +9,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from dermssl.data.formats import READABLE
 from dermssl.errors import DermsslError
 
-_SUFFIXES = "jpg jpeg jpe jfif png bmp dib tif tiff webp gif ppm pgm pnm jp2 mpo"
+_SUFFIXES = "jpg jpeg jpe jfif png bmp dib tif tiff webp gif ppm pgm pbm pnm jp2 j2k jpx jpf mpo apng"
 IMAGE_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split()) | READABLE
 SHORTENED = re.compile(r"\d([.,]\d+)?E\+\d+", re.IGNORECASE)  # 1.23457E+11, as a spreadsheet writes 123456789012
 NOT_UTF8 = "the name is not UTF-8; rename it"

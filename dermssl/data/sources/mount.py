@@ -4,15 +4,17 @@ A folder of stubs is made for as long as the layouts look at it: an empty file o
 image, and the tables as they are. So every layout of a folder is one of an archive, too, and no layout knows of either.
 """
 
+import contextlib
 import os
 import tempfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dermssl.data.formats import not_read
+from dermssl.data.formats import UnreadableImage, not_read
 from dermssl.data.layouts.names import is_image, is_utf8
 from dermssl.data.records import Kind, Problem
 from dermssl.data.sources.archives import TarArchive, ZipArchive
@@ -177,15 +179,30 @@ def _show(source: Path, container: Container, contents: Contents, shown: Mounted
         if not path.exists():
             path.write_bytes(text)
     stems = Counter(Path(name).stem for name in contents.images)
+    prints = _prints(container, contents)
     for name, member in contents.images.items():
         path = _fresh(below, name[len(top) :])
         with open(path, "wb") as file:
             if stems[path.stem] > 1:
                 # Of two pictures of one name, equal contents must look equal and others not: by the checksum where the
                 # container has one.
-                file.write(f"{member.print if member.print is not None else name}\n".encode())
+                file.write(f"{prints.get(name, name)}\n".encode())
                 file.truncate(max(member.size, file.tell()))
         shown.places[path] = (container.path / name, container, member.key)
+
+
+def _prints(container: Container, contents: Contents) -> dict[str, int]:
+    """What tells equal contents, by name. A .tar has no checksums: where a table may name one of two files of one name
+    and size, they are read for it.
+    """
+    prints = {name: member.print for name, member in contents.images.items() if member.print is not None}
+    if isinstance(container, TarArchive) and contents.tables:
+        twins = Counter((Path(name).stem, member.size) for name, member in contents.images.items())
+        for name, member in contents.images.items():
+            if twins[Path(name).stem, member.size] > 1:
+                with contextlib.suppress(UnreadableImage):  # said when it is asked for
+                    prints[name] = zlib.crc32(container.read(member.key))
+    return prints
 
 
 def _fresh(folder: Path, name: str) -> Path:

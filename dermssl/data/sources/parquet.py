@@ -16,6 +16,7 @@ from dermssl.documents import fault_of, parse_json
 from dermssl.errors import DermsslError
 
 _KEPT = 2  # row groups in memory; images are asked for in their order, by a few threads
+_NUMBER = "number of the row"  # stands for the columns of a table that has none besides the images
 _NAMES = ("image", "img", "picture", "photo", "pixels")
 
 
@@ -38,19 +39,21 @@ class ParquetTables(Container):
         for number, file in enumerate(self.files):
             with damage_said(file, self._arrow.ArrowException, ValueError):
                 table, paths, classes = self._rows(number)
-            found.problems += self._other_images(number)
+            found.problems += self._left_out(number)
             split = split_of(file.name)
             id_column = next((name for name in IDS if name in table.column_names), None)
             label = label_column(table.column_names, list(classes))
-            basenames = [clean(PurePosixPath(path.replace("\\", "/")).name) if path else None for path in paths]
-            for row, (cells, base) in enumerate(zip(table.to_pylist(), basenames, strict=True)):
+            called = [_name_of(path, whole=label is None) for path in paths]
+            for row, (cells, base) in enumerate(zip(table.to_pylist(), called, strict=True)):
+                cells = {name: value for name, value in cells.items() if name != _NUMBER}
                 for name, names in classes.items():
                     value = cells[name]
                     cells[name] = names[value] if isinstance(value, int) and 0 <= value < len(names) else None
                 own = clean(str(cells[id_column])) if id_column and cells[id_column] not in (None, "") else None
                 image = own or base or f"{file.stem}-{row:07d}"
                 if image in seen_names and own is None:
-                    image = f"{file.stem}-{row:07d}-{image}"
+                    place = PurePosixPath(image)
+                    image = place.with_name(f"{file.stem}-{row:07d}-{place.name}").as_posix()
                 if image in seen_names:
                     found.problems.append(
                         Problem(image, f"a second row of this {id_column}: the first is used", Kind.REPEATED_ROW)
@@ -115,18 +118,21 @@ class ParquetTables(Container):
             )
         return name, found[name]
 
-    def _other_images(self, number: int) -> list[Problem]:
+    def _left_out(self, number: int) -> list[Problem]:
+        """What is said of columns of further images, and of lists and the like."""
         schema, types = self._file(number).schema_arrow, self._arrow.types
-        return [
-            Problem(
-                f"{self.files[number].name}/{name}",
-                f"a second column of images beside {self._columns[number][0]!r}: left out",
-                Kind.LEFT_OUT,
-            )
-            for name, kind in zip(schema.names, schema.types, strict=True)
-            if name != self._columns[number][0]
-            and (types.is_binary(kind) or (types.is_struct(kind) and kind.get_field_index("bytes") >= 0))
-        ]
+        problems = []
+        for name, kind in zip(schema.names, schema.types, strict=True):
+            if name == self._columns[number][0]:
+                continue
+            reason = ""
+            if types.is_binary(kind) or (types.is_struct(kind) and kind.get_field_index("bytes") >= 0):
+                reason = f"a second column of images beside {self._columns[number][0]!r}: left out"
+            elif types.is_nested(kind):
+                reason = f"a column of {kind}: left out; write one value for each image"
+            if reason:
+                problems.append(Problem(f"{self.files[number].name}/{name}", reason, Kind.LEFT_OUT))
+        return problems
 
     def _rows(self, number: int) -> tuple[Any, list[str | None], dict[str, list[str]]]:
         """The columns besides the images, the images' paths, and the names of the columns that are classes."""
@@ -138,7 +144,7 @@ class ParquetTables(Container):
             for name, kind in zip(schema.names, schema.types, strict=True)
             if not (types.is_nested(kind) or types.is_binary(kind) or types.is_large_binary(kind))
         ]
-        table = file.read(columns=plain) if plain else self._arrow.table({"row": range(file.metadata.num_rows)})
+        table = file.read(columns=plain) if plain else self._arrow.table({_NUMBER: range(file.metadata.num_rows)})
         paths: list[str | None] = [None] * table.num_rows
         kind = schema.field(image).type
         if field and kind.get_field_index("path") >= 0:
@@ -156,3 +162,11 @@ class ParquetTables(Container):
             if name in plain and feature["names"]
         }
         return table, paths, classes
+
+
+def _name_of(path: str | None, whole: bool) -> str | None:
+    """The name of an image by the path that a table gives it; with its folders where these may be the classes."""
+    if not path:
+        return None
+    path = path.replace("\\", "/")
+    return (clean(path) if whole else None) or clean(PurePosixPath(path).name)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path, PurePosixPath
 
 from dermssl.data.layouts.names import is_drawn, photographs, stem_of
+from dermssl.data.layouts.table import SUFFIXES
 from dermssl.data.records import Kind, Problem
 from dermssl.data.sources.archives import TarArchive
 from dermssl.data.sources.container import Container, Contents, Member
@@ -28,6 +29,12 @@ class Shards(Container):
             found.others += [f"{file.name}/{name}" for name in inside.others]
             found.problems += inside.problems
             of = photographs(stem_of(name) for name in inside.images)
+            # a table of the whole beside the images: what it adds is joined to theirs
+            found.tables |= {
+                f"{file.name}.{PurePosixPath(name).name}": text
+                for name, text in inside.tables.items()
+                if PurePosixPath(name).suffix.lower() in SUFFIXES - _SIDECARS
+            }
             for name, member in inside.images.items():
                 if is_drawn(stem_of(name), of):
                     found.problems.append(Problem(name, "a mask, not a photograph: left out", Kind.MASK))
