@@ -1,5 +1,6 @@
 """``dermssl pretrain``: the options are the fields of ``PretrainConfig``, with its help and defaults."""
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ class PretrainCommand(click.Command):
 
 def _named_method(args: list[str]) -> str | None:
     """NAME of ``--method NAME`` or ``--method=NAME``."""
-    for word, following in zip(args, [*args[1:], ""], strict=True):
+    for word, following in itertools.pairwise([*args, ""]):
         if word == "--method" or word.startswith("--method="):
             return word.partition("=")[2] or following
     return None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dermssl.data.arguments import ColumnOptions
+from dermssl.data.arguments import ColumnOptions, PrepareOptions
 from dermssl.evaluation.recipes import RECIPES
 from dermssl.options import (
     DEVICE,
@@ -21,6 +21,7 @@ from dermssl.options import (
     Fit,
     Options,
     option,
+    said_of,
 )
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ FRACTIONS = (0.01, 0.02, 0.04, 0.06, 0.08, 0.1)
 THRESHOLD = 0.57
 
 OWN_SIZE = "that of the weights"
+LEAST_EDGE = said_of(PrepareOptions)["size"].least  # no image is decoded to fewer pixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +50,11 @@ class FeatureOptions(Options):
     """Of everything that looks at images through a backbone."""
 
     image_size: int | None = option(
-        None, "Edge of the images that the network sees, in pixels.", least=1, most=LARGEST_EDGE, unset=OWN_SIZE
+        None,
+        "Edge of the images that the network sees, in pixels.",
+        least=LEAST_EDGE,
+        most=LARGEST_EDGE,
+        unset=OWN_SIZE,
     )
     seed: int = option(0, "Seed of folds, draws, training and the weights of random:NAME.", least=0, most=LARGEST_SEED)
     device: Device = option("auto", "Where to compute: auto, cpu, cuda or cuda:N.", pattern=DEVICE)
@@ -158,7 +164,7 @@ class CamOptions(FeatureOptions, ColumnOptions):
 
     # several images at a time, with their gradients: a larger edge would take the memory of most machines
     image_size: int | None = option(
-        None, "Edge of the images that the network sees, in pixels.", least=1, most=1024, unset=OWN_SIZE
+        None, "Edge of the images that the network sees, in pixels.", least=LEAST_EDGE, most=1024, unset=OWN_SIZE
     )
     limit: int = option(
         8, "At most this many images; labelled ones are taken from each class in turn.", least=1, most=10_000

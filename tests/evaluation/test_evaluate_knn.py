@@ -136,6 +136,7 @@ class TestErrors:
             ("k", 0, "--k 0: must be 1 or more"),
             ("weighting", "votes", "--weighting votes: unknown"),
             ("image_size", 0, "--image-size 0"),
+            ("image_size", 7, "--image-size 7: must be 8 or more"),
         ],
     )
     def test_options_out_of_range(self, labelled, option, value, message):
