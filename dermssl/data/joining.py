@@ -60,9 +60,25 @@ def groups_of(rows: list[Row]) -> tuple[tuple[str, ...] | None, list[Problem]]:
     taken = {patient for patient in patients if patient}
     for root, lesion, row in zip(roots, lesions, rows, strict=True):
         own = f"lesion:{lesion}" if lesion in taken else lesion
-        names.setdefault(root, own or f"image:{row.id}")
+        names.setdefault(root, own or own_group(row.id))
     groups = tuple(names[root] for root in roots)
     return groups, problems + _huge(groups)
+
+
+def own_group(image: str) -> str:
+    """The group of an image whose lesion and patient are not known."""
+    return f"image:{image}"
+
+
+def known_groups(records: Records) -> list[str | None]:
+    """The lesion or patient of each image; None where nobody knows it, so that the image is its own group."""
+    if records.groups is None:
+        return [None] * len(records)
+    counts = Counter(records.groups)
+    return [
+        None if counts[group] == 1 and group == own_group(image) else group
+        for image, group in zip(records.ids, records.groups, strict=True)
+    ]
 
 
 def _ids(texts: list[str | None], what: str) -> tuple[list[str | None], list[Problem]]:
@@ -152,7 +168,7 @@ def join_groups(records: Records, pairs: Iterable[tuple[str, str]], source: str)
     there = _rows_of(pairs, records.ids)
     if not there:
         return records
-    before = records.groups or tuple(f"image:{name}" for name in records.ids)
+    before = records.groups or tuple(map(own_group, records.ids))
     after = joined(before, there)
     merged = len(set(before)) - len(set(after))
     if not merged:

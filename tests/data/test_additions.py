@@ -127,6 +127,16 @@ def test_lists_of_the_parts_beside_the_labels_are_the_split(labelled, tmp_path):
     assert "1 images are in several of" in said(tmp_path, Kind.REPEATED_ROW)
 
 
+def test_an_image_in_two_parts_is_in_the_first_and_said(tmp_path):
+    draw(tmp_path, *CLASSES)
+    write(tmp_path, "image,label\nmel/a.png,x\nnv/c.png,y\n", "train.csv")
+    write(tmp_path, "image,label\nmel/b.png,x\nnv/d.png,y\na,x\nnv/c.png,y\n", "test.csv")
+    assert [part for _, _, part in read(tmp_path).values()] == ["train", "train", "test", "test"]
+    repeated = said(tmp_path, Kind.REPEATED_ROW)
+    assert "nv/c.png: a second row with another split: the first is used" in repeated
+    assert "a: a second row, of the file that mel/a.png names with another split: the first is used" in repeated
+
+
 def test_a_table_that_is_no_whole_of_the_parts_does_not_replace_them(tmp_path):
     draw(tmp_path, *CLASSES)
     write(tmp_path, "image,label\na.png,mel\nc.png,nv\n", "train.csv")

@@ -140,6 +140,17 @@ def test_the_same_bytes_are_exact_pairs_with_labels_and_lesions(tmp_path):
     assert result.counts()["different_labels"] == 2
 
 
+def test_an_image_without_a_lesion_is_of_none_that_is_known(tmp_path):
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        for seed, image in ((0, "a"), (0, "b"), (1, "c")):
+            photograph(seed).save(tmp_path / name / f"{image}.png")
+        (tmp_path / name / "t.csv").write_text("image,label,lesion_id\na.png,x,L1\nb.png,x,\nc.png,y,L2\n")
+    inside = leakage(tmp_path / "one")
+    assert [(p.first, p.second, p.same_group) for p in inside.pairs] == [("a.png", "b.png", None)]
+    assert leakage(tmp_path / "one", tmp_path / "other").shared_groups == 2  # L1 and L2
+
+
 def test_pictures_of_one_colour_are_not_compared(tmp_path):
     for shade in range(12):
         Image.new("RGB", (64, 64), (200, 10 * shade, 90)).save(tmp_path / f"{shade}.png")

@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import time
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,14 @@ from torch import Tensor
 from dermssl.data.cache import Cache
 from dermssl.data.columns import by_columns
 from dermssl.data.groups import read_pairs
-from dermssl.data.joining import known_pairs
+from dermssl.data.joining import known_groups, known_pairs
 from dermssl.data.prepare import cached, evaluated
 from dermssl.data.read import path_of
 from dermssl.errors import DermsslError
 from dermssl.evaluation.arguments import LeakageOptions
 from dermssl.evaluation.knn import nearest
 from dermssl.evaluation.leakage.align import likeness
+from dermssl.evaluation.leakage.exact import exact_pairs
 from dermssl.evaluation.leakage.lesions import LesionRanking, rank_lesions
 from dermssl.evaluation.leakage.pictures import Pictures
 from dermssl.evaluation.leakage.split import SplitGap, split_gap
@@ -200,7 +202,7 @@ def leakage(data: str | Path, other: str | Path | None = None, *, options: Leaka
     sources = [by_columns(data, options.label, options.group), *([] if other is None else [other])]
     caches = tuple(cached(source, size=SIZE, fit=fit, progress=progress) for source in sources)
     pictures = Pictures([cache.images for cache in caches], SIZE)
-    exact = _exact_pairs(caches)
+    exact = exact_pairs([cache.hashes for cache in caches])
     split_at = None if other is None else len(caches[0].images)
     ids, named = caches[0].records.ids, []
     if options.join is not None:  # looked at before the work
@@ -222,8 +224,11 @@ def leakage(data: str | Path, other: str | Path | None = None, *, options: Leaka
         pair = (min(first, second), max(first, second))
         if score >= max(threshold, near.get(pair, (0.0,))[0]) and pair not in exact:
             near[pair] = (score, "embedding" if embedded else "hash", TURN_NAMES[view % 8])
-    pairs = [_pair(caches, rows, "exact", 1.0, "bytes", TURN_NAMES[0]) for rows in sorted(exact)]
-    pairs += [_pair(caches, rows, "near", *what) for rows, what in sorted(near.items(), key=lambda item: -item[1][0])]
+    lesions = [known_groups(cache.records) for cache in caches]
+    pairs = [_pair(caches, lesions, rows, "exact", 1.0, "bytes", TURN_NAMES[0]) for rows in sorted(exact)]
+    pairs += [
+        _pair(caches, lesions, rows, "near", *what) for rows, what in sorted(near.items(), key=lambda item: -item[1][0])
+    ]
     gap = None
     if setup is not None and other is None and len(set(caches[0].records.labels.tolist()) - {-1}) > 1:
         gap = split_gap(setup, data, same=[pair.rows for pair in pairs], seed=options.seed)
@@ -245,7 +250,7 @@ def leakage(data: str | Path, other: str | Path | None = None, *, options: Leaka
         images=tuple(len(cache.images) for cache in caches),
         pairs=tuple(pairs),
         shared_names=_shared([cache.records.ids for cache in caches]),
-        shared_groups=_shared([cache.records.groups or () for cache in caches]),
+        shared_groups=_shared([list(filter(None, names)) for names in lesions]),
         settings=settings,
         seconds=time.monotonic() - started,
         split=gap,
@@ -260,23 +265,6 @@ def _features(setup: Setup, source: Any, compared: Cache, progress: bool) -> np.
     if seen.hashes != compared.hashes:
         raise DermsslError(f"{compared.records.source}: its images have changed while they were read; start again")
     return setup.features(seen.images)
-
-
-def _exact_pairs(caches: tuple[Cache, ...]) -> set[tuple[int, int]]:
-    """Rows of files with the same bytes: each with the first such file (of the other set, if there are two)."""
-    hashes = [cache.hashes for cache in caches]
-    pairs = set()
-    first: dict[str, int] = {}
-    for row, digest in enumerate(hashes[0]):
-        if digest in first and len(caches) == 1:
-            pairs.add((first[digest], row))
-        first.setdefault(digest, row)
-    if len(caches) == 2:
-        start = len(hashes[0])
-        second = {digest: start + row for row, digest in reversed(list(enumerate(hashes[1])))}
-        pairs |= {(first[digest], start + row) for row, digest in enumerate(hashes[1]) if digest in first}
-        pairs |= {(row, second[digest]) for row, digest in enumerate(hashes[0]) if digest in second}
-    return pairs
 
 
 def _similar_pairs(
@@ -316,12 +304,20 @@ def _embedding_neighbours(features: list[np.ndarray], rows: Tensor, split_at: in
     return sorted(pairs)
 
 
-def _pair(caches: tuple[Cache, ...], rows: tuple[int, int], kind: str, score: float, found_by: str, turn: str) -> Pair:
+def _pair(
+    caches: tuple[Cache, ...],
+    lesions: list[list[str | None]],
+    rows: tuple[int, int],
+    kind: str,
+    score: float,
+    found_by: str,
+    turn: str,
+) -> Pair:
     start = len(caches[0].images)
     within = rows if len(caches) == 1 else (rows[0], rows[1] - start)
     records = [caches[0].records, caches[-1].records]
     labels = [r.classes[r.labels[i]] if r.labels[i] >= 0 else "" for r, i in zip(records, within, strict=True)]
-    groups = [None if r.groups is None else r.groups[i] for r, i in zip(records, within, strict=True)]
+    groups = [names[i] for names, i in zip((lesions[0], lesions[-1]), within, strict=True)]
     return Pair(
         first=records[0].ids[within[0]],
         second=records[1].ids[within[1]],
@@ -336,7 +332,7 @@ def _pair(caches: tuple[Cache, ...], rows: tuple[int, int], kind: str, score: fl
     )
 
 
-def _shared(names: list[tuple[str, ...]]) -> int:
+def _shared(names: Sequence[Collection[str]]) -> int:
     return len(set(names[0]) & set(names[1])) if len(names) == 2 else 0
 
 
