@@ -94,6 +94,25 @@ def test_files_that_are_numbered_anew_in_each_folder_keep_their_own_lesions(tmp_
     assert "lesions.csv: 3 images have no row in it: each of them is its own group" in said(tmp_path, Kind.GROUP)
 
 
+@pytest.mark.parametrize("header", ["image,label", "image,patient_id", "image,lesion_id"])
+def test_the_split_of_folders_is_kept_whatever_the_tables_say(header, tmp_path):
+    names = [f"{part}/{label}/1.png" for part in ("train", "test") for label in ("mel", "nv")]
+    draw(tmp_path, *names)
+    write(tmp_path, f"{header}\n" + "".join(f"{name},{name.split('/')[1]}\n" for name in names), "a.csv")
+    assert {name: (label, part) for name, (label, _, part) in read(tmp_path).items()} == {
+        name: (name.split("/")[1], name.split("/")[0]) for name in names
+    }
+
+
+def test_what_a_table_lacks_the_next_one_may_say(tmp_path):
+    draw(tmp_path, "a.png", "b.png", "c.png", "d.png")
+    write(tmp_path, "image,label\na,x\nb,y\nc,x\nd,y\n", "labels.csv")
+    write(tmp_path, "image,lesion_id\na,L1\nb,L1\n", "lesions.csv")
+    write(tmp_path, "image,patient_id\nc,P1\nd,01\n", "patients.csv")
+    assert [group for _, group, _ in read(tmp_path).values()] == ["L1", "L1", "P1", "01"]
+    assert said(tmp_path, Kind.GROUP) == ""
+
+
 def test_a_table_in_the_folder_of_a_part_speaks_of_its_own_files(tmp_path):
     draw(tmp_path, *(f"{part}/{name}/1.png" for part in ("train", "test") for name in ("mel", "nv")))
     for part in ("train", "test"):

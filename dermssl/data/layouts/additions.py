@@ -67,7 +67,7 @@ def join_beside(found: Found, tables: Iterable[Path]) -> list[Path]:
     A table that has labels of its own gives its lesions, patients and split only. Returns the tables that were used.
     """
     named = RowsByName(found.rows, found.source)
-    used, parts = [], {}
+    used, parts, groupings = [], {}, []
     for path in tables:
         columns = read_columns(path)
         key = column_of(columns, (*IDS, *IMAGES))
@@ -93,10 +93,17 @@ def join_beside(found: Found, tables: Iterable[Path]) -> list[Path]:
             taken = [name for name in taken if name == COLUMN]
         news = [name for name in taken if not all(name in row.attributes for row, _ in lines)]
         grouped = _add_groups(found, table, lines, lesion, patient)
+        if grouped:
+            groupings.append((path.name, {id(row) for row, _ in lines}))
         for row, line in lines:
             row.attributes |= {name: line[name].strip() for name in news if name not in row.attributes}
         if grouped or (lines and news):
             used.append(path)
+    for name, there in groupings:
+        without = sum(id(row) not in there and not (row.lesion or row.patient) for row in found.rows)
+        if without:
+            reason = f"{without:,} images have no row in it: each of them is its own group"
+            found.problems.append(Problem(name, reason, Kind.GROUP))
     return [*used, *(path for path in _add_parts(found, parts) if path not in used)]
 
 
@@ -118,12 +125,6 @@ def _add_groups(found: Found, table: Table, lines: list[tuple[Row, dict[str, str
         if several:
             reason = f"names {len(several):,} images with more than one {what} in {column}: the first is used"
             found.problems.append(Problem(table.path.name, reason, Kind.REPEATED_ROW))
-    if given:
-        there = {id(row) for row, _ in lines}
-        without = sum(id(row) not in there and not (row.lesion or row.patient) for row in found.rows)
-        if without:
-            reason = f"{without:,} images have no row in it: each of them is its own group"
-            found.problems.append(Problem(table.path.name, reason, Kind.GROUP))
     return given
 
 

@@ -38,7 +38,7 @@ def read_folder(folder: Path) -> Found:
     inside = {path: path.relative_to(folder).parts for path in images}
     labels, groups, said = by_folders(images, folder)
     if not labels:
-        rows = [Row(_relative(path, folder), path, attributes=_split(parts)) for path, parts in inside.items()]
+        rows = [Row(_relative(path, folder), path, attributes=split_of(parts)) for path, parts in inside.items()]
         return Found("image folder", folder, rows, [*problems, *said])
     problems += [
         Problem(_relative(path, folder), "beside the folders of the classes: left out", Kind.LABEL)
@@ -46,7 +46,7 @@ def read_folder(folder: Path) -> Found:
         if path not in labels
     ]
     rows = [
-        Row(_relative(path, folder), path, labels[path], groups.get(path), attributes=_split(inside[path]))
+        Row(_relative(path, folder), path, labels[path], groups.get(path), attributes=split_of(inside[path]))
         for path in labels
     ]
     return Found("class folders", folder, rows, problems + said)
@@ -81,7 +81,8 @@ def _groups(below: dict[Path, tuple[str, ...]], folder: Path) -> tuple[dict[Path
     return groups, [Problem(_relative(next(iter(groups)), folder), reason, Kind.GROUP)]
 
 
-def _split(parts: tuple[str, ...]) -> dict[str, str]:
+def split_of(parts: tuple[str, ...]) -> dict[str, str]:
+    """The attribute that says in which part of a set an image is, by its path; {} where no folder says it."""
     part = next((name for name in map(part_of, parts[:-1]) if name), "")
     return {COLUMN: part} if part else {}
 

@@ -16,7 +16,7 @@ from dermssl.data.layouts.beside import (
     tables_in,
     tables_near,
 )
-from dermssl.data.layouts.folders import by_folders
+from dermssl.data.layouts.folders import by_folders, split_of
 from dermssl.data.layouts.found import Files, Found, list_images
 from dermssl.data.layouts.layout import Layout
 from dermssl.data.layouts.names import NOT_UTF8, is_utf8, printable, stem_of
@@ -46,6 +46,7 @@ def read_folder_with_table(folder: Path) -> Found | None:
     if layout is CSV and not _has_class(table.path):
         _add_folders(found, table.path, files.images)
     used = join_beside(found, [path for path in tables_near(folder, table.path) if path not in paths])
+    _add_split(found)
     found.problems += tables_not_read(folder, found, {*paths, *used}, table.path)
     return found
 
@@ -91,6 +92,7 @@ def _read_below(folder: Path) -> Found | None:
     found = CSV.read(read_table(labelled[0]), files)
     if len(found.rows) <= len(files.images) / 2:
         return None
+    _add_split(found)
     found.problems += tables_not_read(folder, found, {labelled[0]}, labelled[0])
     return found
 
@@ -107,6 +109,7 @@ def read_table_file(path: Path) -> Found:
     found = _read(layout or CSV, table, _files(path.parent, path))  # metadata by itself is a CSV without labels
     if layout not in (None, CSV):
         join_beside(found, tables_near(path.parent, path))
+    _add_split(found)
     return found
 
 
@@ -145,6 +148,20 @@ def _add_folders(found: Found, table: Path, images: list[Path]) -> None:
     reason = f"no column of the class: the folders of the images ({shown}) are the classes"
     found.problems = [problem for problem in found.problems if problem.kind is not Kind.LABEL]
     found.problems += [Problem(table.name, reason, Kind.LABEL), *(p for p in said if groups or p.kind is Kind.LABEL)]
+
+
+def _add_split(found: Found) -> None:
+    """The split of somebody's own table by the folders train, val and test of its images, where no column says it."""
+    if found.layout != CSV.name or any(row.attributes.get(COLUMN) for row in found.rows):
+        return
+    inside = [
+        row.path.relative_to(found.source).parts if row.path.is_relative_to(found.source) else () for row in found.rows
+    ]
+    splits = [split_of(parts) for parts in inside]
+    if len({*map(str, splits)} - {"{}"}) < 2:
+        return
+    for row, split in zip(found.rows, splits, strict=True):
+        row.attributes |= split
 
 
 def _chosen(folder: Path) -> tuple[Layout, list[Path]] | None:
