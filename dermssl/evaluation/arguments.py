@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dermssl.data.arguments import ColumnOptions, PrepareOptions
+from dermssl.errors import DermsslError
 from dermssl.evaluation.recipes import RECIPES
 from dermssl.options import (
     DEVICE,
@@ -43,6 +44,12 @@ THRESHOLD = 0.57
 
 OWN_SIZE = "that of the weights"
 LEAST_EDGE = said_of(PrepareOptions)["size"].least  # no image is decoded to fewer pixels
+
+
+def refuse_two_tests(split: str, test: object) -> None:
+    """Raises DermsslError if both the data's own test part and another set are to be tested."""
+    if split == "given" and test is not None:
+        raise DermsslError("--split given takes the test part of DATA: leave out --test, or --split")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +102,10 @@ class FoldOptions(FramedOptions):
         unset="no subgroups",
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_two_tests(self.split, self.test)
+
 
 @dataclass(frozen=True, kw_only=True)
 class KnnOptions(FoldOptions):
@@ -127,6 +138,14 @@ class TransferOptions(FoldOptions):
         "Precision of the computation; auto: bf16 where the hardware multiplies in it, float32 for frozen features.",
         choices=PRECISIONS,
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.epochs is not None and self.freeze and RECIPES[self.recipe].head == "logistic":
+            raise DermsslError(
+                f"--epochs {self.epochs}: the frozen head of --recipe {self.recipe} is a logistic regression, fitted "
+                "to its optimum; leave the option out or use --recipe paper"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from dermssl.data.groups import copies, joined, read_pairs
 from dermssl.data.joining import known_pairs
 from dermssl.data.layouts.classes import class_of_code
 from dermssl.errors import DermsslError
+from dermssl.evaluation.arguments import refuse_two_tests
 from dermssl.evaluation.labelled import LabelledImages
 from dermssl.options import SPLITS, check
 
@@ -76,8 +77,7 @@ def make_protocol(
             image carries; no such division; an option out of range.
     """
     check("split", split, choices=SPLITS)
-    if split == "given" and test is not None:
-        raise DermsslError("--split given takes the test part of DATA: leave out --test, or --split")
+    refuse_two_tests(split, test)
     given = None
     if split == "given":
         train, given = _given_parts(train)

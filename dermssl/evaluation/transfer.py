@@ -93,11 +93,6 @@ class Transfer:
     ) -> Report:
         """Train and test in every fold with a share of the training labels."""
         epochs = self.options.epochs
-        if epochs is not None and self._chooses:
-            raise DermsslError(
-                f"--epochs {epochs}: the frozen head of --recipe {self.options.recipe} is a logistic regression, "
-                "fitted to its optimum; leave the option out or use --recipe paper"
-            )
         is_there = output is not None and self._is_there(output, fraction)
         if output is not None and not is_there:
             check_room(self.setup.model, output)

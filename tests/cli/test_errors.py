@@ -165,6 +165,19 @@ def test_an_output_that_holds_another_run(dermssl, images, tmp_path):
     assert_one_error(outcome, "holds another run", "--seed 0 (now 5)", "--no-resume")
 
 
+@pytest.mark.parametrize("command", ["finetune", "fewshot"])
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        (["--freeze", "--epochs", "3"], "--epochs 3: the frozen head of --recipe default is a logistic regression"),
+        (["--split", "given", "--test", "other"], "--split given takes the test part of DATA"),
+    ],
+)
+def test_options_that_contradict_one_another_are_refused_before_the_work(dermssl, command, options, part):
+    """Neither weights nor images are there, and nothing has been said of them."""
+    assert_one_error(dermssl(command, "runs/none", "nowhere", *options), part)
+
+
 @pytest.mark.parametrize(
     ("command", "option", "place"),
     [
