@@ -234,6 +234,17 @@ def test_what_is_not_read_is_named(tmp_path):
     assert {p.path for p in records.problems} == {"rest.rar", "a.zip/b.7z", "a.zip/inner.zip", "a.zip/c.tfrec"}
 
 
+@pytest.mark.parametrize("top", ["", "{}/"])
+def test_an_archive_of_one_class_only_keeps_it_beside_others(tmp_path, top):
+    names = {"train": ("mel/a.png", "nv/b.png"), "test": ("mel/c.png",)}
+    for part, inside in names.items():
+        files = {top.format(part) + name: picture(ord(name[-5])) for name in inside}
+        write_zip(tmp_path / f"{part}.zip", files)
+    records = read_records(tmp_path)
+    assert records.class_counts() == {"mel": 2, "nv": 1}
+    assert records.attributes["split"] == ("test", "train", "train")
+
+
 @pytest.mark.parametrize(
     "name", ["b.jpg_large", "b.JPG~", "b.jpeg.1", "b.png.bak", "b.jxl", "b.psd", "b.rw2", "b.tif_original"]
 )

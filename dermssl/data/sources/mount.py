@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from dermssl.data.formats import UnreadableImage, not_read
@@ -125,8 +126,9 @@ def mounted(source: Path, files: Sequence[Path]) -> Iterator[Mounted]:
             if source.is_dir():
                 _link_others(source, root, set(files))
             opened = _opened(source, files)
-            for container, contents in opened:
-                _show(source, container, contents, shown, alone=len(opened) == 1)
+            tops = _tops([contents for _, contents in opened])
+            for (container, contents), top in zip(opened, tops, strict=True):
+                _show(source, container, contents, shown, top, alone=len(opened) == 1)
         except OSError as error:
             raise DermsslError(f"{root} (the names in {source}): {error.strerror or error}") from error
         yield shown
@@ -157,9 +159,26 @@ def _opened(source: Path, files: Sequence[Path]) -> list[tuple[Container, Conten
     return opened
 
 
-def _show(source: Path, container: Container, contents: Contents, shown: Mounted, *, alone: bool) -> None:
-    """Make the stubs of one container; its only top folder is left out, as people unpack an archive."""
-    top = common_top([*contents.images, *contents.tables])
+def _tops(contents: Sequence[Contents]) -> list[str]:
+    """The only top folders of each container, which are left out, as people unpack an archive; "" where there are none.
+
+    What lies below those of another container is kept: a test.zip may hold images of one class only.
+    """
+    names = [[*inside.images, *inside.tables] for inside in contents]
+    tops = [common_top(some) for some in names]
+    below = {
+        name[len(top) :].split("/")[0]
+        for some, top in zip(names, tops, strict=True)
+        for name in some
+        if "/" in name[len(top) :]
+    }
+    return [
+        "".join(f"{part}/" for part in takewhile(lambda part: part not in below, top.split("/")[:-1])) for top in tops
+    ]
+
+
+def _show(source: Path, container: Container, contents: Contents, shown: Mounted, top: str, *, alone: bool) -> None:
+    """Make the stubs of one container, without its top folder."""
     below = shown.folder
     if container.path != source and not alone:
         relative = container.path.relative_to(source)
