@@ -643,6 +643,8 @@ def example(**features) -> bytes:
             feature = field(1, field(1, value))
         elif isinstance(value, float):
             feature = field(2, field(1, np.float32(value).tobytes()))
+        elif isinstance(value, list):
+            feature = field(3, field(1, b"".join(map(varint, value))))
         else:
             feature = field(3, field(1, varint(value)))
         entries += field(1, field(1, name.encode()) + field(2, feature))
@@ -652,6 +654,20 @@ def example(**features) -> bytes:
 def write_tfrecord(path: Path, *examples: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"".join(len(e).to_bytes(8, "little") + bytes(4) + e + bytes(4) for e in examples))
+
+
+def test_what_of_a_record_is_left_out_is_named(tmp_path):
+    examples = [example(image=picture(i), mask=picture(9), label=i % 2, one_hot=[i % 2, 1 - i % 2]) for i in range(4)]
+    write_tfrecord(tmp_path / "train.tfrec", *examples)
+    files = {f"{i}.png": picture(i) for i in range(4)}
+    files |= {f"{i}.json": json.dumps({"a": [1, 0], "label": i % 2}).encode() for i in range(4)}
+    (tmp_path / "tar").mkdir()
+    write_tar(tmp_path / "tar" / "train-0.tar", files)
+    for name, left_out in (("train.tfrec", ["mask", "one_hot"]), ("tar", ["a"])):
+        records = read_records(tmp_path / name)
+        assert len(records) == 4
+        assert records.classes
+        assert [problem.path for problem in records.problems] == left_out
 
 
 @pytest.mark.parametrize("prepared", [True, False])

@@ -21,7 +21,7 @@ class Shards(Container):
         self._tars = [TarArchive(file) for file in self.files]
 
     def contents(self) -> Contents:
-        found, rows = Contents(), []
+        found, rows, lists = Contents(), [], set[str]()
         for number, (file, tar) in enumerate(zip(self.files, self._tars, strict=True)):
             inside = tar.contents()
             split = split_of(file.name)
@@ -42,12 +42,16 @@ class Shards(Container):
                 image = f"{file.name.split('.')[0]}/{name}" if len(self.files) > 1 else name
                 found.images[image] = Member((number, member.key), member.size, member.print)
                 own = beside.get(_key(name), {})
-                cells = _cells(own)
+                cells = _cells(own, lists)
                 if cells is None:
                     found.problems.append(Problem(image, "the .json beside it cannot be read", Kind.NOT_READ))
-                    cells = _cells({name: text for name, text in own.items() if name != ".json"}) or {}
+                    cells = _cells({name: text for name, text in own.items() if name != ".json"}, lists) or {}
                 cells |= {"split": split} if split and "split" not in cells else {}
                 rows.append({**cells, "image": image})
+        found.problems += [
+            Problem(name, "a field of the .json files that holds lists or objects: left out", Kind.LEFT_OUT)
+            for name in sorted(lists)
+        ]
         columns = list(dict.fromkeys(name for row in rows for name in row))
         label = label_column(columns)
         found.tables["table.csv"] = as_csv([with_label(row, label) for row in rows])
@@ -79,8 +83,11 @@ def _by_key(tables: dict[str, bytes]) -> dict[str, dict[str, bytes]]:
     return found
 
 
-def _cells(beside: dict[str, bytes]) -> dict[str, object] | None:
-    """One row of the table: the columns of the JSON, and the class; None where the JSON cannot be read."""
+def _cells(beside: dict[str, bytes], lists: set[str]) -> dict[str, object] | None:
+    """One row of the table: the columns of the JSON, and the class; None where the JSON cannot be read.
+
+    What holds several values is added to ``lists``.
+    """
     cells: dict[str, object] = {}
     if ".json" in beside:
         try:
@@ -90,6 +97,7 @@ def _cells(beside: dict[str, bytes]) -> dict[str, object] | None:
             return None
         if isinstance(values, dict):
             cells = {str(name): value for name, value in values.items() if isinstance(value, str | int | float)}
+            lists |= {str(name) for name, value in values.items() if isinstance(value, list | dict)}
     if ".cls" in beside:
         cells["label"] = beside[".cls"].decode("utf-8", "replace").strip()
     if ".txt" in beside:

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from dermssl.data.formats import UnreadableImage
 from dermssl.data.layouts.names import is_image
+from dermssl.data.records import Kind, Problem
 from dermssl.data.sources.container import MAX_IMAGE_BYTES, Container, Contents, Member, damage_said
 from dermssl.data.sources.names import clean
 from dermssl.data.sources.tables import IDS, as_csv, label_column, split_of, with_label
@@ -37,11 +38,12 @@ class TfRecords(Container):
         self._open: dict[int, BinaryIO] = {}
 
     def contents(self) -> Contents:
-        found, rows = Contents(), []
+        found, rows, left_out = Contents(), [], set[str]()
         for number, path in enumerate(self.files):
             with damage_said(path, ValueError, struct.error, IndexError), open(path, "rb") as file:
                 for index, (start, record) in enumerate(_records(file, path)):
-                    cells, image = _example(record)
+                    cells, image, others = _example(record)
+                    left_out |= others
                     if image is None:
                         raise DermsslError(f"{path}: no encoded image in its records; they hold {', '.join(cells)}")
                     own = next((str(cells[name]) for name in IDS if cells.get(name)), None)
@@ -54,6 +56,10 @@ class TfRecords(Container):
                     split = _split(path.name)
                     cells |= {"split": split} if split and "split" not in cells else {}
                     rows.append(cells if own else {**cells, "image": name})
+        found.problems += [
+            Problem(name, "a feature with several values, or a further image: left out", Kind.LEFT_OUT)
+            for name in sorted(left_out)
+        ]
         columns = list(dict.fromkeys(name for row in rows for name in row))
         rows = _with_class_names(rows, columns, self.files[0].parent)
         label = label_column(columns)
@@ -91,16 +97,19 @@ def _records(file: BinaryIO, path: Path) -> Iterator[tuple[int, bytes]]:
         file.seek(4, os.SEEK_CUR)
 
 
-def _example(record: bytes) -> tuple[dict[str, object], Span | None]:
-    """The plain features of a tf.train.Example, and where in the record its image lies."""
+def _example(record: bytes) -> tuple[dict[str, object], Span | None, set[str]]:
+    """The plain features of a tf.train.Example, where in the record its image lies, and the names of the others."""
     cells: dict[str, object] = {}
+    several: set[str] = set()
     images: dict[str, Span] = {}
     for features in _fields(record, 0, len(record)):
         for entry in _fields(record, *features[1]) if features[0] == 1 else ():
             parts = dict(_fields(record, *entry[1]))
             name = record[slice(*parts[1])].decode("utf-8", "replace")
             value = _feature(record, parts[2]) if 2 in parts else None
-            if isinstance(value, tuple):
+            if isinstance(value, list):
+                several |= {name} if value else set()
+            elif isinstance(value, tuple):
                 head = record[value[0] : value[0] + 12]
                 if head.startswith(_ENCODED):
                     images[name] = value
@@ -110,11 +119,11 @@ def _example(record: bytes) -> tuple[dict[str, object], Span | None]:
             elif value is not None:
                 cells[name] = value
     names = sorted(images, key=lambda name: (name.split("/")[0] not in ("image", "img"), name))
-    return cells, images[names[0]] if names else None
+    return cells, images[names[0]] if names else None, several | set(names[1:])
 
 
-def _feature(record: bytes, span: Span) -> Span | int | float | None:
-    """A feature of one value: the place of its bytes, or its number; None where it has none or several."""
+def _feature(record: bytes, span: Span) -> Span | int | float | list[Span | int | float] | None:
+    """A feature of one value: the place of its bytes, or its number; all of them where it has none or several."""
     for kind, (start, end) in _fields(record, *span):
         values: list[Span | int | float] = []
         position = start
@@ -131,7 +140,7 @@ def _feature(record: bytes, span: Span) -> Span | int | float | None:
             else:
                 number, position = _varint(record, position)
                 values.append(_signed(number))
-        return values[0] if len(values) == 1 else None
+        return values[0] if len(values) == 1 else values
     return None
 
 
