@@ -11,7 +11,7 @@ from statistics import median
 
 from dermssl.data.groups import joined
 from dermssl.data.layouts.found import Row
-from dermssl.data.layouts.names import SHORTENED, stem_of
+from dermssl.data.layouts.names import SHORTENED, stem_of, without_suffix
 from dermssl.data.records import Kind, Problem, Records
 
 HAM10000_PAIRS = "ham10000_same_lesion_pairs.csv"
@@ -175,6 +175,24 @@ def join_groups(records: Records, pairs: Iterable[tuple[str, str]], source: str)
         return records
     problem = Problem("groups", said_of_pairs(len(there), merged, source), Kind.JOINED)
     return replace(records, groups=after, problems=(*records.problems, problem))
+
+
+def join_twins(records: Records) -> Records:
+    """The records with files of one folder that differ in their suffix only in one group: a.jpg and its copy a.png."""
+    first: dict[str, int] = {}
+    pairs = []
+    for row, path in enumerate(records.paths):
+        one = first.setdefault(without_suffix(path.as_posix()), row)
+        pairs += [(one, row)] if records.paths[one] != path else []
+    if not pairs:
+        return records
+    before = records.groups or tuple(map(own_group, records.ids))
+    names = " and ".join(records.paths[row].name for row in pairs[0])
+    reason = (
+        f"{len(pairs):,} images have the name of another one with another suffix ({names}): taken as copies, one group"
+    )
+    problem = Problem(records.ids[pairs[0][1]], reason, Kind.JOINED)
+    return replace(records, groups=joined(before, pairs), problems=(*records.problems, problem))
 
 
 def said_of_pairs(pairs: int, merged: int, source: str = PAIRS_SOURCE) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from dermssl.data import cache_files, parts
 from dermssl.data.cache import Cache, open_cache
 from dermssl.data.columns import Columns, as_images, named_rows
-from dermssl.data.joining import PAIRS_SOURCE, groups_of, ham10000_pairs, join_groups
+from dermssl.data.joining import PAIRS_SOURCE, groups_of, ham10000_pairs, join_groups, join_twins
 from dermssl.data.layouts.additions import join_beside
 from dermssl.data.layouts.beside import tables_below, tables_in
 from dermssl.data.layouts.classes import normalised
@@ -256,6 +256,7 @@ def _records(found: Found, one_each: bool = True) -> Records:
         attributes=attributes,
         problems=tuple(problems),
     )
+    records = join_twins(records)
     if records.layout in ("ham10000", "isic 2018", "isic 2019"):  # the latter two hold HAM10000's images
         return join_groups(records, ham10000_pairs(), PAIRS_SOURCE)
     return records

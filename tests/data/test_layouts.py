@@ -160,6 +160,15 @@ def test_a_photograph_that_a_table_names_is_no_mask(tmp_path):
     assert (len(records), records.problems) == (4, ())
 
 
+def test_files_that_differ_in_their_suffix_only_are_one_group(tmp_path):
+    draw(tmp_path, "mel/1.jpg", "mel/1.png", "nv/1.jpg", "nv/2.jpg", "nv/2.b.jpg")
+    records = read_records(tmp_path)
+    groups = dict(zip(records.ids, records.groups, strict=True))
+    assert groups["mel/1.jpg"] == groups["mel/1.png"]
+    assert len(set(groups.values())) == 4
+    assert "1 images have the name of another one with another suffix (1.jpg and 1.png)" in records.joined[0]
+
+
 def test_photographs_that_only_sound_like_masks_are_kept(tmp_path):
     names = ["lesion_1.jpg", "1_lesions.jpg", "mask_a.jpg", "label_7.jpg", "b_seg.jpg", "facemask.jpg", "gt.jpg"]
     draw(tmp_path, *names)
