@@ -41,16 +41,38 @@ def with_head(backbone: Any, head: LinearHead) -> Any:
         DermsslError: the architecture's classifier is not one linear layer.
     """
     model = with_classifier(backbone, len(head.bias), seed=0)
+    layer = _linear_layer(model, head.weight.shape[1])
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(head.weight).view_as(layer.weight))
+        layer.bias.copy_(torch.from_numpy(head.bias))
+    return model
+
+
+def refuse_other_classifier(backbone: Any) -> None:
+    """Say before the work that no head can be put into a timm model.
+
+    Raises:
+        DermsslError: the architecture's classifier is not one linear layer.
+    """
+    _linear_layer(with_classifier(backbone, 2, seed=0))
+
+
+def _linear_layer(model: Any, width: int | None = None) -> Any:
+    """The classifier of a model, on ``width`` features: a linear layer, which some architectures write as 1 x 1
+    convolution.
+    """
     layer = model.get_classifier()
-    if not isinstance(layer, nn.Linear) or layer.weight.shape != head.weight.shape:
+    pointwise = isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1) and layer.groups == 1
+    if (
+        not (isinstance(layer, nn.Linear) or pointwise)
+        or layer.bias is None
+        or width not in (None, layer.weight.shape[1])
+    ):
         raise DermsslError(
             f"--output: the classifier of {type(model).__name__} is not one linear layer, so a head trained on frozen "
             "features cannot be put into it; leave out --output, or --freeze"
         )
-    with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(head.weight))
-        layer.bias.copy_(torch.from_numpy(head.bias))
-    return model
+    return layer
 
 
 def save_fitted(

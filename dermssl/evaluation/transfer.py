@@ -16,11 +16,12 @@ from torch import nn
 
 from dermssl.data.cache import Cache
 from dermssl.errors import DermsslError
-from dermssl.evaluation.arguments import TransferOptions
+from dermssl.evaluation.arguments import FinetuneOptions, TransferOptions
 from dermssl.evaluation.fitted import (
     check_output,
     check_room,
     made_by,
+    refuse_other_classifier,
     request_of,
     save_fitted,
     spoken_name,
@@ -61,6 +62,8 @@ class Transfer:
         """Load the weights, decode the images, divide them, and compute the features if they are frozen."""
         precision = "fp32" if options.freeze and options.precision == "auto" else options.precision
         setup = Setup.by(weights, options, precision=precision)
+        if options.freeze and isinstance(options, FinetuneOptions) and options.output is not None:
+            refuse_other_classifier(setup.model)
         protocol, columns = divide(setup, data, options)
         return cls(
             setup=setup,

@@ -99,6 +99,17 @@ def test_the_saved_model_is_the_one_that_was_tested(labelled, other, tmp_path, f
     np.testing.assert_allclose(answers, report.predictions.probabilities, atol=1e-4)
 
 
+def test_a_head_goes_into_a_classifier_that_is_written_as_a_convolution(labelled, other, tmp_path):
+    report = finetune("random:dla46x_c", labelled, test=other, freeze=True, output=tmp_path / "model", **FOLDS)
+    _, answers = answers_of(tmp_path / "model", other)
+    np.testing.assert_allclose(answers, report.predictions.probabilities, atol=1e-4)
+
+
+def test_a_classifier_that_takes_no_head_is_refused_before_the_images_are_read(tmp_path):
+    with pytest.raises(DermsslError, match="--output: the classifier of IFormer is not one linear layer"):
+        finetune("random:iformer_t", "nowhere", freeze=True, output=tmp_path / "model", **FOLDS)
+
+
 def test_with_folds_the_saved_model_is_trained_on_everything(labelled, tmp_path):
     finetune("random:test_resnet", labelled, freeze=True, output=tmp_path / "model", **FOLDS)
     records, answers = answers_of(tmp_path / "model", labelled)
