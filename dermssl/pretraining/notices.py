@@ -3,6 +3,7 @@
 import logging
 import math
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,16 @@ def say_unused(config: PretrainConfig, images: int) -> None:
     for name, why in unused.items():
         if why:
             LOGGER.warning("%s has no effect: %s", flag(name), why)
+
+
+def say_inside(data: str | Path, output: str | Path) -> None:
+    """Warn of a run inside its own images: a heat map or a figure that is put there becomes one of them."""
+    if Path(data).is_dir() and Path(output).resolve().is_relative_to(Path(data).resolve()):
+        LOGGER.warning(
+            "--output %s is inside DATA: pictures that are put there later, such as heat maps, will be read as images, "
+            "and the run will not go on; better name a folder elsewhere",
+            output,
+        )
 
 
 class Forecast:

@@ -1,5 +1,6 @@
 """The optimizer, its learning rate and its schedule."""
 
+import difflib
 import logging
 import math
 from typing import Any
@@ -19,6 +20,25 @@ OF_DEVICE = ("fused", "foreach", "capturable")
 
 # Optimizers whose step is as long as the gradient, or a share of the weights'.
 LINEAR = ("SGD", "SGDP", "SGDW", "Lars")
+
+# Schedules of timm that need nothing but the number of the step: not plateau, which wants a figure to watch.
+SCHEDULES = ("cosine", "tanh", "step", "multistep", "poly", "wsd", "rsqrt", "constant")
+
+
+def refuse_unknown_names(config: PretrainConfig) -> None:
+    """Refuse an optimizer or a schedule that cannot be used here, before an image is read.
+
+    Raises:
+        DermsslError: the message names others.
+    """
+    if config.opt not in list_optimizers():
+        close = difflib.get_close_matches(config.opt, map(str, list_optimizers()), n=4)
+        hint = f"did you mean {', '.join(close)}?" if close else "timm.optim.list_optimizers() lists all"
+        raise DermsslError(f"--opt {config.opt}: timm has no such optimizer; {hint}")
+    if get_optimizer_info(config.opt).second_order:
+        raise DermsslError(f"--opt {config.opt}: needs second derivatives, which are not computed here; use adamw")
+    if config.sched not in SCHEDULES:
+        raise DermsslError(f"--sched {config.sched}: unknown; use one of {', '.join(SCHEDULES)}")
 
 
 def scaled_lr(config: PretrainConfig, batch_size: int) -> float:
@@ -46,13 +66,10 @@ def create_optimizer(config: PretrainConfig, task: Any, lr: float, device: torch
     """The optimizer that ``--opt`` names, over what the task trains; none of it decays norms and biases.
 
     Raises:
-        DermsslError: timm has no such optimizer, or it cannot be used here.
+        DermsslError: it cannot be used here.
     """
-    if config.opt not in list_optimizers():
-        raise DermsslError(f"--opt {config.opt}: timm has no such optimizer; timm.optim.list_optimizers() lists all")
+    refuse_unknown_names(config)
     info = get_optimizer_info(config.opt)
-    if info.second_order:
-        raise DermsslError(f"--opt {config.opt}: needs second derivatives, which are not computed here; use adamw")
     try:
         return create_optimizer_v2(
             task.get_trainable_module(),
@@ -99,8 +116,9 @@ def create_scheduler(
     """The schedule that ``--sched`` names, stepped by update.
 
     Raises:
-        DermsslError: timm has no such schedule.
+        DermsslError: it is none, or does not go with this warm-up.
     """
+    refuse_unknown_names(config)
     try:
         scheduler, _ = create_scheduler_v2(
             optimizer,
@@ -112,7 +130,8 @@ def create_scheduler(
             updates_per_epoch=batches,
         )
     except (ValueError, AssertionError) as error:
-        raise DermsslError(f"--sched {config.sched}: {error}") from error
-    if scheduler is None:
-        raise DermsslError(f"--sched {config.sched}: timm has no such schedule; use cosine, constant, poly, step, ...")
+        raise DermsslError(
+            f"--sched {config.sched}: not with --warmup-epochs {warmup_epochs:g} of {config.epochs} ({error}); change "
+            "one of the two"
+        ) from error
     return scheduler

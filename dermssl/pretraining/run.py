@@ -30,7 +30,8 @@ from dermssl.pretraining.config import PretrainConfig, differences, make_config
 from dermssl.pretraining.decided import Resolved, batch_size, image_size, resolve
 from dermssl.pretraining.loop import Loop
 from dermssl.pretraining.monitor import OnlineKnn
-from dermssl.pretraining.notices import say_unused
+from dermssl.pretraining.notices import say_inside, say_unused
+from dermssl.pretraining.optimizer import refuse_unknown_names
 from dermssl.pretraining.record import earlier_runs
 from dermssl.pretraining.resume import identity_of, resume_from
 from dermssl.pretraining.run_directory import RunDirectory
@@ -80,6 +81,7 @@ def pretrain(data: str | Path, output: str | Path, *, resume: bool = True, **opt
             _refuse_nameless(data, output)
             device = distributed.own_device(resolve_device(config.device))
             _refuse_method(config, device)
+            refuse_unknown_names(config)
             dtype = resolve_precision(config.precision, device)
             if device.type == "cpu":
                 keep_freed_memory()
@@ -110,6 +112,7 @@ def pretrain(data: str | Path, output: str | Path, *, resume: bool = True, **opt
             loader = Loader(chosen.images, batch, seed=config.seed, device=device)
             resolved = resolve(config, loader, backbone, dtype, lr=begun.get("lr"))
             say_unused(config, len(cache.images))
+            say_inside(data, output)
             with resolved.out_of_memory_named():
                 trainer = build_trainer(config, resolved, backbone, loader, dtype, chosen.aspects)
             knn = _online_knn(config, resolved, cache.fit) if distributed.is_main() else None
@@ -192,6 +195,9 @@ def _claim(run: RunDirectory, config: PretrainConfig) -> None:
 
 def _training_images(cache: Cache, config: PretrainConfig) -> Cache:
     """All images, or ``limit`` of them drawn at random."""
+    if min(config.limit or 2, len(cache.images)) < 2:
+        images = "--limit 1" if config.limit == 1 else f"{cache.records.source} holds one image that can be used"
+        raise DermsslError(f"{images}: a step takes 2 or more, so give 2 or more images")
     if config.limit is None or config.limit >= len(cache.images):
         return cache
     return cache.select(np.sort(np.random.default_rng(config.seed).permutation(len(cache.images))[: config.limit]))

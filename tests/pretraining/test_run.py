@@ -270,8 +270,12 @@ def test_limit_draws_images(images, tiny, tmp_path):
     [
         ({"backbone": "resnet81"}, "--backbone resnet81.*did you mean.*resnet"),
         ({"method": "mocov9"}, "--method mocov9: unknown; use one of rotinstdisc"),
-        ({"opt": "sdg"}, "--opt sdg"),
-        ({"sched": "cosinus"}, "--sched cosinus"),
+        ({"opt": "sdgp"}, r"--opt sdgp: timm has no such optimizer; did you mean sgdp"),
+        ({"opt": "adahessian"}, "--opt adahessian: needs second derivatives"),
+        ({"sched": "cosinus"}, "--sched cosinus: unknown; use one of cosine, tanh"),
+        ({"sched": "plateau"}, "--sched plateau: unknown; use one of"),
+        ({"sched": "rsqrt", "warmup_epochs": 0}, r"--sched rsqrt: not with --warmup-epochs 0 of 3 \(.*change one of"),
+        ({"limit": 1}, "--limit 1: a step takes 2 or more"),
         ({"batch_size": 1}, "--batch-size 1: must be 2 or more"),
         ({"batch_size": 51}, "--batch-size 51 is larger than the data set: 50 images"),
     ],
@@ -282,6 +286,29 @@ def test_what_does_not_fit_is_named(images, tiny, tmp_path, changes, message):
     # and the folder is not spoiled for a corrected try
     result = dermssl.pretrain(images, tmp_path / "run", **{**tiny, "epochs": 1})
     assert len(result.history) == 1
+
+
+@pytest.mark.parametrize("changes", [{"opt": "sgdd"}, {"sched": "cosinus"}])
+def test_a_wrong_name_is_refused_before_an_image_is_read(tiny, tmp_path, changes):
+    with pytest.raises(DermsslError, match=f"--{next(iter(changes))}"):
+        dermssl.pretrain(tmp_path / "nowhere", tmp_path / "run", **{**tiny, **changes})
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_inside_its_images_says_what_comes_of_it(images, tiny, tmp_path, caplog):
+    shutil.copytree(images, tmp_path / "data")
+    tiny["epochs"] = 1
+    dermssl.pretrain(tmp_path / "data", tmp_path / "run", **tiny)
+    assert "is inside DATA" not in caplog.text
+    dermssl.pretrain(tmp_path / "data", tmp_path / "data" / "run", **tiny)
+    assert "data/run is inside DATA: pictures that are put there later" in caplog.text
+
+
+def test_one_image_is_too_few(images, tiny, tmp_path):
+    (tmp_path / "one").mkdir()
+    shutil.copy(next(images.rglob("*.jpg")), tmp_path / "one")
+    with pytest.raises(DermsslError, match="one holds one image that can be used: a step takes 2 or more"):
+        dermssl.pretrain(tmp_path / "one", tmp_path / "run", **tiny)
 
 
 def test_an_output_that_holds_another_run_is_refused(images, tiny, tmp_path):
