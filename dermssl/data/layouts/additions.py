@@ -1,7 +1,8 @@
 """What other tables of a folder add to the rows of a data set: lesions, patients, the split, ages, sites."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from dermssl.data.layouts.beside import IDS, IMAGES, LABELS, LESIONS, PATIENTS, column_of
@@ -22,17 +23,11 @@ class RowsByName:
     """The rows of an image by a name that a table gives it: its id, or its path with more folders or fewer."""
 
     def __init__(self, rows: Iterable[Row], folder: Path) -> None:
+        self._folder = f"{folder.as_posix()}/"
         self._of: dict[Path, list[Row]] = defaultdict(list)
-        self._whole: dict[str, set[Path]] = defaultdict(set)
-        self._stems: dict[str, set[Path]] = defaultdict(set)
-        self._loose: dict[str, set[Path]] = defaultdict(set)
         for row in rows:
             self._of[row.path].append(row)
-            inside = row.path.relative_to(folder).as_posix() if row.path.is_relative_to(folder) else row.path.name
-            for name in {row.id, inside}:
-                self._whole[without_suffix(name)].add(row.path)
-                self._stems[stem_of(name)].add(row.path)
-                self._loose[loose(name)].add(row.path)
+        self._stems = self._by(stem_of)
         # benign/1.png and malignant/1.png: there a name says nothing without its folders
         self._repeat = any(len(paths) > 1 for paths in self._stems.values())
 
@@ -44,13 +39,30 @@ class RowsByName:
             where: the folder of the table that says it, relative to that of the data.
         """
         name = without_suffix(text)
-        for whole in (PurePosixPath(where, name).as_posix(), name):
-            if len(self._whole.get(whole, ())) == 1:
-                return self._rows(self._whole[whole])
+        if self._repeat:
+            for whole in (PurePosixPath(where, name).as_posix(), name):
+                if len(self._whole.get(whole, ())) == 1:
+                    return self._rows(self._whole[whole])
         paths = self._stems.get(stem_of(name)) or self._loose.get(loose(name)) or set()
         if "/" in name and self._repeat:
             paths = {path for path in paths if self._fits(path, name)}
         return self._rows(paths) if len(paths) == 1 else []
+
+    @cached_property
+    def _whole(self) -> dict[str, set[Path]]:
+        return self._by(without_suffix)
+
+    @cached_property
+    def _loose(self) -> dict[str, set[Path]]:
+        return self._by(loose)
+
+    def _by(self, key: Callable[[str], str]) -> dict[str, set[Path]]:
+        """The files by their ids and by their paths in the folder, as ``key`` spells these."""
+        found: dict[str, set[Path]] = defaultdict(set)
+        for path, rows in self._of.items():
+            for name in {*(row.id for row in rows), path.as_posix().removeprefix(self._folder)}:
+                found[key(name)].add(path)
+        return found
 
     def _fits(self, path: Path, name: str) -> bool:
         inside = without_suffix(path.as_posix())
