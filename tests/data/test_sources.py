@@ -540,6 +540,43 @@ def test_a_data_set_made_in_python(tmp_path):
     assert cached(pairs[::-1], size=16, progress=False).path != first.path
 
 
+def test_lesions_and_columns_of_a_data_set_made_in_python(tmp_path):
+    images = [Image.open(io.BytesIO(picture(i))) for i in range(4)]
+    items = [
+        {
+            "image": image,
+            "label": i % 2,
+            "patient": f"P{i // 2}",
+            "age": np.int64(50 + i),
+            "split": "training",
+            "mask": image,
+        }
+        for i, image in enumerate(images)
+    ]
+    records = read_records(items)
+    assert records.groups == ("P0", "P0", "P1", "P1")
+    assert records.attributes == {
+        "patient": ("P0", "P0", "P1", "P1"),
+        "age": ("50", "51", "52", "53"),
+        "split": ("train",) * 4,
+    }
+    assert [problem.path for problem in records.problems] == ["mask"]
+    assert len(set(read_records(Columns(items, group="age")).groups)) == 4
+    tuples = [(image, i % 2, f"L{i // 2}") for i, image in enumerate(images)]
+    assert read_records(Columns(tuples, group="item 2")).groups == ("L0", "L0", "L1", "L1")
+    assert prepare(items, tmp_path / "cache", size=16, progress=False).records.groups == records.groups
+
+
+def test_class_names_of_a_data_set_of_the_hub():
+    class OfTheHub(list):
+        def __init__(self, items):
+            super().__init__(items)
+            self.features = {"label": type("ClassLabel", (), {"names": ["benign", "malignant"]})}
+
+    records = read_records(OfTheHub({"image": picture(i), "label": i % 2} for i in range(4)))
+    assert records.class_counts() == {"benign": 2, "malignant": 2}
+
+
 @pytest.mark.parametrize("mode", ["L", "I;16", "I", "F"])
 def test_pictures_of_more_than_8_bits_made_in_python(mode, tmp_path):
     grey = np.asarray(Image.open(io.BytesIO(picture(0))).convert("L"))
