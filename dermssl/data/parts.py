@@ -16,6 +16,8 @@ _SPELLINGS = {
     **dict.fromkeys(("test", "testing", "tst"), "test"),
 }
 
+_ENDS = re.compile(r"(sets?|data|images?|imgs?|folder)$")
+
 
 def parts_of(column: Sequence[str], source: str) -> np.ndarray:
     """(N,) which of ``PARTS`` each image is in; "" where the column says nothing.
@@ -38,8 +40,9 @@ def parts_of(column: Sequence[str], source: str) -> np.ndarray:
 
 
 def part_of(name: str) -> str:
-    """The part that the name of a folder or table says: ``train`` of ``my_training_set``; "" if none or several."""
-    found = {_SPELLINGS[word] for word in re.split(r"[^a-z]+", name.lower()) if word in _SPELLINGS}
+    """The part that the name of a folder or table says, ``train`` of ``my_training_set``; "" if none or several."""
+    words = [_ENDS.sub("", word) for word in re.split(r"[^a-z]+", name.lower())]
+    found = {_SPELLINGS[word] for word in words if word in _SPELLINGS}
     return found.pop() if len(found) == 1 else ""
 
 

@@ -215,6 +215,28 @@ def test_classes_with_a_folder_per_patient_inside_are_classes(tmp_path):
     assert read_records(tmp_path).class_counts() == {"benign": 6, "odd": 6}
 
 
+def test_folders_of_patients_in_some_classes_only_are_groups_and_the_rest_is_counted(tmp_path):
+    draw(tmp_path, "mel/P001/a.jpg", "mel/P001/b.jpg", "mel/c.jpg", "nv/d.jpg", "nv/P002/e.jpg")
+    records = read_records(tmp_path)
+    groups = dict(zip(records.ids, records.groups, strict=True))
+    assert groups["mel/P001/a.jpg"] == groups["mel/P001/b.jpg"] == "P001"
+    assert len(set(groups.values())) == 4
+    assert (
+        "2 folders inside those of the classes (P001, P002 ...) are taken as groups; 2 images lie in none"
+        in reasons(records)
+    )
+
+
+@pytest.mark.parametrize(
+    "names", [("TrainSet", "TestSet"), ("trainingdata", "testdata"), ("train_images", "testimages")]
+)
+def test_folders_of_the_parts_in_one_word(names, tmp_path):
+    draw(tmp_path, *(f"{name}/{label}/1{label}.jpg" for name in names for label in ("x", "y")))
+    records = read_records(tmp_path)
+    assert records.class_counts() == {"x": 2, "y": 2}
+    assert sorted(records.attributes["split"]) == ["test", "test", "train", "train"]
+
+
 def test_other_folders_in_folders_are_read_without_labels_and_this_is_said(tmp_path):
     draw(tmp_path, *(f"{name}/{sub}/{j}.jpg" for name in ("one", "two") for sub in ("x", "y") for j in range(2)))
     records = read_records(tmp_path)

@@ -69,15 +69,15 @@ def by_folders(images: list[Path], folder: Path) -> tuple[dict[Path, str], dict[
 
 
 def _groups(below: dict[Path, tuple[str, ...]], folder: Path) -> tuple[dict[Path, str], list[Problem]]:
-    """The folder of a patient or lesion that each image lies in, where all do, inside the folder of its class."""
-    groups = {}
-    for path, parts in below.items():
-        inner = [name for name in parts[1:-1] if _IDS.fullmatch(name)]
-        if not inner:
-            return {}, []
-        groups[path] = inner[0]
+    """The folder of a patient or lesion that an image lies in, inside the folder of its class."""
+    inner = {path: [name for name in parts[1:-1] if _IDS.fullmatch(name)] for path, parts in below.items()}
+    groups = {path: names[0] for path, names in inner.items() if names}
+    if not groups:
+        return {}, []
     names = sorted(set(groups.values()))
     reason = f"{len(names):,} folders inside those of the classes ({', '.join(names[:3])} ...) are taken as groups"
+    if len(groups) < len(below):
+        reason += f"; {len(below) - len(groups):,} images lie in none"
     return groups, [Problem(_relative(next(iter(groups)), folder), reason, Kind.GROUP)]
 
 
