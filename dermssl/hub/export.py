@@ -151,8 +151,7 @@ def write_pages(folder: Path, name: str) -> None:
 def _claim(run: Path, folder: Path) -> tuple[str, ...]:
     """Refuse what is not a run, and a folder that holds something else. The files of the export that stands there."""
     if not (run / "backbone").is_dir():
-        what = "it is an export already" if (run / WEIGHTS_FILE).exists() else "it holds no backbone"
-        raise DermsslError(f"{run} is not a run directory with a backbone: {what}")
+        raise DermsslError(f"{run} is not a run directory with a backbone: {_what_else(run)}")
     if folder.exists() and not folder.is_dir():
         raise DermsslError(f"{folder} is a file; name a folder")
     if not folder.is_dir() or all(path.name.startswith(_DRAFTS) for path in folder.iterdir()):
@@ -169,6 +168,17 @@ def _claim(run: Path, folder: Path) -> tuple[str, ...]:
         if "must be a picture" in str(error):
             raise DermsslError(f"{folder} holds something that is not an export ({error})") from error
         return ()
+
+
+def _what_else(folder: Path) -> str:
+    """What a folder is that is no run."""
+    if not (folder / WEIGHTS_FILE).exists():
+        return "it holds no backbone"
+    try:
+        config = read_json(folder / CONFIG_FILE, "the configuration of weights", {}, remedy="")
+    except DermsslError:
+        config = None
+    return "it is an export already" if is_export(config) else "it holds weights, and not how they were pretrained"
 
 
 def _refuse_nonfinite(run: Path, model: nn.Module) -> None:

@@ -86,7 +86,12 @@ def _pretrain(folder: str, run: str, settings: dict[str, Any]) -> str:
     given = {**{key: value for key, value in settings.items() if key != "method_options"}, **own}
     first = sorted(given, key=lambda key: key != "method")
     options = [_option(key, given[key]) for key in first if given[key] is not None]
-    return " ".join(["dermssl pretrain", shlex.quote(folder), "--output", shlex.quote(run), *options])
+    return " ".join(["dermssl pretrain", _argument(folder), "--output", shlex.quote(run), *options])
+
+
+def _argument(name: str) -> str:
+    """A folder or weights as a command takes it: one whose name starts as an option does is none."""
+    return shlex.quote(f"./{name}" if name.startswith("-") else name)
 
 
 def _started(settings: dict[str, Any], starts: dict[str, str]) -> dict[str, Any]:
@@ -115,7 +120,7 @@ def _evaluate(result: dict[str, Any], runs: dict[str, str]) -> str | None:
         return None
     (command, *flags), protocol = KINDS[result["evaluation"]].command, result["protocol"]
     weights = runs.get(result["weights"], result["weights"])
-    parts = ["dermssl", command, shlex.quote(weights), shlex.quote(result["data"]["train_folder"])]
+    parts = ["dermssl", command, _argument(weights), _argument(result["data"]["train_folder"])]
     parts += flags
     no_option = ("split", "folds") if protocol.get("test") else ()  # there are no folds beside a test set
     for key in _EVALUATION_OPTIONS:

@@ -6,7 +6,7 @@ import shlex
 import click
 import huggingface_hub
 import pytest
-from hub_fixtures import write_run
+from hub_fixtures import write_report, write_run
 
 from dermssl.cli import group
 from dermssl.errors import DermsslError
@@ -97,3 +97,10 @@ def test_the_options_of_a_method_are_options_of_its_command(tmp_path):
     words = commands(tmp_path / "out")[0]
     assert words[words.index("--embedding-dim") + 1] == "64"
     assert words[words.index("--hidden-dim") + 1] == "128"
+
+
+def test_a_folder_that_is_named_as_an_option_is_none(tmp_path):
+    run = write_run(tmp_path / "run", layout="image folder", source="/home/me/-photos")
+    write_report(run / "evaluations" / "peer.json", str(tmp_path / "-peer"))
+    export(run, tmp_path / "out")
+    assert [words[2] for words in commands(tmp_path / "out")][:2] == ["./-photos", "./-peer"]

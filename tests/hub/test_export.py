@@ -435,6 +435,10 @@ def test_what_is_not_a_run_is_refused(run, exported, tmp_path, unverified):
         export(exported, tmp_path / "new")
     with pytest.raises(DermsslError, match="it holds no backbone"):
         export(tmp_path, tmp_path / "new")
+    fitted = tmp_path / "fitted"
+    timm.models.save_for_hf(timm.create_model("test_resnet", num_classes=2), fitted, safe_serialization=True)
+    with pytest.raises(DermsslError, match="it holds weights, and not how they were pretrained"):
+        export(fitted, tmp_path / "new")
     broken = shutil.copytree(run, tmp_path / "broken")
     (broken / "config.json").write_text("[")
     with pytest.raises(DermsslError, match="give a run directory"):
