@@ -26,12 +26,23 @@ from dermssl.options import (
     said_of,
 )
 
-# short: in a few hundred steps AdamW is far ahead of SGD, the old keys of a long queue mislead, and the rotation task
-# must weigh more to be learned (docs/measurements/decisions.md).
+# short: in a few hundred steps AdamW is far ahead of SGD, the old keys of a long queue mislead, the rotation task must
+# weigh more to be learned, and views that keep their colour teach that colour tells (docs/measurements/decisions.md).
 # paper: what it prints (section 2.2) and, where it is silent, MoCo's values; its flip is only called random.
 RECIPES: dict[str, dict[str, Any]] = {
     "default": {},
-    "short": {"opt": "adamw", "lr": 1e-3, "weight_decay": 0.05, "queue_size": 1024, "rotation_weight": 0.5},
+    "short": {
+        "opt": "adamw",
+        "lr": 1e-3,
+        "weight_decay": 0.05,
+        "queue_size": 1024,
+        "rotation_weight": 0.5,
+        "brightness": 0.2,
+        "contrast": 0.2,
+        "saturation": 0.2,
+        "hue": 0.02,
+        "grayscale": 0.0,
+    },
     "paper": {
         "epochs": 200,
         "batch_size": 512,

@@ -13,6 +13,7 @@ from torch import nn
 
 from dermssl.backbones.create import create_backbone
 from dermssl.backbones.facts import feature_width
+from dermssl.pretraining.config import make_config
 
 
 class LightlyMoco:
@@ -65,7 +66,16 @@ class LightlyMoco:
             self.optimizer = create_optimizer_v2(
                 self.query, opt="adamw", lr=1e-3 * math.sqrt(batch / 128), weight_decay=0.05
             )
-            transform = MoCoV2Transform(input_size=image_size, gaussian_blur=0.0)
+            views = make_config(recipe="short")
+            transform = MoCoV2Transform(
+                input_size=image_size,
+                cj_bright=views.brightness,
+                cj_contrast=views.contrast,
+                cj_sat=views.saturation,
+                cj_hue=views.hue,
+                random_gray_scale=views.grayscale,
+                gaussian_blur=0.0,
+            )
         else:
             self.optimizer = torch.optim.SGD(self.query.parameters(), lr=0.06, momentum=0.9, weight_decay=1e-4)
             transform = MoCoV2Transform(input_size=image_size)

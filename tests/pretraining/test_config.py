@@ -103,6 +103,14 @@ def test_the_recipes_keep_their_queues():
     assert make_config().queue_size is None
 
 
+def test_views_of_short_runs_keep_their_colour():
+    config, default = make_config(recipe="short"), make_config()
+    assert (config.hue, config.grayscale) == (0.02, 0.0)
+    for strength in ("brightness", "contrast", "saturation"):
+        assert getattr(config, strength) == 0.2 < getattr(default, strength)
+    assert make_config(recipe="short", hue=0.1).hue == 0.1
+
+
 def test_every_strength_of_a_view_is_an_option_and_arrives():
     given = {"crop_scale": 0.3, "flip": "none", "brightness": 0.1, "contrast": 0.2, "saturation": 0.3, "hue": 0.05}
     config = make_config(**given, grayscale=0.6)

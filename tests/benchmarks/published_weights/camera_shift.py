@@ -1,7 +1,7 @@
-"""KNN across cameras: trained on all camera set-ups of HAM10000 but one, tested on that one.
+"""KNN or a linear classifier across cameras: of all camera set-ups of HAM10000 but one, tested on that one.
 
     python tests/benchmarks/published_weights/camera_shift.py \\
-        HAM10000/ RUN random:resnet18 [--image-size 64] [--fit crop] [--output RUN/evaluations/camera]
+        HAM10000/ RUN random:resnet18 [--linear] [--image-size 64] [--fit crop] [--output RUN/evaluations/camera]
 
 The set-ups are the `dataset` column of HAM10000_metadata.csv. Prints a Markdown table, one row per set-up
 that is left out, with the accuracy and macro recall of each WEIGHTS and their 95 % bootstrap intervals over lesions.
@@ -16,7 +16,7 @@ import numpy as np
 import dermssl
 from dermssl.data.cache import Cache
 from dermssl.data.prepare import evaluated
-from dermssl.evaluation import knn
+from dermssl.evaluation import knn, transfer
 from dermssl.evaluation.labelled import LabelledImages
 from dermssl.evaluation.protocol import Protocol
 from dermssl.evaluation.setup import Setup
@@ -28,6 +28,7 @@ parser.add_argument("--image-size", type=int, default=128)
 parser.add_argument("--fit", choices=("squash", "crop"), default="squash")
 parser.add_argument("--column", default="dataset", help="of the table: what is left out in turn")
 parser.add_argument("--k", type=int, default=100)
+parser.add_argument("--linear", action="store_true", help="a linear classifier instead of nearest neighbours")
 parser.add_argument("--output", type=Path, help="folder for the reports: one for each set-up and WEIGHTS")
 
 
@@ -59,7 +60,7 @@ def cell(report: dermssl.Report, metric: str) -> str:
 
 
 def main(args: argparse.Namespace) -> None:
-    knn.features_of = remembered
+    knn.features_of = transfer.features_of = remembered
     cache = evaluated(args.data, image_size=args.image_size, fit=args.fit)
     set_up = np.array(cache.records.attributes[args.column])
     print("| left out | images | commonest class |", *(f"{w}: accuracy | macro recall |" for w in args.weights))
@@ -68,8 +69,11 @@ def main(args: argparse.Namespace) -> None:
         left_out = part(cache, set_up == name, str(name))
         # lesions photographed by several set-ups are tested only
         others = part(cache, ~np.isin(cache.records.groups, left_out.records.groups), f"all but {name}")
+        framing = {"test": left_out, "image_size": args.image_size, "fit": args.fit}
         reports = [
-            dermssl.evaluate_knn(weights, others, test=left_out, k=args.k, image_size=args.image_size, fit=args.fit)
+            dermssl.finetune(weights, others, freeze=True, **framing)
+            if args.linear
+            else dermssl.evaluate_knn(weights, others, k=args.k, **framing)
             for weights in args.weights
         ]
         for number, report in enumerate(reports if args.output else ()):
