@@ -469,6 +469,31 @@ def test_parquet_with_hams_columns_in_words(tmp_path):
     assert len(set(records.groups)) == 3
 
 
+@pytest.mark.parametrize("kind", ["parquet", "parquet without names", "tar", "tfrec"])
+def test_parts_in_folders_whose_files_have_the_same_names(kind, tmp_path):
+    parts = ("train", "validation", "test")
+    for number, part in enumerate(parts):
+        pictures = [picture(10 * number + i) for i in range(2)]
+        (tmp_path / part).mkdir()
+        if kind == "tar":
+            files = {f"{i}.png": data for i, data in enumerate(pictures)} | {"0.cls": b"x", "1.cls": b"y"}
+            write_tar(tmp_path / part / "000.tar", files)
+        elif kind == "tfrec":
+            examples = [example(image=data, filename=b"%d.png" % i, label=i) for i, data in enumerate(pictures)]
+            write_tfrecord(tmp_path / part / "000.tfrec", *examples)
+        else:
+            names = [None, None] if "without" in kind else ["0.png", "1.png"]
+            images = [{"bytes": data, "path": name} for data, name in zip(pictures, names, strict=True)]
+            write_parquet(tmp_path / part / "000.parquet", {"image": images, "label": ["x", "y"]})
+    records = read_records(tmp_path)
+    seen = {
+        records.opener.read(path): part for path, part in zip(records.paths, records.attributes["split"], strict=True)
+    }
+    wanted = ("train", "val", "test")
+    assert seen == {picture(10 * number + i): part for number, part in enumerate(wanted) for i in range(2)}
+    assert sorted(records.class_counts().values()) == [3, 3]
+
+
 def test_parquet_with_classes_in_paths_and_columns_of_lists(tmp_path):
     for part in ("train", "test"):
         images = [{"bytes": picture(i), "path": f"{'mn'[i % 2]}/{i}.png"} for i in range(4)]

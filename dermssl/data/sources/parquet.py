@@ -11,7 +11,7 @@ from dermssl.data.records import Kind, Problem
 from dermssl.data.sources.container import Container, Contents, Member, damage_said
 from dermssl.data.sources.extras import extra
 from dermssl.data.sources.names import clean
-from dermssl.data.sources.tables import IDS, as_csv, label_column, split_of, with_label
+from dermssl.data.sources.tables import IDS, as_csv, label_column, split_of_file, with_label
 from dermssl.documents import fault_of, parse_json
 from dermssl.errors import DermsslError
 
@@ -40,7 +40,9 @@ class ParquetTables(Container):
             with damage_said(file, self._arrow.ArrowException, ValueError):
                 table, paths, classes = self._rows(number)
             found.problems += self._left_out(number)
-            split = split_of(file.name)
+            split = split_of_file(file, self.path)
+            inside = file.relative_to(self.path) if file.is_relative_to(self.path) else Path()
+            own_name = "-".join((*inside.parent.parts, file.stem))  # of train/0000.parquet and test/0000.parquet
             id_column = next((name for name in IDS if name in table.column_names), None)
             label = label_column(table.column_names, list(classes))
             called = [_name_of(path, whole=label is None) for path in paths]
@@ -50,10 +52,10 @@ class ParquetTables(Container):
                     value = cells[name]
                     cells[name] = names[value] if isinstance(value, int) and 0 <= value < len(names) else None
                 own = clean(str(cells[id_column])) if id_column and cells[id_column] not in (None, "") else None
-                image = own or base or f"{file.stem}-{row:07d}"
+                image = own or base or f"{own_name}-{row:07d}"
                 if image in seen_names and own is None:
                     place = PurePosixPath(image)
-                    image = place.with_name(f"{file.stem}-{row:07d}-{place.name}").as_posix()
+                    image = place.with_name(f"{own_name}-{row:07d}-{place.name}").as_posix()
                 if image in seen_names:
                     found.problems.append(
                         Problem(image, f"a second row of this {id_column}: the first is used", Kind.REPEATED_ROW)

@@ -8,7 +8,7 @@ from dermssl.data.layouts.table import SUFFIXES
 from dermssl.data.records import Kind, Problem
 from dermssl.data.sources.archives import TarArchive
 from dermssl.data.sources.container import Container, Contents, Member
-from dermssl.data.sources.tables import as_csv, label_column, split_of, with_label
+from dermssl.data.sources.tables import as_csv, label_column, split_of_file, with_label
 
 _SIDECARS = frozenset({".cls", ".json", ".txt"})
 
@@ -24,7 +24,8 @@ class Shards(Container):
         found, rows, lists = Contents(), [], set[str]()
         for number, (file, tar) in enumerate(zip(self.files, self._tars, strict=True)):
             inside = tar.contents()
-            split = split_of(file.name)
+            split = split_of_file(file, self.path)
+            place = file.parent.relative_to(self.path) if len(self.files) > 1 else PurePosixPath()
             beside = _by_key(inside.tables)
             found.others += [f"{file.name}/{name}" for name in inside.others]
             found.problems += inside.problems
@@ -39,7 +40,7 @@ class Shards(Container):
                 if is_drawn(stem_of(name), of):
                     found.problems.append(Problem(name, "a mask, not a photograph: left out", Kind.MASK))
                     continue
-                image = f"{file.name.split('.')[0]}/{name}" if len(self.files) > 1 else name
+                image = (place / file.name.split(".")[0] / name).as_posix() if len(self.files) > 1 else name
                 found.images[image] = Member((number, member.key), member.size, member.print)
                 own = beside.get(_key(name), {})
                 cells = _cells(own, lists)

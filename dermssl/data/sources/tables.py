@@ -4,6 +4,9 @@ import csv
 import io
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dermssl.data.parts import part_of
 
 # What tables call the id of an image, and the diagnosis, where there is no column `image` or `label`.
 IDS = ("image_id", "isic_id", "image_name")
@@ -17,6 +20,12 @@ def split_of(name: str) -> str:
     found = _SPLIT.match(name)
     word = found[1].lower() if found else ""
     return _SPLITS.get(word, word)
+
+
+def split_of_file(file: Path, source: Path) -> str:
+    """The same by the file's name, or by the folders that it lies in below ``source``: ``train/0000.parquet``."""
+    folders = file.relative_to(source).parts[:-1] if file.is_relative_to(source) else ()
+    return split_of(file.name) or next(filter(None, map(part_of, reversed(folders))), "")
 
 
 def as_csv(rows: Sequence[Mapping[str, object]]) -> bytes:

@@ -13,7 +13,7 @@ from dermssl.data.layouts.names import is_image
 from dermssl.data.records import Kind, Problem
 from dermssl.data.sources.container import MAX_IMAGE_BYTES, Container, Contents, Member, damage_said
 from dermssl.data.sources.names import clean
-from dermssl.data.sources.tables import IDS, as_csv, label_column, split_of, with_label
+from dermssl.data.sources.tables import IDS, as_csv, label_column, split_of, split_of_file, with_label
 from dermssl.errors import DermsslError
 
 _NAME = re.compile(r"\.(tfrec|tfrecords?)(-\d+-of-\d+)?$", re.IGNORECASE)
@@ -53,7 +53,7 @@ class TfRecords(Container):
                     if name in found.images:
                         name, own = f"{number}-{index:07d}-{name}", None
                     found.images[name] = Member((number, start + image[0], image[1] - image[0]), image[1] - image[0])
-                    split = _split(path.name)
+                    split = _split(path.name) or split_of_file(path, self.path)
                     cells |= {"split": split} if split and "split" not in cells else {}
                     rows.append(cells if own else {**cells, "image": name})
         found.problems += [
