@@ -329,6 +329,17 @@ def test_isic_2024_hdf5_with_its_table(tmp_path):
     assert [records.opener.read(path) for path in records.paths] == [picture(i) for i in range(4)]
 
 
+def test_hdf5_with_a_group_per_class(tmp_path):
+    with pytest.importorskip("h5py").File(tmp_path / "a.h5", "w") as file:
+        for i in range(8):
+            part, label = ("train", "test")[i // 4], ("mel", "nv")[i % 2]
+            file[f"{part}/{label}/{i}"] = np.frombuffer(picture(i), np.uint8)
+    records = read_records(tmp_path / "a.h5")
+    assert records.class_counts() == {"mel": 4, "nv": 4}
+    assert sorted(records.attributes["split"]) == ["test"] * 4 + ["train"] * 4
+    assert {records.opener.read(path) for path in records.paths} == {picture(i) for i in range(8)}
+
+
 PIXELS = np.random.default_rng(5).integers(0, 255, (6, 8, 7, 3), dtype=np.uint8)
 NUMBERS = np.arange(6) % 2
 
@@ -406,7 +417,8 @@ def test_a_group_of_an_hdf5_file_that_is_no_part_is_named(tmp_path):
     [
         ({"features": PIXELS, "y": NUMBERS}, r"features is an array \(6, 8, 7, 3\): name it images"),
         ({"y": NUMBERS}, "no image, and no array called images, train_images or train/images; it has y"),
-        ({"group/pixels": PIXELS}, "no image, and no array called images, train_images or train/images; it has group"),
+        ({"group/pixels": PIXELS}, r"group/pixels is an array \(6, 8, 7, 3\): name it images"),
+        ({"group/y": NUMBERS}, "no image, and no array called images, train_images or train/images; it has group"),
         ({"images": PIXELS / 255}, "images is float64"),
         ({"images": PIXELS, "labels": NUMBERS[:3]}, "labels has 3 rows for 6 images"),
     ],

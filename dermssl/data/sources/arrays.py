@@ -118,8 +118,8 @@ class Hdf5Images(Container):
         with damage_said(self.path, ValueError, KeyError, RuntimeError):
             if arrays := parts_of(lambda key: (value := self._dataset(key)) is not None and _is_stack(value.shape)):
                 return self._arrays(arrays, found)
-            for key in self._file:  # 400,000 in ISIC 2024's: each is opened once
-                value, name = self._dataset(key), clean(key)
+            for key, value in self._sets(self._file):  # 400,000 in ISIC 2024's: each is opened once
+                name = clean(key)
                 if value is None or name is None or not (_is_stack(value.shape) or _may_be_image(value)):
                     found.others.append(key)
                     continue
@@ -161,6 +161,15 @@ class Hdf5Images(Container):
         ]
         found.tables["table.csv"] = as_csv(rows)
         return found
+
+    def _sets(self, group: Any, above: str = "", depth: int = 4) -> Iterator[tuple[str, Any]]:
+        """The data sets by their paths: ``mel/a.jpg`` of the group mel; None for one without a shape."""
+        for key in group:
+            value = group.get(key)
+            if hasattr(value, "keys") and depth:
+                yield from self._sets(value, f"{above}{key}/", depth - 1)
+            else:
+                yield f"{above}{key}", value if hasattr(value, "dtype") and value.shape is not None else None
 
     def _dataset(self, key: str) -> Any:
         """What lies under a name, if it is a data set with a shape; None for a group or nothing."""
