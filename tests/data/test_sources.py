@@ -125,6 +125,25 @@ def test_equal_files_of_one_name_are_one_image_and_others_are_not(tmp_path, name
     assert [(problem.path, problem.kind) for problem in records.problems] == [("c", "ambiguous file")]
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("name", ["x.zip", "x.tar", "x.tar.gz"])
+def test_of_a_file_that_is_twice_in_an_archive_the_last_counts(tmp_path, name):
+    files = [("a.png", picture(1)), ("b.png", picture(2)), ("a.png", picture(3)), ("c.png", picture(4))]
+    if name == "x.zip":
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            for member, data in files:
+                archive.writestr(member, data)
+    else:
+        with tarfile.open(tmp_path / name, MODES.get(name, ("w",))[0]) as tar:
+            for member, data in files:
+                info = tarfile.TarInfo(member)
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+    records = read_records(tmp_path / name)
+    assert [records.opener.read(path) for path in records.paths] == [picture(3), picture(2), picture(4)]
+    assert [problem.path for problem in records.problems] == ["a.png"]
+
+
 def test_zips_in_a_folder_go_with_its_table(tmp_path, folder):
     expected, files = read_records(folder), members(folder)
     zips = tmp_path / "zips"

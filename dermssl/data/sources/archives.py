@@ -89,7 +89,7 @@ class TarArchive(Container):
     def contents(self) -> Contents:
         found = Contents()
         room = MAX_TABLE_BYTES
-        self._sizes = 0
+        self._sizes = number = 0
         with damage_said(self.path, *DAMAGE):
             for archive, info in self._walk():
                 link = info.issym() or info.islnk() or not (info.isfile() or info.isdir())
@@ -98,7 +98,8 @@ class TarArchive(Container):
                     continue
                 what = kind(name)
                 if what == "image":
-                    place = len(found.images) if self.compressed else info.offset_data
+                    place = number if self.compressed else info.offset_data
+                    number += 1
                     self._sizes += min(info.size, MAX_IMAGE_BYTES)
                     found.images[name] = Member((place, info.size), info.size)
                 elif what == "table":
@@ -139,13 +140,12 @@ class TarArchive(Container):
     def _spooled(self) -> Spool:
         with self._lock:
             if self._spool is None:
-                spool, seen = Spool(self.path, self._sizes), set[str]()
+                spool = Spool(self.path, self._sizes)
                 with damage_said(self.path, *DAMAGE):
                     for archive, info in self._walk():
                         name = clean(info.name)
-                        if not info.isfile() or name is None or hidden(name) or kind(name) != "image" or name in seen:
+                        if not info.isfile() or name is None or hidden(name) or kind(name) != "image":
                             continue
-                        seen.add(name)
                         file = archive.extractfile(info) if info.size <= MAX_IMAGE_BYTES else None
                         spool.append(file.read() if file else b"")
                 self._spool = spool
@@ -167,8 +167,8 @@ def _listed(raw: str, found: Contents, link: bool) -> str | None:
         found.problems.append(Problem(name, "a link or a device in the archive: left out", Kind.LEFT_OUT))
         return None
     if name in found.images or name in found.tables:
-        found.problems.append(Problem(name, "occurs in the archive twice: the first is used", Kind.REPEATED_ROW))
-        return None
+        reason = "occurs in the archive twice: the last is used, as where it is unpacked"
+        found.problems.append(Problem(name, reason, Kind.REPEATED_ROW))
     return name
 
 
