@@ -146,6 +146,35 @@ def test_lists_of_the_parts_beside_the_labels_are_the_split(labelled, tmp_path):
     assert "1 images are in several of" in said(tmp_path, Kind.REPEATED_ROW)
 
 
+def test_several_divisions_are_none(tmp_path):
+    draw(tmp_path, *CLASSES)
+    write(tmp_path, "image,label\na,x\nb,x\nc,y\nd,y\n", "labels.csv")
+    for fold, names in enumerate(("acbd", "bdac")):
+        write(tmp_path, "image\n{}\n{}\n".format(*names[:2]), f"train_fold{fold}.csv")
+        write(tmp_path, "image\n{}\n{}\n".format(*names[2:]), f"val_fold{fold}.csv")
+    assert {part for _, _, part in read(tmp_path).values()} == {""}
+    assert "divide the same images in several ways" in said(tmp_path, Kind.NOT_READ)
+
+
+@pytest.mark.parametrize(("labels", "others"), [("xxyy", 0), ("1122", 0), ("xyyy", 1), ("yyyx", 1)])
+def test_a_table_of_patients_with_other_labels_is_said(labels, others, tmp_path):
+    draw(tmp_path, *CLASSES)
+    write(tmp_path, "image,label\na,x\nb,x\nc,y\nd,y\n", "labels.csv")
+    lines = "".join(f"{name},{label},P{name}\n" for name, label in zip("abcd", labels, strict=True))
+    write(tmp_path, f"image,label,patient\n{lines}", "labels_2.csv")
+    assert [(label, group) for label, group, _ in read(tmp_path).values()] == [
+        *zip("xxyy", ("Pa", "Pb", "Pc", "Pd"), strict=True)
+    ]
+    assert said(tmp_path, Kind.LABEL).count(f"{others} images have another label in its column label") == bool(others)
+
+
+def test_tables_of_labels_below_class_folders_are_named(tmp_path):
+    draw(tmp_path, *(f"{site}/{name}.png" for site in ("siteA", "siteB") for name in "ab"))
+    for site in ("siteA", "siteB"):
+        write(tmp_path, "image,label,patient\na.png,mel,1\nb.png,nv,2\n", f"{site}/labels.csv")
+    assert said(tmp_path, Kind.NOT_READ).count("several CSVs lie below the folder") == 2
+
+
 def test_an_image_in_two_parts_is_in_the_first_and_said(tmp_path):
     draw(tmp_path, *CLASSES)
     write(tmp_path, "image,label\nmel/a.png,x\nnv/c.png,y\n", "train.csv")

@@ -1,6 +1,6 @@
 """What other tables of a folder add to the rows of a data set: lesions, patients, the split, ages, sites."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -91,6 +91,10 @@ def join_beside(found: Found, tables: Iterable[Path]) -> list[Path]:
         part = "" if COLUMN in rest or found.layout not in _WITH_PARTS else part_of(path.stem)
         if not part and (not rest or (truths and not rest & {lesion, patient, COLUMN})):
             continue
+        if (
+            truths and not part and found.layout == "class folders"
+        ):  # it would have been read for its labels: said there
+            continue
         try:
             table = read_table(path)
         except DermsslError as error:
@@ -111,6 +115,7 @@ def join_beside(found: Found, tables: Iterable[Path]) -> list[Path]:
             row.attributes |= {name: line[name].strip() for name in news if name not in row.attributes}
         if grouped or (lines and news):
             used.append(path)
+            found.problems += _other_labels(table, lines) if truths else []
     for name, there in groupings:
         without = sum(id(row) not in there and not (row.lesion or row.patient) for row in found.rows)
         if without:
@@ -140,18 +145,40 @@ def _add_groups(found: Found, table: Table, lines: list[tuple[Row, dict[str, str
     return given
 
 
+def _other_labels(table: Table, lines: list[tuple[Row, dict[str, str]]]) -> list[Problem]:
+    """What is said of a table that adds groups and has labels, too, where these are others and not only other words."""
+    column = column_of(table.columns, LABELS)
+    pairs = Counter((text, row.label) for row, line in lines if column and row.label and (text := known(line[column])))
+    most: dict[str, int] = {}
+    for (text, _), count in pairs.most_common():
+        most.setdefault(text, count)
+    others = pairs.total() - sum(most.values())
+    if not others:
+        return []
+    reason = (
+        f"{others:,} images have another label in its column {column}, which is not used: only its groups and split"
+    )
+    return [Problem(table.path.name, reason, Kind.LABEL)]
+
+
 def _add_parts(found: Found, parts: dict[Path, list[Row]]) -> list[Path]:
     """The split by lists of the images of each part, such as train.csv and test.csv beside a table of the labels."""
     if len({part_of(path.stem) for path in parts}) < 2 or any(row.attributes.get(COLUMN) for row in found.rows):
         return []
+    first: dict[int, str] = {}
     several: set[Path] = set()
     for path, rows in parts.items():
-        for row in rows:
-            row.attributes[COLUMN] = row.attributes.get(COLUMN) or part_of(path.stem)
-            if row.attributes[COLUMN] != part_of(path.stem):
-                several.add(row.path)
+        several |= {row.path for row in rows if first.setdefault(id(row), part_of(path.stem)) != part_of(path.stem)}
+    names = ", ".join(path.name for path in parts)
+    if len(several) > len(first) / 2:  # train_fold0.csv, val_fold0.csv, train_fold1.csv ...
+        reason = (
+            f"{names} divide the same images in several ways: no split is read from them; keep one list of each part"
+        )
+        found.problems.append(Problem(next(iter(parts)).name, reason, Kind.NOT_READ))
+        return list(parts)
     if several:
-        names = ", ".join(path.name for path in parts)
         reason = f"{len(several):,} images are in several of {names}: the first is used"
         found.problems.append(Problem(next(iter(parts)).name, reason, Kind.REPEATED_ROW))
+    for row in found.rows:
+        row.attributes |= {COLUMN: first[id(row)]} if id(row) in first else {}
     return list(parts)
