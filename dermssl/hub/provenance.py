@@ -4,6 +4,7 @@ import re
 import shlex
 from typing import Any
 
+from dermssl.backbones.convert import CONVERTED
 from dermssl.data.known import KNOWN
 from dermssl.evaluation.kinds import KINDS
 from dermssl.hub.markdown import code, fenced, text
@@ -39,7 +40,7 @@ def provenance(config: dict[str, Any], sha256: str, name: str) -> str:
     runs = {THIS: f"runs/{name}", **{peer: _place(peer, name) for peer in peers}}
     starts = {run["name"]: _place(run["name"], name) for run in before}
     commands = [
-        *(_pretrain(run["data"]["folder"], starts[run["name"]], _started(run["settings"], starts)) for run in before),
+        *(_before(run, starts) for run in before),
         _pretrain(data["folder"], runs[THIS], _started(settings, starts)),
         *(_pretrain(made["folder"], runs[peer], made["settings"]) for peer, made in peers.items()),
         *filter(None, (_evaluate(result, runs) for result in record["results"])),
@@ -79,6 +80,17 @@ def stated_sha256(page: str) -> str | None:
 def _place(run: str, name: str) -> str:
     """Where the commands write another run than the one called ``name``, which may be called so, too."""
     return f"runs/{run}" if run != name else f"runs/{run}-other"
+
+
+def _before(run: dict[str, Any], starts: dict[str, str]) -> str:
+    """The command that made the weights which another run starts from."""
+    folder, place = run["data"]["folder"], starts[run["name"]]
+    if CONVERTED not in run:
+        return _pretrain(folder, place, _started(run["settings"], starts))
+    made = {**run[CONVERTED], "license": run["license"]}
+    of_channels = {key: ",".join(f"{value:g}" for value in made[key]) for key in ("mean", "std") if made.get(key)}
+    options = [_option(key, value) for key, value in {**made, **of_channels}.items() if value is not None]
+    return " ".join(["dermssl export", _argument(folder), shlex.quote(place), *options])
 
 
 def _pretrain(folder: str, run: str, settings: dict[str, Any]) -> str:

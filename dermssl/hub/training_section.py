@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from dermssl.backbones.convert import CONVERTED
 from dermssl.hub.markdown import code, text
 from dermssl.methods.registry import METHODS
 from dermssl.tables import markdown_table
@@ -95,6 +96,8 @@ def duration(seconds: float | None) -> str | None:
 
 def _stage(run: dict[str, Any]) -> str:
     """An earlier run in a cell: the rest of how it was trained is in the provenance."""
+    if CONVERTED in run:
+        return f"{run['data']['name']}, a checkpoint of another program"
     settings, training = run["settings"], run["training"]
     time = duration(training.get("seconds"))
     return (

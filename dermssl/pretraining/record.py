@@ -9,6 +9,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from dermssl.backbones.convert import CONVERTED
 from dermssl.backbones.download import download
 from dermssl.backbones.load import CONFIG_FILE, is_path
 from dermssl.data.known import KNOWN, name_of
@@ -29,6 +30,8 @@ RECORD: dict[str, Any] = {
     "attribution?": [str],
     "before?": [dict],
 }
+# What a converted checkpoint tells of itself instead.
+_CONVERTED: dict[str, Any] = {CONVERTED: {"file": str, "license?": (str, None)}}
 
 
 def training_record(folder: Path) -> dict[str, Any]:
@@ -79,6 +82,7 @@ def earlier_runs(weights: str | None) -> list[dict[str, Any]]:
         name, record = _published(weights) if weights.startswith("hf-hub:") else _on_disk(weights)
         kept = {key: record.get(key) for key in ("settings", "resolved", "training", "license")}
         kept["attribution"] = record.get("attribution", [])
+        kept |= {CONVERTED: record[CONVERTED]} if CONVERTED in record else {}
         data = {key: record["data"].get(key) for key in ("name", "folder", "images", "content_hash")}
     except DermsslError:
         return []
@@ -110,13 +114,29 @@ def _published(weights: str) -> tuple[str, dict[str, Any]]:
 
 
 def _exported(config: Path, results: Path | None) -> dict[str, Any]:
-    """The record in the files of an export."""
+    """The record in the files of an export, or of a converted checkpoint."""
     what, remedy = "the configuration of exported weights", "export them again"
-    record: dict[str, Any] = read_json(config, what, {"dermssl": RECORD}, remedy=remedy)["dermssl"]
+    content = read_json(config, what, {"architecture?": str, "dermssl": (RECORD, _CONVERTED)}, remedy=remedy)
+    record: dict[str, Any] = content["dermssl"]
+    if CONVERTED in record:
+        return _converted(content)
     if results is None:
         return record
     what = "the results of exported weights"
     return {"before": read_json(results, what, {"before": [dict]}, remedy=remedy)["before"], **record}
+
+
+def _converted(content: dict[str, Any]) -> dict[str, Any]:
+    """What can be told of a checkpoint that another program trained."""
+    found, cfg = content["dermssl"][CONVERTED], content.get("pretrained_cfg", {})
+    file = last_part(found["file"])
+    made = {"backbone": content.get("architecture"), "image_size": cfg.get("input_size", [None])[-1]}
+    return {
+        **{part: {} for part in ("settings", "resolved", "training")},
+        "license": found.get("license"),
+        "data": {"name": file, "folder": file},
+        CONVERTED: {**made, "mean": cfg.get("mean"), "std": cfg.get("std")},
+    }
 
 
 def _init(weights: str | None, before: list[dict[str, Any]]) -> dict[str, Any]:

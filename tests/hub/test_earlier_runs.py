@@ -6,8 +6,10 @@ import shlex
 import click
 import huggingface_hub
 import pytest
+import torch
 from hub_fixtures import write_report, write_run
 
+from dermssl.backbones.create import create_backbone
 from dermssl.cli import group
 from dermssl.errors import DermsslError
 from dermssl.hub import export as exporting
@@ -104,3 +106,21 @@ def test_a_folder_that_is_named_as_an_option_is_none(tmp_path):
     write_report(run / "evaluations" / "peer.json", str(tmp_path / "-peer"))
     export(run, tmp_path / "out")
     assert [words[2] for words in commands(tmp_path / "out")][:2] == ["./-photos", "./-peer"]
+
+
+def test_a_converted_checkpoint_is_told_and_its_licence_carried_on(tmp_path):
+    torch.save(create_backbone("resnet10t").state_dict(), tmp_path / "moco r10.pth")
+    made = export(tmp_path / "moco r10.pth", tmp_path / "from moco", backbone="resnet10t", license="cc-by-nc-4.0")
+    run = started(write_run(tmp_path / "run", layout="image folder"), made)
+    with pytest.raises(DermsslError, match=r"--license mit: the images are moco r10\.pth, whose licence cc-by-nc-4.0"):
+        export(run, tmp_path / "out", license="mit")
+    export(run, tmp_path / "out")
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "\nlicense: cc-by-nc-4.0\n" in card
+    assert "| before: `from moco` | moco r10.pth, a checkpoint of another program |" in card
+    first, second, *_ = commands(tmp_path / "out")
+    assert first[1:4] == ["export", "moco r10.pth", "runs/from moco"]
+    assert first[first.index("--backbone") + 1] == "resnet10t"
+    assert second[second.index("--init") + 1] == "runs/from moco"
+    again = export(run, tmp_path / "again", license="cc-by-nc-4.0")
+    assert earlier_runs(str(again))[0] == earlier_runs(str(made))[0]
