@@ -22,7 +22,8 @@ from dermssl.data.layouts.names import is_image, need_utf8
 from dermssl.data.layouts.plain import LAYOUT as CSV
 from dermssl.data.layouts.registry import LAYOUTS, layout_of
 from dermssl.data.layouts.table import SUFFIXES, read_columns, read_table
-from dermssl.data.layouts.tables import read_folder_with_table, read_table_file, tables_not_read
+from dermssl.data.layouts.tables import read_folder_with_table, read_table_file
+from dermssl.data.layouts.unread import tables_not_read
 from dermssl.data.records import Kind, Problem, Records, describe
 from dermssl.data.sources.container import ContainerOpener
 from dermssl.data.sources.mount import mounted, suffix_of, survey

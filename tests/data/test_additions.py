@@ -200,6 +200,17 @@ def test_where_the_group_is_blank_the_lesion_counts(tmp_path):
     assert [group for _, group, _ in read(tmp_path).values()] == ["g1", "g1", "L2", "L2", "image:e"]
 
 
+@pytest.mark.parametrize("labels", ["folders", "table"])
+def test_a_table_of_pairs_is_named_with_what_to_do(labels, tmp_path):
+    draw(tmp_path, *CLASSES)
+    if labels == "table":
+        write(tmp_path, "image,label,file\na,x,a.png\nb,x,b.png\nc,y,c.png\nd,y,d.png\n", "labels.csv")
+    write(tmp_path, "image_name_1,image_name_2\na,b\nc.png,mel/a.png\n", "duplicates.csv")
+    write(tmp_path, "image_no,file_no\na,a.png\nb,b.png\n", "names.csv")
+    not_read = [problem for problem in read_records(tmp_path).problems if "--join" in problem.reason]
+    assert [(problem.path, problem.kind) for problem in not_read] == [("duplicates.csv", Kind.NOT_READ)]
+
+
 def test_columns_in_other_spellings():
     assert column_of(("Image", "Lesion ID"), LESIONS) == "Lesion ID"
     assert column_of(("lesion-no", "LesionId"), LESIONS) == "LesionId"
