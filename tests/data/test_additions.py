@@ -129,6 +129,17 @@ def test_two_lesions_of_one_image_are_said_and_repeated_rows_of_a_label_have_the
     assert "1 images with more than one lesion in lesion_id: the first is used" in said(tmp_path, Kind.REPEATED_ROW)
 
 
+@pytest.mark.parametrize("labels", ["folders", "table"])
+def test_lists_of_ids_without_a_header_are_the_split(labels, tmp_path):
+    draw(tmp_path, *CLASSES)
+    if labels == "table":
+        write(tmp_path, "image,label\na,mel\nb,mel\nc,nv\nd,nv\n", "labels.csv")
+    write(tmp_path, "a\nc\nd\n", "train.txt")
+    write(tmp_path, "b\n", "test.txt")
+    assert [part for _, _, part in read(tmp_path).values()] == ["train", "test", "train", "train"]
+    assert [label for label, _, _ in read(tmp_path).values()] == ["mel", "mel", "nv", "nv"]
+
+
 @pytest.mark.parametrize("labelled", [True, False])
 def test_lists_of_the_parts_beside_the_labels_are_the_split(labelled, tmp_path):
     draw(tmp_path, *CLASSES)

@@ -83,6 +83,9 @@ def join_beside(found: Found, tables: Iterable[Path]) -> list[Path]:
     for path in tables:
         columns = read_columns(path)
         key = column_of(columns, (*IDS, *IMAGES))
+        # a list of ids without a header: the first one stands where the column's name does
+        headless = named(columns[0]) if len(columns) == 1 and not key and part_of(path.stem) else []
+        key = key or (columns[0] if headless else "")
         if not key:
             continue
         lesion, patient = column_of(columns, LESIONS), column_of(columns, PATIENTS)
@@ -102,8 +105,8 @@ def join_beside(found: Found, tables: Iterable[Path]) -> list[Path]:
             continue
         where = path.parent.relative_to(found.source).as_posix() if path.is_relative_to(found.source) else ""
         lines = [(row, line) for line in table.rows for row in named(line[key], where)]
-        if part and lines:
-            parts[path] = [row for row, _ in lines]
+        if part and (lines or headless):
+            parts[path] = [*headless, *(row for row, _ in lines)]
         taken = [name for name in columns if name and name not in (key, lesion, patient)]
         if truths:
             taken = [name for name in taken if name == COLUMN]
