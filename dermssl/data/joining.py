@@ -118,7 +118,7 @@ def _one_spelling(ids: list[str | None], what: str) -> tuple[list[str | None], l
     first: dict[str, str] = {}
     others: dict[str, set[str]] = {}
     for text in filter(None, ids):
-        one = first.setdefault(_spelled(text), text)
+        one = first.setdefault(spelled(text), text)
         if text != one:
             others.setdefault(one, set()).add(text)
     problems = [
@@ -129,10 +129,11 @@ def _one_spelling(ids: list[str | None], what: str) -> tuple[list[str | None], l
         )
         for one, more in list(others.items())[:1]
     ]
-    return [first[_spelled(text)] if text else None for text in ids], problems
+    return [first[spelled(text)] if text else None for text in ids], problems
 
 
-def _spelled(text: str) -> str:
+def spelled(text: str) -> str:
+    """An id without what tables write in several ways: capitals, spaces and zeros in front."""
     plain = " ".join(text.casefold().split())
     return plain.lstrip("0") or "0" if plain.isdecimal() else plain
 

@@ -145,7 +145,8 @@ def test_an_image_without_a_lesion_is_of_none_that_is_known(tmp_path):
         (tmp_path / name).mkdir()
         for seed, image in ((0, "a"), (0, "b"), (1, "c")):
             photograph(seed).save(tmp_path / name / f"{image}.png")
-        (tmp_path / name / "t.csv").write_text("image,label,lesion_id\na.png,x,L1\nb.png,x,\nc.png,y,L2\n")
+        lesion = "L2" if name == "one" else "l2"
+        (tmp_path / name / "t.csv").write_text(f"image,label,lesion_id\na.png,x,L1\nb.png,x,\nc.png,y,{lesion}\n")
     inside = leakage(tmp_path / "one")
     assert [(p.first, p.second, p.same_group) for p in inside.pairs] == [("a.png", "b.png", None)]
     assert leakage(tmp_path / "one", tmp_path / "other").shared_groups == 2  # L1 and L2

@@ -18,7 +18,7 @@ from torch import Tensor
 from dermssl.data.cache import Cache
 from dermssl.data.columns import by_columns
 from dermssl.data.groups import read_pairs
-from dermssl.data.joining import known_groups, known_pairs
+from dermssl.data.joining import known_groups, known_pairs, spelled
 from dermssl.data.prepare import cached, evaluated
 from dermssl.data.read import path_of
 from dermssl.errors import DermsslError
@@ -250,7 +250,7 @@ def leakage(data: str | Path, other: str | Path | None = None, *, options: Leaka
         images=tuple(len(cache.images) for cache in caches),
         pairs=tuple(pairs),
         shared_names=_shared([cache.records.ids for cache in caches]),
-        shared_groups=_shared([list(filter(None, names)) for names in lesions]),
+        shared_groups=_shared([[spelled(name) for name in names if name] for names in lesions]),
         settings=settings,
         seconds=time.monotonic() - started,
         split=gap,
