@@ -84,6 +84,12 @@ class FewShot:
 
         The bands are the reports' bootstrap intervals.
         """
+        import matplotlib
+
+        with matplotlib.rc_context({"text.parse_math": False}):  # a name with $ in it is not a formula
+            self._draw(Path(path))
+
+    def _draw(self, path: Path) -> None:
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(9, 4), layout="constrained")
@@ -100,8 +106,9 @@ class FewShot:
                 axes.plot(shares, majority, "--", color="grey", label="most frequent class")
             axes.set(xlabel="labels used, %", ylabel=f"{TITLES[metric]}, %", xticks=shares)
             axes.grid(alpha=0.3)
-        figure.axes[0].legend(fontsize="small")
-        path = Path(path)
+        lines = figure.axes[0].get_lines()
+        # named here too, as matplotlib takes a line whose name begins with _ for one to leave out
+        figure.axes[0].legend(lines, [str(line.get_label()) for line in lines], fontsize="small")
         with replaced_file(path) as partial:
             figure.savefig(partial, format=path.suffix.lstrip(".") or "svg")
 

@@ -1,6 +1,7 @@
 """Figures as SVG text, by matplotlib's object interface: nothing touches pyplot's global state."""
 
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
+
+from dermssl.terminal import visible
 
 # Okabe and Ito's colours: told apart with colour-blind eyes
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -110,7 +113,10 @@ def against_fraction(
     axes.set_title(title, fontsize=9, loc="left")
     axes.set_xticks(shares, [f"{share:g}" for share in shares])
     _plain(axes)
-    figure.legend(loc="outside lower center", ncols=1, frameon=False, fontsize=8)
+    lines = axes.get_lines()
+    # named here too, as matplotlib takes a line whose name begins with _ for one to leave out
+    names = [str(line.get_label()) for line in lines]
+    figure.legend(lines, names, loc="outside lower center", ncols=1, frameon=False, fontsize=8)
     return to_svg(figure)
 
 
@@ -129,15 +135,17 @@ def to_svg(figure: Figure) -> str:
     FigureCanvasSVG(figure)
     buffer = io.StringIO()
     for text in figure.findobj(Text):
-        text.set_parse_math(
-            False
-        )  # a file name with $ in it is not a formula; texts made on drawing heed the option below
+        # a file name with $ in it is not a formula; texts made on drawing heed the option below
+        text.set_parse_math(False)
+        text.set_text(visible(text.get_text()))  # no browser shows an SVG with a control character in it
     options: Any = {
         "svg.hashsalt": "dermssl",
         "svg.fonttype": "none",
         "font.family": "sans-serif",
         "text.parse_math": False,
     }
-    with matplotlib.rc_context(options):
+    with matplotlib.rc_context(options), warnings.catch_warnings():
+        # the text stays text, in the fonts of whoever reads it
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()

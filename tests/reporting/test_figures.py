@@ -1,12 +1,15 @@
 """The figures as SVG text: what is in them, the same each time, whatever the names contain."""
 
+import warnings
 import xml.etree.ElementTree as ET
 
+import numpy as np
 import pytest
 
 from dermssl.reporting.figures import Point, against_fraction, estimates, loss_curves
+from dermssl.reporting.projection_page import scatter
 
-NAMES = ("random:resnet18", "runs/$odd_{name}$ & <more>")
+NAMES = ("random:resnet18", "runs/$odd_{name}$ & <more>", "_older/run", "\u75c5\u53d8")
 
 
 def texts(svg):
@@ -32,7 +35,9 @@ def test_one_epoch_is_enough():
 
 def test_estimates_name_every_row():
     rows = [Point(name, 60.0 + i, 58.0, 63.0) for i, name in enumerate(NAMES)]
-    svg = estimates("accuracy, %", rows, reference=66.9)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # no font here has all the signs of the names
+        svg = estimates("accuracy, %", rows, reference=66.9)
     assert set(NAMES) < set(texts(svg))
     assert svg == estimates("accuracy, %", rows, reference=66.9)
 
@@ -42,6 +47,12 @@ def test_lines_against_the_labels(fractions):
     series = {name: [Point(name, 60.0, 58.0, 62.0)] * len(fractions) for name in NAMES}
     shown = texts(against_fraction("accuracy, %", fractions, series, reference=[66.9] * len(fractions)))
     assert {*NAMES, "most frequent class", "accuracy, %", "1"} <= set(shown)
+
+
+def test_a_control_character_is_spelled_out():
+    """In a name of a class; no reader takes an SVG that holds one."""
+    names = ["a\x1b[31m", "b"]
+    assert r"a\x1b[31m (1)" in texts(scatter(np.eye(2), np.arange(2), names))
 
 
 def test_undefined_figures_leave_a_gap():
