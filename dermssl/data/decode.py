@@ -4,6 +4,7 @@ import errno
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,7 @@ _TURNS = {  # EXIF orientation -> what makes the picture upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_BITS, _PHOTOMETRIC, _PLANES, _WHITE_IS_ZERO = 258, 262, 284, 0  # tags of a TIFF, and a value
 _TOPS = (255.0, 4095.0, 65535.0)  # white in 8 bits, in the 12 of cameras, in 16
 _SIDEWAYS = (5, 6, 7, 8)
 
@@ -121,6 +123,10 @@ def _decoded(
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise UnreadableImage(f"{width} x {height} pixels, more than {MAX_PIXELS:,}")
+            if _tag(image, _PLANES) == 2 and _tag(image, _BITS) in ((16,) * 3, (16,) * 4):
+                raise UnreadableImage(
+                    "a TIFF of 16 bits with a plane for each colour, which PIL reads wrongly: convert it"
+                )
             if draft is not None:
                 # JPEG can be decoded at 1/2, 1/4, 1/8 of its size for a fraction of the time. Twice the target is
                 # kept, so that the resize still averages over pixels.
@@ -185,11 +191,19 @@ def _grey(image: Image.Image) -> Image.Image:
     most = max(_most(np.asarray(strip)) for _, strip in _strips(image))
     tops = (1.0, *_TOPS) if image.mode == "F" else _TOPS
     top = next((top for top in tops if most <= top), most)
+    negative = image.mode.startswith("I;16") and _tag(image, _PHOTOMETRIC) == _WHITE_IS_ZERO  # PIL turns 8 bits only
+    top = 65535 if negative else top
     result = Image.new("L", image.size)
     for box, strip in _strips(image):
         values = np.nan_to_num(np.asarray(strip, dtype=np.float64))
+        values = 65535 - values if negative else values
         result.paste(Image.fromarray(np.clip(values * (255 / top), 0, 255).round().astype(np.uint8)), box)
     return result
+
+
+def _tag(image: Image.Image, tag: int) -> Any:
+    """The value of a tag of a TIFF; None where there is none, and of other formats."""
+    return getattr(image, "tag_v2", {}).get(tag)
 
 
 def _most(values: npt.NDArray) -> float:

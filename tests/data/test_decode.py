@@ -1,6 +1,7 @@
 """Decoding: against plain PIL, and every odd file one may meet."""
 
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -137,6 +138,37 @@ def test_grey_of_8_and_12_bits_in_16_is_not_black(factor, format):
     grey[0, 0] = 255
     expected = decode(encoded(Image.fromarray(grey), "PNG"), 32)
     assert distance(decode(encoded(Image.fromarray(grey.astype(np.uint16) * factor), format), 32), expected) < 1
+
+
+def tiff16(pixels: np.ndarray, photometric: int, planes: int = 1) -> bytes:
+    """A TIFF of 16 bits without compression, which PIL does not write; (H, W, C) of 0 to 65535."""
+    height, width, channels = pixels.shape
+    data = (pixels.transpose(2, 0, 1) if planes == 2 else pixels).astype("<u2").tobytes()
+    size = len(data) // (channels if planes == 2 else 1)
+    tags = [(256, [width]), (257, [height]), (258, [16] * channels), (259, [1]), (262, [photometric])]
+    tags += [(273, [8 + i * size for i in range(len(data) // size)]), (277, [channels]), (278, [height])]
+    tags += [(279, [size] * (len(data) // size)), (284, [planes])]
+    start, extra, entries = 8 + len(data), b"", b""
+    for tag, values in tags:
+        raw = struct.pack(f"<{len(values)}I", *values)
+        if len(values) > 1:
+            place = start + 2 + 12 * len(tags) + 4 + len(extra)
+            extra, raw = extra + raw, struct.pack("<I", place)
+        entries += struct.pack("<HHI", tag, 4, len(values)) + raw
+    head = b"II*\0" + struct.pack("<I", start)
+    return head + data + struct.pack("<H", len(tags)) + entries + bytes(4) + extra
+
+
+def test_tiffs_of_16_bits_that_pil_reads_wrongly():
+    colours = np.asarray(picture()).astype(np.uint16)
+    expected = decode(encoded(picture(), "PNG"), 32)
+    assert distance(decode(tiff16(colours * 257, photometric=2), 32), expected) < 1
+    with pytest.raises(UnreadableImage, match="16 bits with a plane for each colour"):
+        decode(tiff16(colours * 257, photometric=2, planes=2), 32)
+    grey = np.asarray(picture().convert("L")).astype(np.uint16)[:, :, None]
+    expected = decode(encoded(picture().convert("L"), "PNG"), 32)
+    assert distance(decode(tiff16(grey * 257, photometric=1), 32), expected) < 1
+    assert distance(decode(tiff16((255 - grey) * 257, photometric=0), 32), expected) < 1  # white is 0
 
 
 def test_float_grey_of_any_range_is_not_white():
