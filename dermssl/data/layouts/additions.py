@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from dermssl.data.layouts.beside import IDS, IMAGES, LABELS, LESIONS, PATIENTS, column_of
 from dermssl.data.layouts.found import Found, Row
@@ -73,6 +74,33 @@ class RowsByName:
         return self._of[next(iter(paths))]
 
 
+class _Telling(NamedTuple):
+    """What a table beside others tells, by its columns and its name."""
+
+    key: str  # the column that names the images
+    lesion: str
+    patient: str
+    truths: bool  # labels of its own: it gives its lesions, patients and split only
+    part: str  # train.csv lists the images of that part
+    headless: list[Row]  # of a list of names without a header: the first of them stands where the header would
+
+
+def _telling(path: Path, columns: tuple[str, ...], found: Found, named: RowsByName) -> _Telling | None:
+    """None of a table that adds nothing to the rows found."""
+    key = column_of(columns, (*IDS, *IMAGES))
+    headless = named(columns[0]) if len(columns) == 1 and not key and part_of(path.stem) else []
+    key = key or (columns[0] if headless else "")
+    lesion, patient = column_of(columns, LESIONS), column_of(columns, PATIENTS)
+    rest = set(columns) - {key, ""}
+    truths = bool(_TRUTHS & rest)
+    part = "" if COLUMN in rest or found.layout not in _WITH_PARTS else part_of(path.stem)
+    nothing = not rest or (truths and not rest & {lesion, patient, COLUMN})
+    said_before = truths and found.layout == "class folders"  # there it was looked at for its labels
+    if not key or (not part and (nothing or said_before)):
+        return None
+    return _Telling(key, lesion, patient, truths, part, headless)
+
+
 def join_beside(found: Found, tables: Iterable[Path]) -> list[Path]:
     """Add what other tables say of the rows: lesions, patients and columns that the rows lack.
 
@@ -82,21 +110,8 @@ def join_beside(found: Found, tables: Iterable[Path]) -> list[Path]:
     used, parts, groupings = [], {}, []
     for path in tables:
         columns = read_columns(path)
-        key = column_of(columns, (*IDS, *IMAGES))
-        # a list of ids without a header: the first one stands where the column's name does
-        headless = named(columns[0]) if len(columns) == 1 and not key and part_of(path.stem) else []
-        key = key or (columns[0] if headless else "")
-        if not key:
-            continue
-        lesion, patient = column_of(columns, LESIONS), column_of(columns, PATIENTS)
-        rest = set(columns) - {key, ""}
-        truths = bool(_TRUTHS & rest)
-        part = "" if COLUMN in rest or found.layout not in _WITH_PARTS else part_of(path.stem)
-        if not part and (not rest or (truths and not rest & {lesion, patient, COLUMN})):
-            continue
-        if (
-            truths and not part and found.layout == "class folders"
-        ):  # it would have been read for its labels: said there
+        tells = _telling(path, columns, found, named)
+        if tells is None:
             continue
         try:
             table = read_table(path)
@@ -104,27 +119,31 @@ def join_beside(found: Found, tables: Iterable[Path]) -> list[Path]:
             found.problems.append(Problem(path.name, f"not read: {error}", Kind.NOT_READ))
             continue
         where = path.parent.relative_to(found.source).as_posix() if path.is_relative_to(found.source) else ""
-        lines = [(row, line) for line in table.rows for row in named(line[key], where)]
-        if part and (lines or headless):
-            parts[path] = [*headless, *(row for row, _ in lines)]
-        taken = [name for name in columns if name and name not in (key, lesion, patient)]
-        if truths:
-            taken = [name for name in taken if name == COLUMN]
-        news = [name for name in taken if not all(name in row.attributes for row, _ in lines)]
-        grouped = _add_groups(found, table, lines, lesion, patient)
+        lines = [(row, line) for line in table.rows for row in named(line[tells.key], where)]
+        if tells.part and (lines or tells.headless):
+            parts[path] = [*tells.headless, *(row for row, _ in lines)]
+        grouped = _add_groups(found, table, lines, tells.lesion, tells.patient)
         if grouped:
             groupings.append((path.name, {id(row) for row, _ in lines}))
-        for row, line in lines:
-            row.attributes |= {name: line[name].strip() for name in news if name not in row.attributes}
-        if grouped or (lines and news):
+        added = _add_columns(lines, [name for name in columns if name == COLUMN or not tells.truths], tells)
+        if grouped or added:
             used.append(path)
-            found.problems += _other_labels(table, lines) if truths else []
+            found.problems += _other_labels(table, lines) if tells.truths else []
     for name, there in groupings:
         without = sum(id(row) not in there and not (row.lesion or row.patient) for row in found.rows)
         if without:
             reason = f"{without:,} images have no row in it: each of them is its own group"
             found.problems.append(Problem(name, reason, Kind.GROUP))
     return [*used, *(path for path in _add_parts(found, parts) if path not in used)]
+
+
+def _add_columns(lines: list[tuple[Row, dict[str, str]]], columns: list[str], tells: _Telling) -> bool:
+    """Give the rows the values of the columns that some of them lack; whether there were any."""
+    further = [name for name in columns if name and name not in (tells.key, tells.lesion, tells.patient)]
+    news = [name for name in further if not all(name in row.attributes for row, _ in lines)]
+    for row, line in lines:
+        row.attributes |= {name: line[name].strip() for name in news if name not in row.attributes}
+    return bool(lines and news)
 
 
 def _add_groups(found: Found, table: Table, lines: list[tuple[Row, dict[str, str]]], lesion: str, patient: str) -> bool:
