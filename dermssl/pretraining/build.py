@@ -11,7 +11,7 @@ from torch import nn
 
 from dermssl import distributed
 from dermssl.backbones.create import create_backbone
-from dermssl.backbones.facts import pretrained_cfg
+from dermssl.backbones.facts import own_image_size, pretrained_cfg
 from dermssl.backbones.load import load_backbone
 from dermssl.backbones.sizes import refusal, resolve_image_size
 from dermssl.data.augment import TwoViews, crop_edge
@@ -49,7 +49,12 @@ def starting_backbone(config: PretrainConfig) -> nn.Module:
             f"--init {config.init}: these are weights of {architecture}, the backbone is {config.backbone}; "
             f"use --backbone {architecture}"
         )
-    resolve_image_size(backbone, config.image_size, adapt=True)
+    size, own = resolve_image_size(backbone, config.image_size, adapt=True), own_image_size(backbone)
+    if size != own and pretrained_cfg(backbone).get("fixed_input_size") and not hasattr(backbone, "set_input_size"):
+        raise DermsslError(
+            f"--image-size {size}: the weights of --init {config.init} are for {own} px, and timm cannot change "
+            f"{architecture} to another size; leave the option out"
+        )
     _refuse_untrainable(config, backbone)
     return backbone
 

@@ -7,7 +7,9 @@ import torch
 
 import dermssl
 from dermssl import DermsslError
+from dermssl.backbones.create import create_backbone
 from dermssl.backbones.load import load_backbone
+from dermssl.backbones.save import save_backbone
 from dermssl.pretraining.build import starting_backbone
 from dermssl.pretraining.config import make_config
 from dermssl.pretraining.loop import Interrupted
@@ -57,6 +59,15 @@ def test_a_vit_takes_another_size(images, tiny, tmp_path):
     dermssl.pretrain(images, tmp_path / "small", **tiny)
     large = dermssl.pretrain(images, tmp_path / "large", **{**tiny, "image_size": 48, "init": str(tmp_path / "small")})
     assert large.backbone.pretrained_cfg["input_size"][-1] == 48
+
+
+def test_a_network_that_timm_cannot_change_says_for_which_size_its_weights_are(tmp_path):
+    model = create_backbone("xcit_nano_12_p8_224", image_size=32)
+    save_backbone(model, tmp_path / "small", mean=(0.5,) * 3, std=(0.5,) * 3, image_size=32, provenance={})
+    options = {"backbone": "xcit_nano_12_p8_224", "init": str(tmp_path / "small")}
+    with pytest.raises(DermsslError, match=r"--image-size 64: the weights of --init .*small are for 32 px, and timm"):
+        starting_backbone(make_config(**options, image_size=64))
+    assert starting_backbone(make_config(**options)).num_features == model.num_features
 
 
 def test_other_weights_are_refused_before_anything_is_written(images, tiny, first, tmp_path):
