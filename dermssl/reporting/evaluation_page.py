@@ -44,7 +44,9 @@ def write_evaluation_page(path: Path, results: Sequence[Report]) -> None:
     ]  # fmt: skip
     kinds = " and ".join(dict.fromkeys(map(_kind, reports)))
     lead = [_sentence(report, name) for report, name in zip(reports, names, strict=True)]
-    majority = f"Always predicting the most frequent class is right for {100 * reports[0]['majority_accuracy']:.1f} %."
+    shares = sorted({f"{100 * report['majority_accuracy']:.1f}" for report in reports}, key=float)
+    right = " to ".join(dict.fromkeys((shares[0], shares[-1])))
+    majority = f"Always predicting the most frequent class is right for {right} %."
     page.write_html(path, f"{_short(reports[0]['data'])}: {kinds}", " ".join([*lead, majority]), sections)
 
 
@@ -105,21 +107,24 @@ def _figures_table(
     rows = [[titles[m], *(_with_interval(report, m) for report in reports)] for m in shown]
     majority = ["always predicting the most frequent class", *(f"{100 * r['majority_accuracy']:.2f}" for r in reports)]
     rows.insert(shown.index("accuracy") + 1 if "accuracy" in shown else 0, majority)
-    folds = len(reports[0]["folds"])
-    what = f"mean of {folds} folds" if folds > 1 else "test set"
-    return page.table(["%", *names], rows, f"{what[0].upper()}{what[1:]}, with its 95 % interval")
+    counts = {len(report["folds"]) for report in reports}
+    one = "Test set" if counts == {1} else f"Mean of {max(counts)} folds"
+    what = one if len(counts) == 1 else "Mean over the folds of each, or its test set"
+    return page.table(["%", *names], rows, f"{what}, with its 95 % interval")
 
 
 def _estimates(reports: Sequence[Values], names: Sequence[str], titles: Mapping[str, str]) -> list[str]:
     if len(reports) < 2:
         return []  # one point each: the table says it
     figures = []
+    majority = {report["majority_accuracy"] for report in reports}  # of other folds or images it is another
     for metric in SHOWN:
         rows = [_estimate(report, metric, name) for report, name in zip(reports, names, strict=True)]
-        reference = 100 * reports[0]["majority_accuracy"] if metric == "accuracy" else None
+        reference = 100 * max(majority) if metric == "accuracy" and len(majority) == 1 else None
         svg = estimates(f"{titles[metric]}, %", rows, reference=reference)
         figures.append((svg, f"{titles[metric]} of {', '.join(names)} with intervals"))
-    return [page.plots(figures, f"{_INTERVAL} Dashed: always predicting the most frequent class.")]
+    dashed = " Dashed: always predicting the most frequent class." if len(majority) == 1 else ""
+    return [page.plots(figures, f"{_INTERVAL}{dashed}")]
 
 
 def _classes(report: Values) -> list[str]:

@@ -65,6 +65,21 @@ def test_several_reports_stand_side_by_side(reports, tmp_path, browser):
     assert browser.width_needed(path, width=360) <= 360
 
 
+def test_reports_of_other_folds_are_not_told_of_as_one(reports, images, tmp_path):
+    other = evaluate_knn(WEIGHTS[1], images, test=images, k=5, image_size=32, device="cpu")
+    other = replace(other, majority_accuracy=0.25)
+    write_page([reports[0], other], tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    assert "Mean over the folds of each, or its test set, with its 95 % interval" in text
+    assert f"is right for 25.0 to {100 * reports[0].majority_accuracy:.1f} %." in text
+    assert "Dashed" not in text
+    write_page([reports[0], reports[0]], tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    assert "Mean of 3 folds, with its 95 % interval" in text
+    assert f"is right for {100 * reports[0].majority_accuracy:.1f} %." in text
+    assert "Dashed: always predicting the most frequent class." in text
+
+
 def test_undefined_figures_are_dashes(reports, tmp_path):
     nan = float("nan")
     report = replace(
