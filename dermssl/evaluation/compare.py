@@ -112,6 +112,8 @@ def _paired(report_a: Report, report_b: Report) -> tuple[Predictions, Prediction
     """The predictions of both in the order of the images' names."""
     pair = []
     for report in (report_a, report_b):
+        if not isinstance(report, Report):
+            raise DermsslError(f"compare: {report!r} is not a report; give what an evaluation or Report.load returned")
         if report.predictions is None:
             raise DermsslError(
                 f"the report of {report.weights} holds no predictions: load it from where Report.save "

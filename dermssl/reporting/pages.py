@@ -1,6 +1,6 @@
 """The page of a result: one public call for every page that a command writes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dermssl.errors import DermsslError
@@ -42,7 +42,7 @@ def write_page(result: Result | Sequence[Report], path: str | Path) -> list[Path
     elif isinstance(result, FewShot):
         write_fewshot_page(path, result)
     else:
-        reports = [result] if isinstance(result, Report) else list(result)
+        reports = list(result) if isinstance(result, Iterable) else [result]
         if not reports or not all(isinstance(report, Report) for report in reports):
             raise DermsslError("write_page: give a result of dermssl, or one or more reports of evaluations")
         write_evaluation_page(path, reports)

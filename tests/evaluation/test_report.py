@@ -118,6 +118,8 @@ def test_other_folds_other_images_and_no_predictions_are_errors(report, labelled
     (tmp_path / "x.json").write_text(report.to_json())
     with pytest.raises(DermsslError, match="holds no predictions"):
         compare(report, Report.load(tmp_path / "x.json"))
+    with pytest.raises(DermsslError, match=r"compare: 'x\.json' is not a report; give what an"):
+        compare(report, "x.json")
     with pytest.raises(DermsslError, match="--resamples 0: must be 1 or more"):
         compare(report, report, resamples=0)
     with pytest.raises(DermsslError, match="--seed -1: must be 0 or more"):

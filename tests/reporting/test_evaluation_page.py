@@ -138,7 +138,6 @@ def test_no_page_tells_where_things_lie(reports, tmp_path):
 
 
 def test_what_is_no_result_is_refused(tmp_path):
-    with pytest.raises(DermsslError, match="write_page: give a result"):
-        write_page([], tmp_path / "x.html")
-    with pytest.raises(DermsslError, match="write_page: give a result"):
-        write_page(["report.json"], tmp_path / "x.html")
+    for wrong in ([], ["report.json"], "report.json", None):
+        with pytest.raises(DermsslError, match="write_page: give a result"):
+            write_page(wrong, tmp_path / "x.html")
