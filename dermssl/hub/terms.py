@@ -5,6 +5,7 @@ import textwrap
 from typing import Any
 
 from dermssl import __version__
+from dermssl.backbones.convert import CONVERTED
 from dermssl.data.known import KNOWN
 from dermssl.hub.markdown import code, fenced, text
 from dermssl.methods.registry import METHODS
@@ -35,7 +36,16 @@ def limits(record: dict[str, Any]) -> str:
         - Rulers, ink, hair, gel and vignettes are in the images it learned from, and it may have learned them.
         - Where the evaluation images come from the set it was pretrained on, it has seen them (without labels): the
           figures below may then be better than on other images."""
-    ).replace("NAME", text(record["data"]["name"])) + _budget(record)
+    ).replace("NAME", " and ".join(map(text, _seen_sets(record)))) + _budget(record)
+
+
+def _seen_sets(record: dict[str, Any]) -> list[str]:
+    """The sets that the weights have seen, in the runs before, too; of a converted checkpoint its file is known."""
+    names = [
+        f"what {run['data']['name']} was trained on" if CONVERTED in run else run["data"]["name"]
+        for run in [*record["before"], record]
+    ]
+    return list(dict.fromkeys(names))
 
 
 def _budget(record: dict[str, Any]) -> str:

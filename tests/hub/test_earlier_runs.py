@@ -70,6 +70,7 @@ def test_weights_of_the_hub_tell_as_much_as_those_of_a_folder(at, exported, tmp_
     card = (tmp_path / "out" / "README.md").read_text()
     assert "\nlicense: cc-by-nc-4.0\n" in card
     assert "- Tschandl P." in card
+    assert "- It has seen HAM10000 and photos only." in card
     assert f"| first weights | `hf-hub:{NAME}` |" in card
     assert f"| before: `{NAME.partition('/')[2]}` | rotinstdisc, HAM10000, 3 epochs" in card
     words = commands(tmp_path / "out")[1]
@@ -117,6 +118,7 @@ def test_a_converted_checkpoint_is_told_and_its_licence_carried_on(tmp_path):
     export(run, tmp_path / "out")
     card = (tmp_path / "out" / "README.md").read_text()
     assert "\nlicense: cc-by-nc-4.0\n" in card
+    assert "- It has seen what moco r10.pth was trained on and photos only." in card
     assert "| before: `from moco` | moco r10.pth, a checkpoint of another program |" in card
     first, second, *_ = commands(tmp_path / "out")
     assert first[1:4] == ["export", "moco r10.pth", "runs/from moco"]
