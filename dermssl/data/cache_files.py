@@ -5,13 +5,14 @@ import hashlib
 import io
 import json
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from dermssl.csv_rows import write_rows
 from dermssl.data.mapped import MappedImages
 from dermssl.data.records import Kind, Problem, Records
 from dermssl.documents import MissingDocument, damaged, fault_of, read_json, unreadable
@@ -77,15 +78,10 @@ def npy_header(shape: tuple[int, ...]) -> bytes:
     return np.lib.format.magic(1, 0) + (HEADER_BYTES - 10).to_bytes(2, "little") + text.encode("latin1")
 
 
-def write_csv(path: Path, rows: Iterable[Iterable[str]]) -> str:
+def write_csv(path: Path, rows: Iterable[Sequence[str]]) -> str:
     """Replace ``path`` by a table, whole or not at all; returns the sha256 of the file."""
     text = io.StringIO(newline="")
-    plain = csv.writer(text, lineterminator="\n")
-    quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    for row in rows:
-        cells = list(row)
-        # Before Python 3.13 a carriage return by itself is written without quotes, and read as the end of a row.
-        (quoted if any("\r" in cell for cell in cells) else plain).writerow(cells)
+    write_rows(text, rows)
     data = text.getvalue().encode()
     with replaced_file(path) as temporary:
         temporary.write_bytes(data)

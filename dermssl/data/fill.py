@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -292,7 +292,7 @@ def _finish(work: Path, plan: Plan, lines: list[Line]) -> None:
             names = ", ".join(problem.path for problem in some[:3]) + (" ..." if len(some) > 3 else "")
             LOGGER.warning("%d images are %s: %s; see %s", len(some), kind, names, work.parent / cache_files.PROBLEMS)
     table = cache_files.table_rows(kept, rows)
-    tables: dict[str, Iterable[Iterable[str]]] = {
+    tables: dict[str, Iterable[Sequence[str]]] = {
         cache_files.RECORDS: table,
         cache_files.PROBLEMS: cache_files.problem_rows(problems),
     }

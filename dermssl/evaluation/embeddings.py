@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from dermssl.csv_rows import write_rows
 from dermssl.data.sources.extras import extra
 from dermssl.errors import DermsslError
-from dermssl.evaluation.csv_rows import write_rows
 from dermssl.files import replaced_file
 from dermssl.privacy import handed_on
 

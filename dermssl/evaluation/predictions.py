@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from dermssl.csv_rows import write_rows
 from dermssl.documents import unreadable
 from dermssl.errors import DermsslError
-from dermssl.evaluation.csv_rows import write_rows
 from dermssl.files import replaced_file
 from dermssl.regular import read_regular
 

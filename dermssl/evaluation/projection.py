@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from dermssl.csv_rows import write_rows
 from dermssl.data.cache import Cache
 from dermssl.errors import DermsslError
 from dermssl.evaluation.arguments import ProjectOptions
-from dermssl.evaluation.csv_rows import write_rows
 from dermssl.evaluation.setup import Setup
 from dermssl.options import takes
 from dermssl.privacy import handed_on, spoken

@@ -7,8 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dermssl.evaluation.csv_rows import write_rows
+from dermssl.csv_rows import write_rows
+from dermssl.data.sources.tables import as_csv
+from dermssl.data.synthetic_photographs import draw
 from dermssl.evaluation.embeddings import Embeddings
+from dermssl.evaluation.leakage.search import leakage
 from dermssl.evaluation.predictions import Predictions
 from dermssl.evaluation.projection import Projection
 
@@ -85,3 +88,20 @@ def test_points_and_features_of_odd_names_have_a_row_each(predictions, tmp_path)
     for rows in (of_features, of_points):
         assert [row[0] for row in rows] == predictions.images.tolist()
     assert [row[4] for row in of_features] == predictions.images.tolist()
+
+
+def test_pairs_of_leakage_keep_their_names(tmp_path):
+    (tmp_path / "images").mkdir()
+    for name in ("a\rb.png", "c.png"):
+        draw("nv", 64, lesion=(0,), view=(0,)).save(tmp_path / "images" / name)
+    leakage(tmp_path / "images").save(tmp_path / "out")
+    with open(tmp_path / "out" / "pairs.csv", newline="", encoding="utf-8") as file:
+        [pair] = csv.DictReader(file)
+    assert {pair["first"], pair["second"]} == {"a\rb.png", "c.png"}
+    assert pair["kind"] == "exact"
+
+
+def test_rows_of_containers_keep_their_names():
+    names = [name for name in ODD if "\n" not in name]  # which these tables write as a space
+    table = as_csv([{"image": name, "label": name} for name in names]).decode()
+    assert list(csv.reader(io.StringIO(table, newline="")))[1:] == [[name, name] for name in names]

@@ -1,11 +1,11 @@
 """The rows beside images in a container, as a CSV that the layouts read."""
 
-import csv
 import io
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from dermssl.csv_rows import write_rows
 from dermssl.data.parts import part_of
 
 # What tables call the id of an image, and the diagnosis, where there is no column `image` or `label`.
@@ -32,9 +32,7 @@ def as_csv(rows: Sequence[Mapping[str, object]]) -> bytes:
     """The rows as a CSV with the columns of all of them; None and NaN are blank."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_cell(row.get(name)) for name in columns] for row in rows)
+    write_rows(text, [columns, *([_cell(row.get(name)) for name in columns] for row in rows)])
     return text.getvalue().encode("utf-8", "backslashreplace")
 
 

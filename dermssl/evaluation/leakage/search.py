@@ -1,11 +1,10 @@
 """Images that are in a data set twice, or in two data sets: what a test must not have seen in training."""
 
-import csv
 import io
 import json
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dermssl.csv_rows import write_rows
 from dermssl.data.cache import Cache
 from dermssl.data.columns import by_columns
 from dermssl.data.groups import read_pairs
@@ -159,18 +159,10 @@ class Leakage:
     def save(self, folder: str | Path) -> Path:
         """Write ``leakage.json``, ``pairs.csv`` and, with weights, ``candidates.csv``; returns the JSON file."""
         folder = Path(folder)
-        text = io.StringIO()
-        writer = csv.DictWriter(
-            text, [name for name in Pair.__dataclass_fields__ if name != "rows"], lineterminator="\n"
-        )
-        writer.writeheader()
-        writer.writerows(_without_rows(pair) for pair in self.pairs)
-        write_text(folder / "pairs.csv", text.getvalue())
+        columns = [name for name in Pair.__dataclass_fields__ if name != "rows"]
+        _write(folder / "pairs.csv", [columns, *(list(_without_rows(pair).values()) for pair in self.pairs)])
         if self.lesions is not None:
-            text = io.StringIO()
-            rows = [("first", "second", "similarity"), *self.lesions.candidates]
-            csv.writer(text, lineterminator="\n").writerows(rows)
-            write_text(folder / "candidates.csv", text.getvalue())
+            _write(folder / "candidates.csv", [("first", "second", "similarity"), *self.lesions.candidates])
         write_text(folder / "leakage.json", self.to_json() + "\n")
         return folder / "leakage.json"
 
@@ -338,6 +330,12 @@ def _shared(names: Sequence[Collection[str]]) -> int:
 
 def _without_rows(pair: Pair) -> dict[str, Any]:
     return {name: value for name, value in asdict(pair).items() if name != "rows"}
+
+
+def _write(path: Path, rows: Iterable[Sequence[object]]) -> None:
+    text = io.StringIO()
+    write_rows(text, rows)
+    write_text(path, text.getvalue())
 
 
 def _yes(value: bool | None) -> str:
