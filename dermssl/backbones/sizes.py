@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dermssl.backbones.facts import own_image_size
+from dermssl.backbones.borrowed import borrowed
+from dermssl.backbones.facts import own_image_size, pretrained_cfg
 from dermssl.errors import DermsslError
 from dermssl.options import LARGEST_EDGE, check
 
@@ -32,8 +33,9 @@ def resolve_image_size(model: nn.Module, image_size: int | None, *, adapt: bool 
     check("image_size", size, least=1, most=LARGEST_EDGE)
     if image_size is None:
         return own
-    if (why := refusal(model, size, adapt=adapt)) is not None:
-        sizes = others_said(partial(refusal, model, adapt=adapt), size, own)
+    refused = partial(_refusal_as_it_stands, model, adapt=adapt)
+    if (why := refused(size)) is not None:
+        sizes = others_said(refused, size, own)
         raise DermsslError(f"--image-size {size}: this backbone cannot take it ({why}){sizes}")
     if adapt and size != own and hasattr(model, "set_input_size"):
         model.set_input_size(img_size=(size, size))  # type: ignore[operator]
@@ -65,6 +67,24 @@ def refusal(model: nn.Module, size: int, *, adapt: bool = False, training: bool 
         return f"its output is of shape {tuple(output.shape)}, not one vector per image"
     if 0 in output.shape:
         return "nothing is left of the image in its last stage"
+    return None
+
+
+def _refusal_as_it_stands(model: nn.Module, size: int, *, adapt: bool) -> str | None:
+    """As ``refusal``; a model that was made for one size and cannot be changed is asked with values, too.
+
+    Its tables of positions (mvitv2) may be too short for other images, which shows only where they are read.
+    """
+    why = refusal(model, size, adapt=adapt)
+    fixed = pretrained_cfg(model).get("fixed_input_size") and not (adapt and hasattr(model, "set_input_size"))
+    if why is not None or not fixed or size == own_image_size(model):
+        return why
+    parameter = next(model.parameters())
+    try:
+        with borrowed(model), torch.no_grad():
+            model(torch.zeros(1, 3, size, size, device=parameter.device, dtype=parameter.dtype))
+    except (IndexError, RuntimeError, ValueError, AssertionError) as error:
+        return first_line(error)
     return None
 
 

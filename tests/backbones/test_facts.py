@@ -55,3 +55,11 @@ def test_normalisation_and_names_without_a_configuration():
     assert name_of(plain) == "module:Linear"
     assert name_of(create_backbone("test_efficientnet")) == "module:test_efficientnet"
     assert name_of("random:resnet18") == "random:resnet18"
+
+
+@pytest.mark.slow
+def test_a_table_of_positions_that_is_too_short_is_seen_before_it_is_read():
+    model = create_backbone("mvitv2_tiny", image_size=32)
+    with pytest.raises(DermsslError, match=r"--image-size 64: this backbone cannot take it \(index .* out of bounds"):
+        resolve_image_size(model, 64, adapt=True)
+    assert resolve_image_size(model, 32, adapt=True) == 32
