@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dermssl.depthwise import FastDepthwise
+from dermssl.convolutions import MendedConvolutions
 from dermssl.errors import DermsslError
 from dermssl.malloc import is_out_of_memory
 from dermssl.options import DEVICE, PRECISIONS, check
@@ -109,7 +109,7 @@ def autocast(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
     with (
         torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32),
         exact_float32(device, dtype),
-        FastDepthwise() if slow else contextlib.nullcontext(),
+        MendedConvolutions() if slow else contextlib.nullcontext(),
     ):
         yield
 

@@ -7,7 +7,7 @@
 - "no prefetch": batches are gathered inside the loop. Nothing changes where the images are on the GPU.
 - "freed memory given back": glibc and torch as they are by default (``dermssl.malloc``); on the CPU only.
 - "momentum update by a loop": ``k = m k + (1 - m) q`` parameter by parameter, as in MoCo's code.
-- "oneDNN's depthwise gradients": without ``dermssl.depthwise``; in bf16 on the CPU, and of a backbone that has such
+- "oneDNN's depthwise gradients": without ``dermssl.convolutions``; in bf16 on the CPU, and of a backbone that has such
   convolutions (``--backbone tf_efficientnet_lite0``).
 - "torchvision in workers": the same views made image by image with torchvision on PIL images, from the same decoded
   cache, in a DataLoader with a worker per core.
@@ -69,7 +69,7 @@ def measure(row: str, data: str, steps: int, options: dict[str, Any]) -> tuple[f
     elif row == "momentum update by a loop":
         MomentumEncoder.update = update_by_a_loop
     elif row == "oneDNN's depthwise gradients":
-        devices.FastDepthwise = contextlib.nullcontext
+        devices.MendedConvolutions = contextlib.nullcontext
     trainer = make_trainer(data, **options)
     if row == "torchvision in workers":
         trainer.loader = trainer.views = ViewsOfWorkers(trainer)

@@ -1,10 +1,13 @@
-"""Gradients of depthwise convolutions in bf16 on the CPU, which would take most of a training step.
+"""Gradients of convolutions in bf16 on the CPU that oneDNN computes slowly, or not at all.
 
-oneDNN has no fast kernel for two of them: that of a filter larger than 3 x 3, and that of the input of a strided
-convolution (torch 2.14 on AVX512-BF16; docs/measurements/performance.md). EfficientNet, MobileNet and ConvNeXt are made
-of such convolutions.
+It has no fast kernel for two of those of depthwise convolutions: that of a filter larger than 3 x 3, and that of the
+input of a strided one (torch 2.14 on AVX512-BF16; docs/measurements/performance.md). EfficientNet, MobileNet and
+ConvNeXt are made of such convolutions. And where images are so small that values of a filter meet padding only, it
+leaves what its memory held before as their gradient: 3 x 3 by steps of 2 on a map of 1 x 1, as in a ResNet at 16 px,
+or 7 x 7 on 2 x 2.
 """
 
+import functools
 from typing import Any
 
 import torch
@@ -18,8 +21,8 @@ FAST = 3  # edge of the largest filter whose gradient oneDNN computes with a ker
 _Pair = tuple[int, int]
 
 
-class FastDepthwise(TorchFunctionMode):
-    """Within it, the slow ones among the depthwise convolutions are computed with `_Depthwise`."""
+class MendedConvolutions(TorchFunctionMode):
+    """Within it, slow depthwise convolutions are computed by `_Depthwise`, and those on tiny maps in float32."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -37,21 +40,34 @@ def _conv2d(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Tensor:
+    how = (stride, padding, dilation, groups)
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else input.dtype
-    step = _pair(stride)
-    if (
-        dtype != torch.bfloat16
-        or input.ndim != 4
-        or not groups == len(weight) == input.shape[1]
-        or isinstance(padding, str)
-        or _pair(dilation) != (1, 1)
-        or any(pad >= size for pad, size in zip(_pair(padding), weight.shape[2:], strict=True))
-        or (max(weight.shape[2:]) <= FAST and step == (1, 1))
-    ):
-        return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
-    half = [None if tensor is None else tensor.to(dtype) for tensor in (input, weight, bias)]
-    result: Tensor = _Depthwise.apply(*half, step, _pair(padding))
-    return result
+    if dtype != torch.bfloat16 or input.ndim != 4 or isinstance(padding, str):
+        return F.conv2d(input, weight, bias, *how)
+    step, pads, apart, filters = _pair(stride), _pair(padding), _pair(dilation), weight.shape[2:]
+    if groups == len(weight) == input.shape[1]:
+        fast = max(filters) <= FAST and step == (1, 1)
+        if fast or apart != (1, 1) or any(pad >= size for pad, size in zip(pads, filters, strict=True)):
+            return F.conv2d(input, weight, bias, *how)
+        half = [None if tensor is None else tensor.to(dtype) for tensor in (input, weight, bias)]
+        result: Tensor = _Depthwise.apply(*half, step, pads)
+        return result
+    if all(_all_meet_it(*axis) for axis in zip(input.shape[2:], filters, step, pads, apart, strict=True)):
+        return F.conv2d(input, weight, bias, *how)
+    with torch.autocast("cpu", enabled=False):
+        return F.conv2d(input.float(), weight.float(), None if bias is None else bias.float(), *how).to(dtype)
+
+
+@functools.cache
+def _all_meet_it(edge: int, size: int, step: int, pad: int, apart: int) -> bool:
+    """Whether each value of a filter meets the image somewhere, not its padding only as on tiny images.
+
+    Args:
+        edge: of the image.
+        size, step, pad, apart: of the filter: its edge, stride, padding and dilation.
+    """
+    places = range(-pad, edge + pad - (size - 1) * apart, step)
+    return all(any(0 <= place + n * apart < edge for place in places) for n in range(size))
 
 
 class _Depthwise(torch.autograd.Function):

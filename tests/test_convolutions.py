@@ -1,11 +1,12 @@
-"""Gradients of depthwise convolutions in bf16 on the CPU, against float64."""
+"""Gradients of convolutions in bf16 on the CPU, against float64 and float32."""
 
 import pytest
 import timm
 import torch
 import torch.nn.functional as F
+from torch import nn
 
-from dermssl.depthwise import FastDepthwise, _Depthwise
+from dermssl.convolutions import MendedConvolutions, _Depthwise
 from dermssl.devices import autocast
 
 CPU = torch.device("cpu")
@@ -101,6 +102,33 @@ def test_the_rest_is_left_alone(calls):
         with torch.no_grad():
             F.conv2d(images, filters, groups=6)
     assert not calls
-    with FastDepthwise():
+    with MendedConvolutions():
         assert F.conv2d(images, filters, groups=6).dtype == torch.float32  # without autocast
     assert not calls
+
+
+def spoil_memory() -> None:
+    """Leave NaN in memory that is free."""
+    for count in (1_000, 10_000, 100_000, 1_000_000):
+        parts = [torch.full((count,), float("nan")) for _ in range(20)]
+        del parts
+
+
+@pytest.mark.parametrize("groups", [1, 64])
+@pytest.mark.parametrize(
+    ("edge", "size", "stride"), [(1, 3, 1), (1, 3, 2), (1, 5, 1), (2, 7, 1), (1, 7, 2), (2, 3, 2), (4, 3, 1)]
+)
+def test_a_value_that_meets_padding_only_has_no_gradient(edge, size, stride, groups):
+    torch.manual_seed(0)
+    plain = nn.Conv2d(64, 64, size, stride, size // 2, groups=groups, bias=False)
+    images = torch.randn(8, 64, edge, edge).contiguous(memory_format=torch.channels_last)
+    plain(images).square().sum().backward()
+    wanted, plain.weight.grad = plain.weight.grad, None
+    for _ in range(3):
+        spoil_memory()
+        with torch.autocast("cpu", torch.bfloat16), MendedConvolutions():
+            result = plain(images)
+        result.float().square().sum().backward()
+        found, plain.weight.grad = plain.weight.grad, None
+        assert torch.equal(found[wanted == 0], torch.zeros_like(wanted[wanted == 0]))
+        assert (found - wanted).norm() < 0.02 * wanted.norm()
