@@ -1,6 +1,7 @@
 """``dermssl export``"""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -36,4 +37,4 @@ def command(run: Path, folder: Path, as_json: bool, **options: Any) -> None:
     click.echo(f"Exported: {exported}")
     click.echo(f'Load it:  timm.create_model("{load}", pretrained=True, num_classes=7)')
     if options["backbone"] is None:
-        click.echo(f"Next:     dermssl push {folder} ORG/NAME --dry-run")
+        click.echo(f"Next:     dermssl push {shlex.quote(str(folder))} ORG/NAME --dry-run")

@@ -7,6 +7,8 @@ was made on, only the last part of each.
 from pathlib import Path
 from typing import Any
 
+import timm
+
 from dermssl.data.known import KNOWN
 from dermssl.errors import DermsslError
 from dermssl.hub.arguments import ExportOptions
@@ -15,6 +17,8 @@ from dermssl.pretraining.record import training_record
 from dermssl.privacy import spoken
 
 NOTHING_ASKED = ExportOptions()
+# Licences of weights that leave it open under which one others are given away that were made of them.
+PERMISSIVE = ("apache-2.0", "mit", "bsd-3-clause", "unknown")
 
 
 def read_run(run: Path, options: ExportOptions = NOTHING_ASKED) -> dict[str, Any]:
@@ -45,12 +49,20 @@ def read_run(run: Path, options: ExportOptions = NOTHING_ASKED) -> dict[str, Any
 
 
 def _license(trained: dict[str, Any], asked: str | None) -> str | None:
-    """The licence that weights carry: that of their images, and of the images of the runs before."""
-    owed = {run["license"]: run["data"]["name"] for run in [*trained["before"], trained] if run["license"]}
+    """The licence that weights carry: that of their images, of the images of the runs before, and of timm's weights."""
+    runs = [*trained["before"], trained]
+    owed = {license: name for run in runs if (license := _of_timm(name := str(run["settings"].get("init"))))}
+    owed |= {run["license"]: run["data"]["name"] for run in runs if run["license"]}
     if asked is None and len(owed) > 1:
-        images = " and ".join(f"{name} ({license})" for license, name in owed.items())
-        raise DermsslError(f"the weights were trained on {images}: say which licence they carry with --license")
+        sources = " and ".join(f"{name} ({license})" for license, name in owed.items())
+        raise DermsslError(f"the weights come from {sources}: say which licence they carry with --license")
     if asked is not None and owed and asked not in owed:
         license, name = next(iter(owed.items()))
-        raise DermsslError(f"--license {asked}: the images are {name}, whose licence {license} the weights carry too")
+        raise DermsslError(f"--license {asked}: the weights come from {name}, whose licence {license} they carry too")
     return asked or next(iter(owed), None)
+
+
+def _of_timm(weights: str) -> str | None:
+    """The licence of ``timm:NAME`` weights, if it binds what is made of them; None for all other weights."""
+    made = timm.get_pretrained_cfg(weights.removeprefix("timm:")) if weights.startswith("timm:") else None
+    return made.license if made and made.license not in PERMISSIVE else None

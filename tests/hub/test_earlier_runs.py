@@ -64,7 +64,7 @@ def test_weights_of_the_hub_tell_as_much_as_those_of_a_folder(at, exported, tmp_
     assert earlier_runs("hf-hub:others/model") == earlier_runs("hf-hub:nobody/nothing") == []
 
     run = started(write_run(tmp_path / "second", layout="image folder"), f"hf-hub:{NAME}")
-    with pytest.raises(DermsslError, match="--license mit: the images are HAM10000"):
+    with pytest.raises(DermsslError, match="--license mit: the weights come from HAM10000"):
         export(run, tmp_path / "out", license="mit")
     export(run, tmp_path / "out")
     card = (tmp_path / "out" / "README.md").read_text()
@@ -113,7 +113,7 @@ def test_a_converted_checkpoint_is_told_and_its_licence_carried_on(tmp_path):
     torch.save(create_backbone("resnet10t").state_dict(), tmp_path / "moco r10.pth")
     made = export(tmp_path / "moco r10.pth", tmp_path / "from moco", backbone="resnet10t", license="cc-by-nc-4.0")
     run = started(write_run(tmp_path / "run", layout="image folder"), made)
-    with pytest.raises(DermsslError, match=r"--license mit: the images are moco r10\.pth, whose licence cc-by-nc-4.0"):
+    with pytest.raises(DermsslError, match=r"the weights come from moco r10\.pth, whose licence cc-by-nc-4\.0"):
         export(run, tmp_path / "out", license="mit")
     export(run, tmp_path / "out")
     card = (tmp_path / "out" / "README.md").read_text()

@@ -203,7 +203,12 @@ def test_runs_that_a_run_started_from_are_told_oldest_first(tmp_path, unverified
         ("image folder", "synthetic", None, "apache-2.0"),
         ("image folder", "image folder", "mit", "mit"),
         ("ham10000", "synthetic", "cc-by-nc-4.0", "cc-by-nc-4.0"),
-        ("ham10000", "image folder", "mit", "--license mit: the images are HAM10000, whose licence cc-by-nc-4.0"),
+        (
+            "ham10000",
+            "image folder",
+            "mit",
+            "--license mit: the weights come from HAM10000, whose licence cc-by-nc",
+        ),
         ("ham10000", "synthetic", None, "say which licence they carry with --license"),
     ],
 )
@@ -222,6 +227,34 @@ def test_the_licence_of_a_run_before_is_carried_on(tmp_path, unverified, first, 
     assert f"\nlicense: {carried}\n" in card
     assert ("- Tschandl P." in card) == (first == "ham10000")
     assert ("- A. Uthor" in card) == (second == "image folder")
+
+
+@pytest.mark.parametrize(
+    ("init", "layout", "asked", "carried"),
+    [
+        ("timm:convnextv2_atto.fcmae", "image folder", None, "cc-by-nc-4.0"),
+        (
+            "timm:convnextv2_atto.fcmae",
+            "image folder",
+            "mit",
+            "come from timm:convnextv2_atto.fcmae, whose",
+        ),
+        ("timm:convnextv2_atto.fcmae", "ham10000", None, "cc-by-nc-4.0"),
+        ("timm:resnet10t.c3_in1k", "image folder", "mit", "mit"),
+        ("timm:resnet10t.c3_in1k", "ham10000", None, "cc-by-nc-4.0"),
+    ],
+)
+def test_the_licence_of_weights_by_timm_is_carried_on(tmp_path, unverified, init, layout, asked, carried):
+    run = write_run(tmp_path / "run", layout=layout)
+    stored = json.loads((run / "config.json").read_text())
+    stored["config"]["init"] = init
+    (run / "config.json").write_text(json.dumps(stored))
+    if "come from" in carried:
+        with pytest.raises(DermsslError, match=carried):
+            export(run, tmp_path / "out", license=asked)
+        return
+    export(run, tmp_path / "out", license=asked)
+    assert f"\nlicense: {carried}\n" in (tmp_path / "out" / "README.md").read_text()
 
 
 @pytest.mark.parametrize("weights", ["timm:resnet10t.c3_in1k", "hf-hub:org/name@main"])
@@ -463,7 +496,7 @@ def edited(run, folder, change):
 
 
 def test_licence_follows_the_images(run, tmp_path, unverified, caplog):
-    with pytest.raises(DermsslError, match=r"whose licence cc-by-nc-4\.0 the weights carry too"):
+    with pytest.raises(DermsslError, match=r"whose licence cc-by-nc-4\.0 they carry too"):
         export(run, tmp_path / "freer", license="mit")
     own = edited(
         run,
