@@ -11,6 +11,7 @@ import argparse
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -42,6 +43,14 @@ def own_files() -> tuple[list[Path], list[Path]]:
             [ROOT / name for name in there if name.startswith(LEFT_HERE)])  # fmt: skip
 
 
+def largest_place(files: list[Path]) -> tuple[str, int]:
+    """The file or folder at the top of the checkout that holds most, and how many bytes."""
+    sizes: Counter[str] = Counter()
+    for file in files:
+        sizes[file.relative_to(ROOT).parts[0]] += file.stat().st_size
+    return sizes.most_common(1)[0]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("travel", type=Path, help="travel_160.tar")
@@ -61,7 +70,11 @@ def main() -> None:
         total += size
         print(f"{title}: {len(files)} files, {size / 2**20:.1f} MiB")
     if total > MOST:
-        sys.exit(f"{total / 2**20:.1f} MiB are more than the {MOST / 2**20:.0f} that may travel")
+        largest, size = largest_place(own)
+        sys.exit(
+            f"{total / 2**20:.1f} MiB are more than the {MOST / 2**20:.0f} that may travel; largest in the checkout is "
+            f"{largest}, {size / 2**20:.1f} MiB: move it away if git does not track it"
+        )
     print(f"together {total / 2**20:.1f} MiB of the {MOST / 2**20:.0f} that may travel")
     if into is not None:
         for file in own:
