@@ -39,6 +39,7 @@ BASE = {
     "fit": "crop",
     "rotation_weight": 0.5,
     "queue_size": 1024,
+    "momentum": 0.99,
     "brightness": 0.2,
     "contrast": 0.2,
     "saturation": 0.2,
