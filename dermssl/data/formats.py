@@ -88,6 +88,7 @@ _PLUGINS = dict.fromkeys((".heic", ".heif", ".hif"), "pillow_heif") | dict.fromk
 READABLE = frozenset(suffix for suffix, module in _PLUGINS.items() if _there(module)) | (
     {".avif"} if "AVIF" in FORMATS else set()
 )
+_ALMOST = "almost"  # the suffix of an image, and more
 _REMEDIES = {
     **dict.fromkeys(_PLUGINS, f"{INSTALL} reads it"),
     ".avif": 'pip install "pillow>=11.3" reads it',
@@ -104,13 +105,12 @@ _REMEDIES = {
         "not read: convert it to JPEG or PNG",
     ),
     "": "no suffix, so not taken for an image; rename it if it is one",
+    _ALMOST: "the suffix is not that of an image; rename it if it is one",
 }
 
 
 # a.jpg.1, a.jpg~, a.jpg_large: what copying, editing and downloading make of a.jpg
 _RENAMED = re.compile(r".+\.(jpe?g|png|bmp|tiff?|webp)([~_-]\w*|\.(bak|old|orig|tmp|copy|\d+))", re.IGNORECASE)
-_ALMOST = "almost"
-_REMEDIES[_ALMOST] = "the suffix is not that of an image; rename it if it is one"
 _NO_IMAGES = frozenset("readme license licence attribution makefile metadata ham10000_metadata checksums".split())  # noqa: SIM905
 
 

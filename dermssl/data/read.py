@@ -226,7 +226,8 @@ def _records(found: Found, one_each: bool = True) -> Records:
     for row in found.rows:
         first = rows.get(row.id) or of_file.setdefault(row.path, row)
         apart = [what for what in ("label", "lesion", "patient") if getattr(row, what) != getattr(first, what)]
-        apart += [name for name in (parts.COLUMN,) if row.attributes.get(name) != first.attributes.get(name)]
+        if row.attributes.get(parts.COLUMN) != first.attributes.get(parts.COLUMN):
+            apart.append(parts.COLUMN)
         if row.id not in rows and not (one_each and apart):
             rows[row.id] = row
             continue

@@ -130,6 +130,11 @@ def without_suffix(image: str) -> str:
     return name[: name.rindex(".")] if is_image_name(name) else name
 
 
+def id_in_cell(text: str) -> str:
+    """The id in the name that a cell of a table gives an image; spaces around it and Windows' slashes do not count."""
+    return stem_of(text.strip().replace("\\", "/"))
+
+
 def stem_of(image: str) -> str:
     """The id in an image's name: without its folders, and without the suffix if that is one of an image.
 

@@ -9,7 +9,7 @@ from dermssl.data.layouts.beside import IMAGES, LABELS, column_of, places, table
 from dermssl.data.layouts.folders import by_folders, split_of
 from dermssl.data.layouts.found import Files, Found, list_images
 from dermssl.data.layouts.layout import Layout
-from dermssl.data.layouts.names import is_utf8, stem_of
+from dermssl.data.layouts.names import id_in_cell, is_utf8
 from dermssl.data.layouts.plain import LAYOUT as CSV
 from dermssl.data.layouts.registry import LAYOUTS, layout_of
 from dermssl.data.layouts.table import Table, known, read_columns, read_table
@@ -143,7 +143,7 @@ def _add_split(found: Found) -> None:
         row.path.relative_to(found.source).parts if row.path.is_relative_to(found.source) else () for row in found.rows
     ]
     splits = [split_of(parts) for parts in inside]
-    if len({*map(str, splits)} - {"{}"}) < 2:
+    if len({split[COLUMN] for split in splits if split}) < 2:
         return
     for row, split in zip(found.rows, splits, strict=True):
         row.attributes |= split
@@ -185,7 +185,7 @@ def _whole(paths: list[Path], parts: list[Path]) -> Path | None:
 
 def _images_of(path: Path) -> set[str]:
     column = column_of(read_columns(path), IMAGES)
-    return {stem_of(row[column].strip().replace("\\", "/")) for row in read_table(path).rows}
+    return {id_in_cell(row[column]) for row in read_table(path).rows}
 
 
 def _one(paths: list[Path]) -> Table:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dermssl.data.layouts.beside import IDS, LABELS, LESIONS, PATIENTS, names_lesions, places, special_files, tables_in
 from dermssl.data.layouts.found import Found
-from dermssl.data.layouts.names import NOT_UTF8, is_utf8, printable, stem_of
+from dermssl.data.layouts.names import NOT_UTF8, id_in_cell, is_utf8, printable, stem_of
 from dermssl.data.layouts.plain import LAYOUT as CSV
 from dermssl.data.layouts.registry import layout_of
 from dermssl.data.layouts.table import read_columns, read_table
@@ -58,35 +58,31 @@ def _why_not_read(path: Path, top: bool, chosen: Path | None, found: Found, imag
         return where if chosen is None else None
     if layout:
         return f"{chosen.name} was; name the file itself to use it" if chosen else None
-    if (has_lesions and "age_approx" not in columns) or has_lesions:
+    if has_lesions:
         grouped = any(row.lesion or row.patient for row in found.rows)
         reason = "no column 'label', so its lesions are not used; add one, or name the file itself to do without labels"
         return None if grouped or chosen else reason
-    return _names_pairs(path, columns, images) or (_names_images(path, columns, images) if chosen is None else None)
+    try:
+        rows = read_table(path).rows[:200]
+    except DermsslError as error:  # beside a table that was read it matters to nobody
+        return str(error) if chosen is None and not text else None
+    return _names_pairs(columns, rows, images) or (_names_images(columns, rows, images) if chosen is None else None)
 
 
-def _names_pairs(path: Path, columns: tuple[str, ...], images: set[str]) -> str | None:
+def _names_pairs(columns: tuple[str, ...], rows: list[dict[str, str]], images: set[str]) -> str | None:
     """What is said of a table of pairs, such as ISIC 2020's of duplicates and the pairs.csv of `leakage`."""
     if len(columns) < 2 or not all(columns[:2]):
         return None
-    try:
-        rows = read_table(path).rows[:200]
-    except DermsslError:  # said elsewhere, where it matters
-        return None
-    pairs = [[stem_of(row[name].strip().replace("\\", "/")) for name in columns[:2]] for row in rows]
+    pairs = [[id_in_cell(row[name]) for name in columns[:2]] for row in rows]
     if sum(one in images and other in images and one != other for one, other in pairs) <= len(rows) / 2:
         return None
     return "it names pairs of images: give it to --join of an evaluation, which keeps each pair in one fold"
 
 
-def _names_images(path: Path, columns: tuple[str, ...], images: set[str]) -> str | None:
+def _names_images(columns: tuple[str, ...], rows: list[dict[str, str]], images: set[str]) -> str | None:
     """Why a table of unknown columns was not read, if it speaks of the images at all."""
-    try:
-        table = read_table(path)
-    except DermsslError as error:
-        return str(error) if path.suffix.lower() != ".txt" else None
     for name in columns:
-        if any(stem_of(row[name].strip().replace("\\", "/")) in images for row in table.rows[:200]):
+        if any(id_in_cell(row[name]) in images for row in rows):
             if name in IDS and not _WANTED & set(columns):
                 continue  # an age, a site: nothing that an evaluation needs
             return (

@@ -169,12 +169,11 @@ class Hdf5Images(Container):
             if hasattr(value, "keys") and depth:
                 yield from self._sets(value, f"{above}{key}/", depth - 1)
             else:
-                yield f"{above}{key}", value if hasattr(value, "dtype") and value.shape is not None else None
+                yield f"{above}{key}", _with_shape(value)
 
     def _dataset(self, key: str) -> Any:
         """What lies under a name, if it is a data set with a shape; None for a group or nothing."""
-        value = self._file.get(key)
-        return value if hasattr(value, "dtype") and value.shape is not None else None
+        return _with_shape(self._file.get(key))
 
     def read(self, key: object) -> bytes:
         assert isinstance(key, tuple)
@@ -190,6 +189,11 @@ class Hdf5Images(Container):
         if array.dtype.kind == "V" or (array.dtype == np.uint8 and array.ndim == 1):
             return array.tobytes()
         return pixels.of_array(array)
+
+
+def _with_shape(value: Any) -> Any:
+    """An HDF5 data set that has a shape; None for a group, an empty data set or nothing."""
+    return value if hasattr(value, "dtype") and value.shape is not None else None
 
 
 def _is_stack(shape: tuple[int, ...]) -> bool:

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dermssl.data.layouts.beside import LESIONS, PATIENTS, column_of
+from dermssl.data.parts import part_of
 from dermssl.data.records import Kind, Problem
 from dermssl.data.sources.container import Contents, Member
 from dermssl.errors import DermsslError
 
 # How names of arrays spell the parts.
-SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val", "test": "test"}
+SPLITS = {word: part_of(word) for word in ("train", "val", "valid", "validation", "dev", "test")}
 
 
 class Part(NamedTuple):

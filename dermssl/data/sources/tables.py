@@ -12,14 +12,12 @@ from dermssl.data.parts import part_of
 IDS = ("image_id", "isic_id", "image_name")
 LABELS = ("labels", "dx", "diagnosis", "target", "class", "class_name", "cls")
 _SPLIT = re.compile(r"(train|training|val|valid|validation|test)(?=$|[^a-z])", re.IGNORECASE)
-_SPLITS = {"training": "train", "valid": "val", "validation": "val"}
 
 
 def split_of(name: str) -> str:
     """``train``, ``val`` or ``test`` by the name of a file such as ``train-00000-of-00005.parquet``; "" if by none."""
     found = _SPLIT.match(name)
-    word = found[1].lower() if found else ""
-    return _SPLITS.get(word, word)
+    return part_of(found[1]) if found else ""
 
 
 def split_of_file(file: Path, source: Path) -> str:
