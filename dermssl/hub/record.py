@@ -17,7 +17,7 @@ from dermssl.pretraining.record import training_record
 from dermssl.privacy import spoken
 
 NOTHING_ASKED = ExportOptions()
-# Licences of weights that leave it open under which one others are given away that were made of them.
+# Licences of weights that leave it open under which one others are given away that were made of them; or none is known.
 PERMISSIVE = ("apache-2.0", "mit", "bsd-3-clause", "unknown")
 
 

@@ -68,7 +68,6 @@ def create_optimizer(config: PretrainConfig, task: Any, lr: float, device: torch
     Raises:
         DermsslError: it cannot be used here.
     """
-    refuse_unknown_names(config)
     info = get_optimizer_info(config.opt)
     try:
         return create_optimizer_v2(
@@ -116,9 +115,8 @@ def create_scheduler(
     """The schedule that ``--sched`` names, stepped by update.
 
     Raises:
-        DermsslError: it is none, or does not go with this warm-up.
+        DermsslError: it does not go with this warm-up.
     """
-    refuse_unknown_names(config)
     try:
         scheduler, _ = create_scheduler_v2(
             optimizer,
