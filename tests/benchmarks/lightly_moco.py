@@ -14,6 +14,7 @@ from torch import nn
 from dermssl.backbones.create import create_backbone
 from dermssl.backbones.facts import feature_width
 from dermssl.pretraining.config import make_config
+from dermssl.pretraining.optimizer import scaled_lr
 
 
 class LightlyMoco:
@@ -63,17 +64,17 @@ class LightlyMoco:
         deactivate_requires_grad(self.key)
         self.criterion = NTXentLoss(temperature=0.2, memory_bank_size=(queue, 128)).to(device)
         if ours:
+            short = make_config(recipe="short")
             self.optimizer = create_optimizer_v2(
-                self.query, opt="adamw", lr=1e-3 * math.sqrt(batch / 128), weight_decay=0.05
+                self.query, opt=short.opt, lr=scaled_lr(short, batch), weight_decay=short.weight_decay
             )
-            views = make_config(recipe="short")
             transform = MoCoV2Transform(
                 input_size=image_size,
-                cj_bright=views.brightness,
-                cj_contrast=views.contrast,
-                cj_sat=views.saturation,
-                cj_hue=views.hue,
-                random_gray_scale=views.grayscale,
+                cj_bright=short.brightness,
+                cj_contrast=short.contrast,
+                cj_sat=short.saturation,
+                cj_hue=short.hue,
+                random_gray_scale=short.grayscale,
                 gaussian_blur=0.0,
             )
         else:
